@@ -1,0 +1,237 @@
+"""The data set layout every data script writes: built beside OUT, renamed into place at the end."""
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from carmask.drawing import contact_sheet, overlay_mask
+
+SPLITS = ("train", "validation", "test")
+SHARES = (80, 10, 10)
+BACKGROUND, NOT_JUDGED, CAR = 0, 128, 255
+SHEET_TILES = 24
+NOT_JUDGED_BLUE = (64, 96, 255)
+
+
+class DataError(ValueError):
+    """The whole job cannot be done; the text is one sentence for a person."""
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Runs a program's work; a refusal or a failing disk becomes one sentence and exit code 1."""
+    try:
+        return work()
+    except DataError as error:
+        sentence = str(error)
+    except OSError as error:
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
+    sys.stderr.write(sentence + "\n")
+    return 1
+
+
+def split_groups(groups: set[str], shares: tuple[int, int, int] = SHARES) -> dict[str, str]:
+    """Maps each group to a split by the hash of its name: the same names always get the same splits.
+
+    Args:
+        groups: names of the groups.
+        shares: percent for train, validation and test; from ten groups on, each share above 0 gets at least one.
+    """
+    ranked = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
+    counts = [max(round(len(ranked) * share / 100), share > 0 and len(ranked) >= 10) for share in shares]
+    validation = ranked[: counts[1]]
+    test = ranked[counts[1] : counts[1] + counts[2]]
+    return dict.fromkeys(ranked, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
+
+
+@contextmanager
+def staged_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Gives a temporary folder beside OUT that takes OUT's place when the block ends well, and vanishes when not.
+
+    Raises:
+        DataError: OUT exists and may not be replaced.
+    """
+    out = out.resolve()
+    check_free(out, overwrite)
+    staged, aside = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("partial", "old"))
+    staged.mkdir(parents=True)
+    try:
+        yield staged
+        for path in [*staged.rglob("*"), staged]:
+            _sync(path)
+        if out.exists():
+            out.rename(aside)
+        staged.rename(out)
+        _sync(out.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Checks that a data set may be written at OUT, and clears up after killed runs.
+
+    Raises:
+        DataError: OUT exists, and may not or must not be replaced.
+    """
+    _sweep(out.resolve())
+    if not out.exists():
+        return
+    if not overwrite:
+        raise DataError(f"{out} exists already: choose another name, or replace it with --overwrite.")
+    is_data_set = any((out / split / "metadata.jsonl").exists() for split in SPLITS)
+    if not out.is_dir() or (any(out.iterdir()) and not is_data_set):
+        raise DataError(
+            f"{out} is no data set of these programs, so --overwrite leaves it alone: choose another name."
+        )
+
+
+def _sweep(out: Path) -> None:
+    """Removes what killed runs left beside OUT, and brings back an old set that was moved aside."""
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        match = re.fullmatch(r"\.(\d+)\.(partial|old)", path.name[len(out.name) + 1 :])
+        if not match or (match[1] != str(os.getpid()) and _is_running(int(match[1]))):
+            continue
+        if match[2] == "old" and not out.exists():
+            path.rename(out)
+        else:
+            shutil.rmtree(path)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
+    """Writes a picture and its mask under `folder`.
+
+    Args:
+        folder: a split's folder, or one whose files are moved to the splits later.
+        name: of both files, without suffix.
+        picture: upright RGB.
+        mask: uint8 (height, width) of 0, 128 and 255.
+        lossless: PNG for the picture, otherwise JPEG of quality 95.
+
+    Returns:
+        The columns file_name and mask_file_name.
+    """
+    row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}", "mask_file_name": f"masks/{name}.png"}
+    (folder / "images").mkdir(exist_ok=True)
+    (folder / "masks").mkdir(exist_ok=True)
+    picture.save(folder / row["file_name"], **({} if lossless else {"quality": 95}))
+    Image.fromarray(mask).save(folder / row["mask_file_name"])
+    return row
+
+
+def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None) -> int:
+    """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
+
+    Args:
+        folder: holds the pictures and masks of all rows, in a folder for each split.
+        rows: columns of metadata.jsonl, and `split`.
+        title: of the README.
+        dot_names: what the column `dots` holds, in order; None without that column.
+
+    Returns:
+        The number of pictures with a car.
+    """
+    for split in SPLITS:
+        lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
+        if lines:
+            (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if dot_names:
+        (folder / "dot_names.json").write_text(json.dumps(dot_names) + "\n", encoding="utf-8")
+    by_source: dict[str, list[tuple[dict, float, float]]] = {}
+    for row in tqdm(rows, desc="masks", disable=None):
+        by_source.setdefault(row["source"], []).append((row, *mask_shares(folder, row)))
+    _contact_sheet(folder, by_source).save(folder / "contact_sheet.png")
+    readme = _readme(title, count_line(rows), _count_table(by_source), dot_names)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return sum(car > 0 for judged in by_source.values() for _, car, _ in judged)
+
+
+def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
+    """Returns the shares of car and of not-judged pixels."""
+    with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
+        counts, pixels = mask.histogram(), mask.width * mask.height
+    return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
+
+
+def count_line(rows: list[dict]) -> str:
+    """Says how many pictures each split has."""
+    counts = Counter(row["split"] for row in rows)
+    return f"{len(rows)} pictures (" + ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split]) + ")"
+
+
+def _count_table(by_source: dict[str, list[tuple[dict, float, float]]]) -> list[str]:
+    lines = []
+    for source, judged in sorted(by_source.items()):
+        for split in SPLITS:
+            shares = [(car, not_judged) for row, car, not_judged in judged if row["split"] == split]
+            if shares:
+                car, not_judged = (f"{100 * share:.1f} %" for share in np.mean(shares, axis=0))
+                with_car = sum(share > 0 for share, _ in shares)
+                lines.append(f"| {source} | {split} | {len(shares)} | {with_car} | {car} | {not_judged} |")
+    return lines
+
+
+def _readme(title: str, counts: str, table: list[str], dot_names: list[str] | None) -> str:
+    names = ", ".join(dot_names or [])
+    dots = f"\nColumn `dots`: [x, y] as fractions of width and height, null where absent: {names}.\n" if names else ""
+    return f"""# {title}
+
+{counts}; masks are PNG, 0 = background, 255 = car, 128 = not judged.
+Open it with `load_dataset("imagefolder", data_dir=...)`.
+
+| source | split | pictures | with a car | car pixels | not judged |
+|---|---|---:|---:|---:|---:|
+{chr(10).join(table)}
+{dots}
+![Some of the pictures: car in red, not judged in blue](contact_sheet.png)
+"""
+
+
+def _contact_sheet(folder: Path, by_source: dict[str, list[tuple[dict, float, float]]]) -> Image.Image:
+    """Shows some pictures of each source, with a car where there are any, and their masks laid over them."""
+    chosen = []
+    for judged in by_source.values():
+        rows = [row for row, car, _ in judged if car] or [row for row, _, _ in judged]
+        number = min(len(rows), -(-SHEET_TILES // len(by_source)))
+        chosen += [rows[index * len(rows) // number] for index in range(number)]
+    tiles = []
+    for row in chosen:
+        with (
+            Image.open(folder / row["split"] / row["file_name"]) as picture,
+            Image.open(folder / row["split"] / row["mask_file_name"]) as opened,
+        ):
+            mask = np.asarray(opened)
+            tile = overlay_mask(picture, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
+            tiles.append(
+                overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
+            )
+    return contact_sheet(tiles, [f"{row['source']} · {row['split']}" for row in chosen])

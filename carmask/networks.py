@@ -1,0 +1,181 @@
+"""The three networks. Each maps pixels (B, 3, H, W) to logit maps (B, n, h, w), for any H and W of at least 32."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    AutoBackbone,
+    AutoConfig,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+)
+from transformers.modeling_outputs import SemanticSegmenterOutput
+from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
+
+from carmask.efficientnet import EfficientNetLiteConfig, pretrained_efficientnet_lite
+
+
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes `maps` (B, n, h, w) bilinearly to `size` (height, width)."""
+    if maps.shape[-2:] == torch.Size(size):
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+class FoldedDecodeHead(SegformerDecodeHead):
+    """SegFormer's decode head with projection and mixing folded into one matrix per stage.
+
+    A 1×1 convolution commutes with bilinear upsampling, so both are applied at each stage's own small size, and the
+    results are upsampled and added: same parameters, same state dict, same logits, a third of the operations.
+    Outside training the batch norm is folded in as well.
+    """
+
+    def forward(self, encoder_hidden_states: tuple[Tensor, ...], **kwargs) -> Tensor:  # noqa: ANN003 (stock signature)
+        """Maps the stages' features, four times (B, C, h, w), to logits (B, num_labels, H / 4, W / 4)."""
+        size = encoder_hidden_states[0].shape[-2:]
+        mixing = self.linear_fuse.weight[:, :, 0, 0]
+        offset = torch.zeros_like(self.batch_norm.bias)
+        if not self.training:
+            scale = self.batch_norm.weight * (self.batch_norm.running_var + self.batch_norm.eps).rsqrt()
+            mixing = mixing * scale[:, None]
+            offset = self.batch_norm.bias - self.batch_norm.running_mean * scale
+        blocks = mixing.chunk(len(self.linear_projections), dim=1)[::-1]  # the stock head mixes the last stage first
+        total = 0
+        for features, projection, block in zip(encoder_hidden_states, self.linear_projections, blocks, strict=True):
+            weight = block @ projection.proj.weight  # (D, C)
+            bias = block @ projection.proj.bias + offset
+            offset = torch.zeros_like(offset)
+            total = resize_maps(F.conv2d(features, weight[:, :, None, None], bias), size) + total
+        if self.training:
+            total = self.batch_norm(total)
+        return self.classifier(self.dropout(F.relu(total)))
+
+
+def fold_head(network: SegformerForSemanticSegmentation) -> SegformerForSemanticSegmentation:
+    """Gives `network` the folded head in place; it still saves as a plain SegFormer."""
+    head = FoldedDecodeHead(network.config)
+    head.load_state_dict(network.decode_head.state_dict())
+    network.decode_head = head.train(network.training)
+    return network
+
+
+class FcnConfig(PreTrainedConfig):
+    """Configuration of `FcnForSemanticSegmentation`.
+
+    `backbone_config` is the configuration of any transformers backbone (default: EfficientNet-Lite0); `skips` says
+    how many earlier stages sharpen the coarsest (0 to 3: FCN-32s, -16s, -8s, -4s on strides 4 to 32); `head_channels`
+    is the number of maps carried from level to level (0: one per label, as in the paper).
+    """
+
+    model_type = "fcn"
+    sub_configs = {"backbone_config": AutoConfig}
+
+    backbone_config: dict | PreTrainedConfig | None = None
+    skips: int = 3
+    head_channels: int = 0
+
+    def __post_init__(self, **kwargs) -> None:  # noqa: ANN003 (transformers hands every other setting through here)
+        if self.backbone_config is None:
+            self.backbone_config = EfficientNetLiteConfig()
+        if isinstance(self.backbone_config, dict):
+            settings = dict(self.backbone_config)
+            self.backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        super().__post_init__(**kwargs)
+
+
+class FcnForSemanticSegmentation(PreTrainedModel):
+    """Fully convolutional network: 1×1 heads turn each stage of a classifier into heat maps; skips sharpen them.
+
+    With `head_channels` above 0 the skips add that many maps per level, each smoothed by a 3×3 convolution, and one
+    more 1×1 convolution scores the last sum; with 0 they add the class scores themselves, as in the paper.
+
+    Source: Long, Shelhamer and Darrell 2015, https://arxiv.org/abs/1411.4038.
+    """
+
+    config_class = FcnConfig
+    main_input_name = "pixel_values"
+    supports_gradient_checkpointing = False  # a backbone of our own blocks is shallow, others bring their own switch
+
+    def __init__(self, config: FcnConfig):
+        super().__init__(config)
+        self.backbone = AutoBackbone.from_config(config.backbone_config)
+        width = config.head_channels or config.num_labels
+        channels = self.backbone.channels[::-1][: config.skips + 1]  # coarsest first
+        self.scores = nn.ModuleList(nn.Conv2d(channel, width, kernel_size=1) for channel in channels)
+        self.smooth = nn.ModuleList(self._smoother(width) for _ in channels)
+        self.classifier = nn.Conv2d(width, config.num_labels, 1) if config.head_channels else nn.Identity()
+        self.post_init()
+
+    def _smoother(self, width: int) -> nn.Module:
+        if not self.config.head_channels:
+            return nn.Identity()
+        return nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, pixel_values: Tensor, output_hidden_states: bool = False) -> SemanticSegmenterOutput:
+        """Maps `pixel_values` (B, 3, H, W) to logits (B, num_labels, h, w) at the stride of the last skip."""
+        features = self.backbone(pixel_values).feature_maps
+        scored = [score(stage) for score, stage in zip(self.scores, features[::-1], strict=False)]  # coarsest first
+        maps = self.smooth[0](scored[0])
+        for finer, smooth in zip(scored[1:], self.smooth[1:], strict=True):
+            maps = smooth(resize_maps(maps, finer.shape[-2:]) + finer)
+        return SemanticSegmenterOutput(
+            logits=self.classifier(maps), hidden_states=features if output_hidden_states else None
+        )
+
+
+AutoConfig.register(FcnConfig.model_type, FcnConfig)
+AutoModelForSemanticSegmentation.register(FcnConfig, FcnForSemanticSegmentation)
+
+HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
+SEGFORMER_SIZES = {
+    "b0": {},
+    "b1": {"hidden_sizes": [64, 128, 320, 512]},
+    "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
+}
+
+
+def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
+    """Builds a network to train, with one map per label.
+
+    Args:
+        network: "segformer" or "fcn".
+        start: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
+            an FCN on that backbone's ImageNet weights; else a model folder or a model of the Hub.
+        labels: the names of the maps.
+        settings: what else goes into the configuration.
+
+    Returns:
+        The network, and the names of its parameters that no start has trained.
+
+    Raises:
+        OSError: there is no such start.
+    """
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+    if network == "segformer" and start.startswith("scratch-"):
+        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")], **names, **settings)
+        built, fresh = SegformerForSemanticSegmentation(config), None
+    elif network == "fcn" and start == "efficientnet-lite0":
+        built = FcnForSemanticSegmentation(FcnConfig(head_channels=HEAD_CHANNELS, **names, **settings))
+        built.backbone.load_state_dict(pretrained_efficientnet_lite().state_dict())
+        fresh = {name for name, _ in built.named_parameters() if not name.startswith("backbone.")}
+    else:
+        kind = {"segformer": SegformerForSemanticSegmentation, "fcn": FcnForSemanticSegmentation}[network]
+        config = kind.config_class.from_pretrained(start, **names)
+        config.update(settings)
+        built, report = kind.from_pretrained(
+            start,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+        fresh = set(report["missing_keys"]) | {
+            key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]
+        }
+    if network == "segformer":
+        fold_head(built)
+    return built, {name for name, _ in built.named_parameters()} if fresh is None else fresh

@@ -1,0 +1,168 @@
+"""From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedModel,
+    SegformerForSemanticSegmentation,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import logging
+
+from carmask.networks import fold_head
+from carmask.pictures import grey_rgb, upright_rgb
+from carmask.tasks import MaskTask, task_for
+
+SMALLEST = 32  # pixels; below it a network has no last stage
+# transformers answers damaged, foreign or missing models with errors of all these kinds.
+OPENING_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
+
+
+class ModelError(ValueError):
+    """Says in one sentence why a model cannot be used."""
+
+
+def network_size(size: tuple[int, int], limits: dict[str, int]) -> tuple[int, int]:
+    """The size at which a network sees a picture of `size` (height, width).
+
+    `limits` is a processor's `size`: "height" and "width" for a fixed size, "max_height" and "max_width" to fit in
+    while keeping the shape. No side falls below 32 pixels.
+    """
+    if "max_height" not in limits:
+        return limits["height"], limits["width"]
+    scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
+    return tuple(max(SMALLEST, int(side * scale)) for side in size)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers one picture: `predictor(picture)` is its mask, uint8 (height, width) of exactly 0 and 255.
+
+    `network` maps pixels (1, 3, H, W) to logits (1, n, h, w) and may be torch or any other run-time; `name` says
+    which model it is.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    processor: BaseImageProcessor
+    task: MaskTask
+    name: str = ""
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which a pixel is car."""
+        return self.task.threshold
+
+    def with_threshold(self, threshold: float) -> "Predictor":
+        """The same predictor with another threshold between 0 and 1."""
+        return replace(self, task=replace(self.task, threshold=threshold))
+
+    def logits(self, picture: Image.Image) -> Tensor:
+        """The network's maps for `picture`, float32 (n, h, w)."""
+        limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
+        height, width = network_size((picture.height, picture.width), limits)
+        size = {"height": height, "width": width}
+        pixel_values = self.processor(picture, size=size, return_tensors="pt").pixel_values
+        return self.network(pixel_values)[0].float()
+
+    @torch.inference_mode()
+    def __call__(self, picture: Image.Image) -> np.ndarray:
+        """Answers for `picture` at the full size it has when upright; the picture itself stays as it is."""
+        picture = upright_rgb(picture)
+        return self.task.decode(self.logits(grey_rgb(picture)), (picture.height, picture.width))
+
+    @classmethod
+    def from_network(cls, network: PreTrainedModel, processor: BaseImageProcessor, name: str = "") -> "Predictor":
+        """Wraps a network in memory, as validation does during training."""
+        device = next(network.parameters()).device
+        return cls(lambda pixels: network(pixels.to(device)).logits.cpu(), processor, task_for(network.config), name)
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path) -> "Predictor":
+        """Opens a model folder or a model of the Hub.
+
+        Raises:
+            ModelError: it cannot be opened, or is no network with finite weights that has a label named "car".
+        """
+        network = load_network(model)
+        try:
+            processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
+        except OPENING_ERRORS as error:
+            raise ModelError(
+                f"The preprocessor_config.json of the model {model} cannot be read; fetch it again."
+            ) from error
+        try:
+            return cls.from_network(network, processor, Path(model).name)
+        except ValueError as error:
+            raise ModelError(f"The model {model} cannot be used: {error}") from error
+
+
+def load_network(model: str | Path) -> PreTrainedModel:
+    """Opens the network of a model folder or of the Hub, in float32 and ready for inference.
+
+    Raises:
+        ModelError: no such model, cut or foreign weights, missing parts, or weights that are not finite.
+    """
+    folder = Path(model)
+    local = folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1
+    if local:
+        check_folder(folder)
+    logging.set_verbosity_error()  # what is wrong with the weights is said below, in one sentence
+    logging.disable_progress_bar()
+    try:
+        network, report = AutoModelForSemanticSegmentation.from_pretrained(
+            model,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except OPENING_ERRORS as error:
+        remedy = (
+            "it is damaged or no segmentation model, so fetch or train it again"
+            if local
+            else "it is no model folder here, and the Hub cannot be reached or does not have it as a segmentation model"
+        )
+        raise ModelError(f"The model {model} cannot be opened: {remedy}.") from error
+    wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[kind]]
+    if wrong:
+        raise ModelError(
+            f"The model {model} does not fit its configuration ({len(wrong)} weights differ); fetch it again."
+        )
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise ModelError(f"The weights of the model {model} are not finite numbers; train it again or fetch another.")
+    if isinstance(network, SegformerForSemanticSegmentation):
+        fold_head(network)
+    return network.eval()
+
+
+def check_folder(folder: Path) -> None:
+    """Says early, and in one sentence, what a model folder lacks.
+
+    Raises:
+        ModelError: no folder, no readable configuration, or no weights in safetensors form.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder {folder}; give a folder with a config.json, or a model of the Hub."
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"The config.json in {folder} is not readable; fetch or train the model again.") from error
+    if not (folder / "preprocessor_config.json").is_file():
+        raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")

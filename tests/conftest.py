@@ -1,0 +1,94 @@
+"""Tiny networks and drawn pictures, so that every law can be tested in a moment and without a network connection."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
+
+from carmask.efficientnet import EfficientNetLiteConfig
+from carmask.networks import FcnConfig, FcnForSemanticSegmentation, fold_head
+from carmask.predictor import Predictor
+
+torch.set_num_threads(1)
+
+NETWORKS = ["segformer", "fcn"]
+LABELS = ("background", "car")
+
+
+def tiny_config(labels=LABELS, **settings):
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+    sizes = {"hidden_sizes": [8, 16, 16, 16], "depths": [1, 1, 1, 1], "decoder_hidden_size": 16}
+    return SegformerConfig(**sizes, num_attention_heads=[1, 1, 2, 2], **names, **settings)
+
+
+def tiny_network(name="segformer", labels=LABELS, seed=0, **settings):
+    torch.manual_seed(seed)
+    if name == "segformer":
+        return fold_head(SegformerForSemanticSegmentation(tiny_config(labels, **settings))).eval()
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+    config = FcnConfig(backbone_config=EfficientNetLiteConfig(), head_channels=8, **names, **settings)
+    return FcnForSemanticSegmentation(config).eval()
+
+
+def drawn_car(size=(64, 96), seed=0):
+    """A grey picture of a dark box on wheels, and its mask."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    noise = Image.fromarray(rng.integers(150, 256, size, dtype=np.uint8))
+    picture, mask = noise, Image.new("L", (width, height))
+    left, top = rng.integers(2, width // 4), rng.integers(2, height // 4)
+    box = [left, top, left + width // 2, top + height // 2]
+    for image, ink in ((picture, int(rng.integers(0, 80))), (mask, 255)):
+        ImageDraw.Draw(image).rectangle(box, fill=ink)
+    return picture.convert("RGB"), np.array(mask)
+
+
+def save_balanced(network, folder, side=64):
+    """Saves a model folder whose random network calls about half of a drawn picture car."""
+    processor = SegformerImageProcessorPil(size={"max_height": side, "max_width": side})
+    predictor = Predictor.from_network(network, processor)
+    margin = predictor.task.margin(predictor.logits(drawn_car()[0]))
+    head = network.decode_head.classifier if network.config.model_type == "segformer" else network.classifier
+    head.bias.data[1] -= margin.median()
+    network.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_mask_model(tmp_path_factory):
+    """A model folder with a tiny random SegFormer."""
+    return save_balanced(tiny_network(), tmp_path_factory.mktemp("models") / "tiny-mask")
+
+
+@pytest.fixture(scope="session", params=NETWORKS)
+def any_model(request, tmp_path_factory):
+    """A model folder of each network."""
+    return save_balanced(tiny_network(request.param), tmp_path_factory.mktemp("models") / request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """A data set folder of twelve drawn pictures in the project's layout."""
+    folder = tmp_path_factory.mktemp("data") / "boxes"
+    write_data(folder, {"train": 8, "validation": 2, "test": 2})
+    return folder
+
+
+def write_data(folder, counts):
+    for split, count in counts.items():
+        rows = []
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(count):
+            picture, mask = drawn_car(seed=len(split) * 100 + index)
+            picture.save(folder / split / f"images/{index}.png")
+            Image.fromarray(mask).save(folder / split / f"masks/{index}.png")
+            names = f'"file_name": "images/{index}.png", "mask_file_name": "masks/{index}.png"'
+            rows.append(f'{{{names}, "source": "boxes", "group": "{split}{index}"}}')
+        (folder / split / "metadata.jsonl").write_text("\n".join(rows) + "\n")

@@ -1,0 +1,85 @@
+import shutil
+
+import numpy as np
+import pytest
+from conftest import drawn_car
+from PIL import Image
+
+from carmask import Predictor
+from carmask.__main__ import main
+
+
+def run(tiny_mask_model, *arguments):
+    return main([*map(str, arguments), "--model", str(tiny_mask_model)])
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "inner").mkdir(parents=True)
+    for index, name in enumerate(["a.png", "b.jpg", "inner/a.png"]):
+        drawn_car(seed=index)[0].save(folder / name)
+    return folder
+
+
+def test_each_picture_gets_its_mask_and_sub_folders_stay(tiny_mask_model, pictures, tmp_path):
+    assert run(tiny_mask_model, pictures, "--out", tmp_path / "out") == 0
+    masks = sorted(path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.glob("out/**/*.*"))
+    assert masks == ["a_mask.png", "b_mask.png", "inner/a_mask.png"]
+    mask = Image.open(tmp_path / "out/a_mask.png")
+    assert mask.mode == "L"
+    assert not mask.info
+    wanted = Predictor.from_pretrained(tiny_mask_model)(Image.open(pictures / "a.png"))
+    assert np.array_equal(np.array(mask), wanted)
+    assert set(np.unique(wanted)) == {0, 255}
+
+
+def test_a_bad_file_is_reported_and_the_rest_goes_on(tiny_mask_model, pictures, tmp_path, capsys):
+    (pictures / "bad.jpg").write_bytes(b"no picture")
+    assert run(tiny_mask_model, pictures, tmp_path / "gone.png", "--out", tmp_path / "out") == 1
+    assert len(list(tmp_path.glob("out/**/*.png"))) == 3
+    report = capsys.readouterr()
+    assert "bad.jpg" in report.err
+    assert "gone.png" in report.err
+    assert "Traceback" not in report.err
+    assert "3 masks written" in report.out
+
+
+def test_a_second_run_over_the_same_folder_makes_no_masks_of_masks(tiny_mask_model, pictures):
+    for _ in range(2):
+        assert run(tiny_mask_model, pictures, "--out", pictures / "masks") == 0
+    assert len(list(pictures.glob("masks/**/*.png"))) == 3
+
+
+def test_two_pictures_with_one_mask_name_do_not_overwrite_each_other(tiny_mask_model, pictures, tmp_path, capsys):
+    shutil.copy(pictures / "a.png", pictures / "a.bmp")
+    assert run(tiny_mask_model, pictures, "--out", tmp_path / "out") == 1
+    assert "rename" in capsys.readouterr().err
+
+
+def test_a_threshold_changes_the_mask(tiny_mask_model, pictures, tmp_path):
+    shares = []
+    for threshold in ("0.01", "0.99"):
+        run(tiny_mask_model, pictures / "a.png", "--out", tmp_path / threshold, "--threshold", threshold)
+        shares.append(np.array(Image.open(tmp_path / threshold / "a_mask.png")).mean())
+    assert shares[0] >= shares[1]
+
+
+def test_a_wrong_model_or_threshold_is_said_in_one_sentence(pictures, tmp_path, capsys):
+    assert main([str(pictures), "--out", str(tmp_path / "out"), "--model", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main([str(pictures), "--out", str(tmp_path / "out"), "--threshold", "2"])
+    assert "between 0 and 1" in capsys.readouterr().err
+
+
+def test_a_folder_without_pictures_is_a_failure_that_says_so(tiny_mask_model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(tiny_mask_model, tmp_path / "empty", "--out", tmp_path / "out") == 1
+    assert "no pictures" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_said(tiny_mask_model, pictures, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert run(tiny_mask_model, pictures / "a.png", "--out", tmp_path / "out") == 1
+    assert "cannot be written" in capsys.readouterr().err

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+from conftest import drawn_car
+from torch.utils.data import DataLoader
+
+from carmask.examples import OUTSIDE, Examples, random_crop, warp
+from carmask.tasks import MaskTask
+
+
+def pairs(count=5):
+    drawn = [drawn_car(seed=seed) for seed in range(count)]
+    return [(np.array(picture.convert("L")), mask) for picture, mask in drawn]
+
+
+def examples(numbers, seed=0):
+    return Examples(pairs(), MaskTask(), 32, seed, numbers)
+
+
+def test_an_example_depends_on_seed_and_number_alone():
+    whole, rest = examples(range(20)), examples(range(7, 20))
+    for place in range(13):
+        assert all(torch.equal(whole[place + 7][key], rest[place][key]) for key in ("grey", "target"))
+    assert not torch.equal(whole[3]["grey"], examples(range(20), seed=1)[3]["grey"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_worker_processes_change_nothing(workers):
+    batches = list(DataLoader(examples(range(8)), batch_size=4, num_workers=workers))
+    direct = examples(range(8))
+    assert torch.equal(batches[1]["grey"], torch.stack([direct[k]["grey"] for k in range(4, 8)]))
+
+
+def test_each_round_uses_every_row_once():
+    seen = []
+
+    class Spy(list):
+        def __getitem__(self, row):
+            seen.append(row)
+            return super().__getitem__(row)
+
+    supply = Examples(Spy(pairs()), MaskTask(), 32, 0, range(10))
+    for place in range(10):
+        supply[place]
+    assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
+    assert seen[:5] != seen[5:]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_crop_keeps_picture_and_mask_together(seed):
+    mask = drawn_car(seed=seed)[1]
+    grey, truth = random_crop(mask // 255 * 200 + 20, mask, 48, np.random.default_rng(seed))
+    assert grey.shape == truth.shape == (48, 48)
+    assert set(np.unique(truth)) <= {0, OUTSIDE, 255}
+    judged = truth != OUTSIDE
+    assert ((grey > 120) == (truth == 255))[judged].mean() > 0.9
+
+
+def test_beyond_the_edge_nothing_is_judged():
+    mask = np.full((20, 20), 255, dtype=np.uint8)
+    truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, OUTSIDE, is_mask=True)
+    assert (truth[:, :10] == OUTSIDE).all()
+    assert (truth[:, 10:] == 255).all()

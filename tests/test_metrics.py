@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from carmask.metrics import MaskScores, boundary, mask_scores
+
+
+def box(top, left, bottom, right, size=(40, 60)):
+    mask = np.zeros(size, dtype=np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask
+
+
+def test_a_perfect_mask_scores_1():
+    truth = box(5, 5, 25, 35)
+    assert set(mask_scores([truth], [truth]).values()) == {1.0}
+
+
+def test_a_disjoint_mask_scores_0():
+    scores = mask_scores([box(0, 0, 10, 10)], [box(20, 20, 40, 40)])
+    assert set(scores.values()) == {0.0}
+
+
+def test_scores_by_hand():
+    scores = mask_scores([box(0, 0, 10, 20)], [box(0, 10, 10, 40)])  # 200 found, 300 true, 100 hits
+    assert scores["iou"] == pytest.approx(100 / 400)
+    assert scores["dice"] == pytest.approx(200 / 500)
+    assert scores["precision"] == pytest.approx(100 / 200)
+    assert scores["recall"] == pytest.approx(100 / 300)
+
+
+def test_pooled_iou_counts_pixels_and_mean_iou_counts_pictures():
+    truth = [box(0, 0, 10, 10), box(0, 0, 20, 20)]
+    scores = mask_scores([truth[0], box(0, 0, 0, 0)], truth)
+    assert scores["iou"] == pytest.approx(100 / 500)
+    assert scores["mean_iou"] == pytest.approx(0.5)
+
+
+def test_empty_rule_nothing_to_find_and_nothing_found_is_1():
+    empty = box(0, 0, 0, 0)
+    assert mask_scores([empty], [empty]) == {
+        "iou": 1.0, "mean_iou": 1.0, "dice": 1.0, "precision": 1.0, "recall": 1.0, "boundary_iou": 1.0,
+        "false_car_share": 0.0,
+    }  # fmt: skip
+    assert mask_scores([box(0, 0, 4, 6)], [empty])["mean_iou"] == 0.0
+
+
+def test_false_car_share_is_over_car_free_pictures_only():
+    empty, some = box(0, 0, 0, 0), box(0, 0, 4, 6)
+    assert mask_scores([some, some], [empty, some])["false_car_share"] == pytest.approx(24 / 2400)
+    assert "false_car_share" not in mask_scores([some], [some])
+
+
+def test_pixels_that_are_not_judged_change_no_score():
+    truth = box(5, 5, 25, 35)
+    truth[:, 40:] = 128
+    other = truth.copy()
+    other[truth == 128] = 255
+    found = np.where(truth == 255, 255, 0).astype(np.uint8)
+    assert mask_scores([found], [truth]) == mask_scores([other], [truth])
+
+
+def test_the_boundary_is_a_band_inside_the_mask():
+    mask = box(5, 5, 35, 45) > 0
+    edge = boundary(mask)
+    assert (edge <= mask).all()
+    assert edge[5, 5]
+    assert not edge[20, 25]
+
+
+def test_boundary_iou_punishes_a_blurred_outline_more_than_iou():
+    scores = mask_scores([box(7, 7, 33, 43)], [box(5, 5, 35, 45)])
+    assert scores["boundary_iou"] < scores["iou"]
+
+
+def test_sizes_that_differ_are_refused():
+    with pytest.raises(ValueError, match="size"):
+        mask_scores([box(0, 0, 1, 1)], [box(0, 0, 1, 1, size=(40, 61))])
+
+
+def test_the_evaluate_metric_equals_the_pure_function_in_built_in_floats():
+    truth = [box(0, 0, 10, 20), box(5, 5, 25, 35, size=(50, 50))]
+    found = [box(0, 10, 10, 40), box(5, 5, 20, 35, size=(50, 50))]
+    metric = MaskScores()
+    for mask, reference in zip(found, truth, strict=True):
+        metric.add_batch(predictions=[mask], references=[reference])
+    scores = metric.compute()
+    assert scores == mask_scores(found, truth)
+    assert all(type(score) is float for score in scores.values())

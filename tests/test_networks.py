@@ -1,0 +1,90 @@
+import copy
+
+import pytest
+import torch
+from conftest import NETWORKS, tiny_config, tiny_network
+from transformers import (
+    AutoModelForSemanticSegmentation,
+    ResNetConfig,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+)
+
+from carmask.networks import SEGFORMER_SIZES, FcnConfig, FcnForSemanticSegmentation, build_network, fold_head
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", [(64, 64), (33, 47), (32, 130)])
+def test_network_gives_one_finite_map_per_label(name, size):
+    logits = tiny_network(name, labels=("a", "b", "c"))(torch.rand(2, 3, *size)).logits
+    assert logits.shape[:2] == (2, 3)
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_saved_and_loaded_network_gives_the_same_logits_bit_for_bit(name, tmp_path):
+    network = tiny_network(name)
+    network.save_pretrained(tmp_path)
+    loaded = AutoModelForSemanticSegmentation.from_pretrained(tmp_path).eval()
+    if name == "segformer":
+        fold_head(loaded)
+    pixel_values = torch.rand(1, 3, 64, 64)
+    assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
+
+
+@pytest.mark.parametrize("size", ["b0", "b2"])
+@pytest.mark.parametrize("shape", [(64, 64), (65, 99)])
+@pytest.mark.parametrize("training", [False, True])
+def test_folded_head_equals_the_stock_head_with_its_gradients(size, shape, training):
+    torch.manual_seed(0)
+    config = SegformerConfig(**SEGFORMER_SIZES[size], classifier_dropout_prob=0.0, drop_path_rate=0.0)
+    stock = SegformerForSemanticSegmentation(config)
+    stock.decode_head.batch_norm.running_mean.normal_()
+    stock.decode_head.batch_norm.running_var.uniform_(0.5, 2)
+    folded = fold_head(copy.deepcopy(stock))
+    pixel_values = torch.rand(2, 3, *shape)
+    results = []
+    for network in (stock, folded):
+        logits = network.train(training)(pixel_values).logits
+        logits.square().mean().backward()
+        results.append((logits, {name: value.grad for name, value in network.named_parameters()}))
+    (wanted, gradients), (found, folded_gradients) = results
+    assert (wanted - found).abs().max() <= 1e-5 * wanted.std()
+    largest = max(gradient.abs().max() for gradient in gradients.values())
+    for name, gradient in gradients.items():
+        assert (gradient - folded_gradients[name]).abs().max() <= 1e-4 * largest, name
+
+
+def test_folded_network_saves_as_a_plain_segformer(tmp_path):
+    network = tiny_network("segformer")
+    network.save_pretrained(tmp_path)
+    plain, report = SegformerForSemanticSegmentation.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert type(plain.decode_head).__name__ == "SegformerDecodeHead"
+    assert plain.config.architectures == ["SegformerForSemanticSegmentation"]
+
+
+@pytest.mark.parametrize(("skips", "stride"), [(0, 32), (1, 16), (2, 8), (3, 4)])
+@pytest.mark.parametrize("head_channels", [0, 8])
+def test_each_skip_of_an_fcn_halves_the_stride(skips, stride, head_channels):
+    network = FcnForSemanticSegmentation(FcnConfig(skips=skips, head_channels=head_channels)).eval()
+    assert network(torch.rand(1, 3, 64, 96)).logits.shape == (1, 2, 64 // stride, 96 // stride)
+
+
+def test_fcn_takes_any_backbone_of_transformers(tmp_path):
+    backbone = ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, out_features=[f"stage{k}" for k in range(1, 5)]
+    )
+    network = FcnForSemanticSegmentation(FcnConfig(backbone_config=backbone, skips=2)).eval()
+    network.save_pretrained(tmp_path)
+    loaded = FcnForSemanticSegmentation.from_pretrained(tmp_path).eval()
+    pixel_values = torch.rand(1, 3, 64, 64)
+    assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
+
+
+def test_a_start_without_a_decode_head_names_the_head_as_untrained(tmp_path):
+    SegformerForSemanticSegmentation(tiny_config(labels=[f"label {k}" for k in range(150)])).save_pretrained(tmp_path)
+    network, fresh = build_network("segformer", str(tmp_path), ["background", "car"], {"task": "mask"})
+    assert fresh == {"decode_head.classifier.weight", "decode_head.classifier.bias"}
+    assert network.config.id2label == {0: "background", 1: "car"}
+    assert network.config.task == "mask"

@@ -1,0 +1,139 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import drawn_car, tiny_network
+from PIL import Image
+from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
+
+from carmask import ModelError, Predictor, open_picture
+from carmask.predictor import network_size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (77, 33), (5, 2000), (2000, 1)])
+def test_a_mask_has_the_picture_s_size_and_only_0_and_255(any_model, size):
+    mask = Predictor.from_pretrained(any_model)(drawn_car()[0].resize(size[::-1]))
+    assert mask.shape == size
+    assert mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_colour_and_grey_of_the_same_luminance_give_the_same_mask(any_model):
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    predictor = Predictor.from_pretrained(any_model)
+    assert np.array_equal(predictor(colours), predictor(colours.convert("L")))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_turned_photo_gives_the_mask_of_the_upright_one(tiny_mask_model, tmp_path, orientation):
+    upright = drawn_car()[0]
+    back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright.transpose(back).save(tmp_path / "turned.png", exif=exif)
+    predictor = Predictor.from_pretrained(tiny_mask_model)
+    wanted = predictor(upright)
+    assert np.array_equal(predictor(Image.open(tmp_path / "turned.png")), wanted)
+    assert np.array_equal(predictor(open_picture(tmp_path / "turned.png")), wanted)
+
+
+def test_the_picture_given_stays_as_it_was(tiny_mask_model):
+    picture = drawn_car()[0]
+    before = picture.tobytes()
+    Predictor.from_pretrained(tiny_mask_model)(picture)
+    assert picture.tobytes() == before
+
+
+def test_a_higher_threshold_gives_a_smaller_mask(tiny_mask_model):
+    predictor = Predictor.from_pretrained(tiny_mask_model)
+    shares = [predictor.with_threshold(value)(drawn_car()[0]).mean() for value in (0.3, 0.5, 0.7)]
+    assert shares[0] > shares[1] > shares[2] or len(set(shares)) < 3
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((300, 600), (128, 256)), ((600, 300), (256, 128)), ((4, 20000), (32, 256)), ((1, 1), (256, 256))],
+)
+def test_a_picture_keeps_its_shape_before_the_network_but_no_side_is_too_small(size, expected):
+    assert network_size(size, {"max_height": 256, "max_width": 256}) == expected
+
+
+def test_the_stock_pipeline_opens_our_folder_and_draws_the_same_mask(tiny_mask_model):
+    picture = drawn_car()[0].convert("L")
+    stock = pipeline("image-segmentation", str(tiny_mask_model), subtask="semantic")
+    car = next(np.array(part["mask"]) for part in stock(picture.convert("RGB")) if part["label"] == "car")
+    assert (car == Predictor.from_pretrained(tiny_mask_model)(picture)).mean() >= 0.99
+
+
+def test_a_network_of_many_labels_works_if_one_is_called_car(tmp_path):
+    network = tiny_network(labels=[f"thing {k}" for k in range(13)] + ["car"] + [f"more {k}" for k in range(5)])
+    network.save_pretrained(tmp_path)
+    SegformerImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
+    mask = Predictor.from_pretrained(tmp_path)(drawn_car()[0])
+    assert mask.shape == (64, 96)
+
+
+def broken(kind, folder):
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if kind == "no folder":
+        shutil.rmtree(folder)
+    elif kind == "no config":
+        config.unlink()
+    elif kind == "config is no JSON":
+        config.write_text("{")
+    elif kind == "no weights":
+        weights.unlink()
+    elif kind == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif kind == "empty weights":
+        weights.write_bytes(b"")
+    elif kind == "pointer to weights":
+        weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n")
+    elif kind == "pickle":
+        weights.unlink()
+        torch.save({}, folder / "pytorch_model.bin")
+    elif kind == "no decode head":
+        SegformerForSemanticSegmentation.from_pretrained(folder).segformer.save_pretrained(folder)
+        changed = json.loads(config.read_text()) | {"id2label": {"0": "background", "1": "car"}}
+        config.write_text(json.dumps(changed))
+    elif kind == "not a number":
+        network = SegformerForSemanticSegmentation.from_pretrained(folder)
+        network.decode_head.classifier.bias.data.fill_(float("nan"))
+        network.save_pretrained(folder)
+    elif kind == "no car":
+        changed = json.loads(config.read_text())
+        config.write_text(
+            json.dumps(changed | {"id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0, "dog": 1}})
+        )
+    elif kind == "unknown network":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "nothing-known"}))
+    elif kind == "other sizes":
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"decoder_hidden_size": 24}))
+    elif kind == "no processor":
+        (folder / "preprocessor_config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "no folder", "no config", "config is no JSON", "no weights", "cut weights", "empty weights",
+        "pointer to weights", "pickle", "no decode head", "not a number", "no car", "unknown network", "other sizes",
+        "no processor",
+    ],
+)  # fmt: skip
+def test_a_broken_model_folder_is_refused_in_one_sentence(tiny_mask_model, tmp_path, kind):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_mask_model, folder)
+    broken(kind, folder)
+    with pytest.raises(ModelError) as refusal:
+        Predictor.from_pretrained(folder)
+    assert "\n" not in str(refusal.value)
+    assert str(refusal.value).endswith(".")
+
+
+def test_a_hub_name_without_a_connection_is_refused_in_one_sentence():
+    with pytest.raises(ModelError):
+        Predictor.from_pretrained("nobody/no-such-model")

@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import drawn_car
+from datasets import Dataset, DatasetDict, load_dataset
+from PIL import Image
+
+from carmask.dataset_folder import DataError
+from carmask.rows import GreyRows, open_data, read_pair
+
+
+def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, tmp_path):
+    load_dataset("imagefolder", data_dir=str(tiny_data)).save_to_disk(tmp_path / "saved")
+    folder, saved = (open_data(str(data))["train"] for data in (tiny_data, tmp_path / "saved"))
+    for one, other in zip(folder, saved, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(read_pair(one), read_pair(other), strict=True))
+
+
+def test_a_row_gives_grey_and_mask_as_they_were_drawn(tiny_data):
+    picture, mask = drawn_car(seed=500)  # the first of train
+    grey, truth = read_pair(open_data(str(tiny_data))["train"][0])
+    assert np.array_equal(grey, np.array(picture.convert("L")))
+    assert np.array_equal(truth, mask)
+
+
+def test_missing_validation_is_set_aside_from_train_by_group(tmp_path):
+    pictures = [drawn_car(seed=seed)[0] for seed in range(12)]
+    groups = [f"group {seed // 3}" for seed in range(12)]
+    train = Dataset.from_dict({"image": pictures, "mask": pictures, "group": groups})
+    DatasetDict({"train": train}).save_to_disk(tmp_path / "set")
+    splits = open_data(str(tmp_path / "set"))
+    assert len(splits["train"]) + len(splits["validation"]) == 12
+    assert len(splits["validation"]) > 0
+    assert not set(splits["train"]["group"]) & set(splits["validation"]["group"])
+
+
+def test_missing_files_are_named_before_anything_is_decoded(tiny_data, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "set")
+    (tmp_path / "set/train/masks/3.png").unlink()
+    with pytest.raises(DataError, match=r"1 files that are missing, the first is masks/3\.png"):
+        open_data(str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("data", ["no/such/folder", "./nothing", "nobody/no-such-data"])
+def test_data_that_is_not_there_is_refused_in_one_sentence(data):
+    with pytest.raises(DataError, match=r"^[^\n]+\.$"):
+        open_data(data)
+
+
+def test_a_folder_without_metadata_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"no train/metadata\.jsonl"):
+        open_data(str(tmp_path))
+
+
+def test_data_without_masks_is_refused_in_one_sentence(tiny_data, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "set")
+    for table in tmp_path.glob("set/*/metadata.jsonl"):
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        table.write_text("\n".join(json.dumps({"file_name": row["file_name"]}) for row in rows))
+    with pytest.raises(DataError, match="no column mask"):
+        open_data(str(tmp_path / "set"))
+
+
+def test_a_mask_of_another_size_or_with_other_values_is_refused(tiny_data):
+    row = open_data(str(tiny_data))["train"][0]
+    with pytest.raises(DataError, match="size"):
+        read_pair({**row, "mask": row["mask"].resize((7, 7))})
+    with pytest.raises(DataError, match="values 77"):
+        read_pair({**row, "mask": Image.fromarray(np.full((64, 96), 77, dtype=np.uint8))})
+
+
+def test_rows_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
+    split = open_data(str(tiny_data))["train"]
+    kept = GreyRows(split, longest=500)
+    monkeypatch.setattr("carmask.rows.CACHE_BYTES", 0)
+    decoded = GreyRows(split, longest=500)
+    assert len(kept.kept) == 8
+    assert not decoded.kept
+    assert all(np.array_equal(kept[k][part], decoded[k][part]) for k in range(8) for part in (0, 1))
+
+
+def test_pictures_larger_than_crops_can_show_are_kept_smaller(tiny_data):
+    grey, mask = GreyRows(open_data(str(tiny_data))["train"], longest=48)[0]
+    assert grey.shape == mask.shape == (32, 48)
+    assert set(np.unique(mask)) <= {0, 255}

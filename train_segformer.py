@@ -1,0 +1,346 @@
+"""Fine-tunes a network to draw masks: data set in, model folder out.
+
+    python train_segformer.py --data my-set --output my-model
+
+A plain SegFormer by default; `--network fcn` trains a fully convolutional network the same way.
+"""
+
+import copy
+import json
+import math
+import os
+import shlex
+import shutil
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from datasets import DatasetDict
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
+from transformers.hf_argparser import HfArg
+
+from carmask.checkpoints import FOLDER, find_checkpoint, load_checkpoint, save_checkpoint
+from carmask.dataset_folder import DataError
+from carmask.examples import LARGEST_ZOOM, Examples
+from carmask.networks import build_network
+from carmask.predictor import ModelError, Predictor, load_network
+from carmask.reports import validate, write_report, write_worst
+from carmask.rows import GreyRows, open_data
+from carmask.tasks import MaskTask
+from carmask.teaching import Lesson
+
+FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
+FEATURE_CROPS = 256  # on which a teacher's features are measured
+RESEARCH_ONLY = "Its start, a model of nvidia/, may be used for research only, and so may this model."
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything one training run depends on; it stands in the model card."""
+
+    data: str = HfArg(
+        help="Folder written by a data_scripts program, a save_to_disk folder, or a data set of the Hub."
+    )
+    output: str = HfArg(help="Model folder to write.")
+    model: str = HfArg(
+        default="", help="Start: a model folder, a model of the Hub, or scratch-b0, -b1, -b2 (default: nvidia/mit-b0)."
+    )
+    network: Literal["segformer", "fcn"] = HfArg(default="segformer", help="Which network to train.")
+    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
+    teacher_features: bool = HfArg(
+        default=False, help="Learn the teacher's features too, stage by stage, then chained."
+    )
+    forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
+    steps: int = HfArg(default=2000, help="Updates of the weights.")
+    batch_size: int = HfArg(default=8, help="Crops per process and step.")
+    accumulate: int = HfArg(default=1, help="Batches per update.")
+    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
+    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
+    learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
+    weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
+    warmup: float = HfArg(default=0.03, help="Share of the steps in which the step size rises.")
+    average: float = HfArg(default=0.998, help="Decay of the running average of the weights, which is what is kept.")
+    validate_every: int = HfArg(default=500, help="Steps between validations and checkpoints.")
+    workers: int = HfArg(default=1, help="Processes that prepare crops.")
+    mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(default="no", help="Lower precision where accelerate can.")
+    seed: int = HfArg(default=0, help="Fixes every random choice.")
+    half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
+    overwrite: bool = HfArg(default=False, help="Replace an existing output.")
+    resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
+
+
+class RunError(ValueError):
+    """Says in one sentence why a run cannot start or go on."""
+
+
+@dataclass
+class Run:
+    """What a run changes: the lesson with its network, the running average of the weights, optimizer, progress."""
+
+    lesson: Lesson
+    averaged: PreTrainedModel
+    optimizer: AdamW
+    step: int = 0
+    history: list[dict] = field(default_factory=list)
+
+
+def check(config: TrainConfig) -> None:
+    """Finds what is wrong with the arguments before anything is read or written.
+
+    Raises:
+        RunError: a number out of range, options that do not fit, or an output that is in the way.
+    """
+    output = Path(config.output)
+    if config.crop < 32 or config.crop % 32:
+        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
+    if min(config.steps, config.batch_size, config.accumulate, config.validate_every) < 1 or config.side < 32:
+        raise RunError(
+            "--steps, --batch_size, --accumulate and --validate_every must be at least 1, --side at least 32."
+        )
+    if config.teacher_features and not (config.teacher and config.network == "segformer"):
+        raise RunError("--teacher_features needs a --teacher and --network segformer.")
+    if config.resume:
+        if find_checkpoint(output) is None:
+            raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
+    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
+        if not config.overwrite:
+            raise RunError(f"The output {output} exists; choose another, or add --resume to go on or --overwrite.")
+        if not output.is_dir() or not {"run.json", "config.json"} & {path.name for path in output.iterdir()}:
+            raise RunError(f"The output {output} is no model folder, so it is not overwritten; choose another.")
+
+
+def make_output(config: TrainConfig) -> None:
+    """Makes the output folder, empty unless the run is resumed.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    output = Path(config.output)
+    try:
+        if config.overwrite and not config.resume and output.exists():
+            shutil.rmtree(output)
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "run.json").write_text(json.dumps(vars(config), indent=1), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
+
+
+def start_of(config: TrainConfig) -> str:
+    """The start that was asked for, or the usual one of the network."""
+    return config.model or {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0"}[config.network]
+
+
+def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
+    """The network to train and the names of its untrained parameters.
+
+    Raises:
+        RunError: there is no such start.
+    """
+    start = start_of(config)
+    try:
+        return build_network(config.network, start, MaskTask().labels, {"task": "mask", "threshold": 0.5})
+    except KeyError as error:
+        raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
+    except ModuleNotFoundError as error:
+        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
+            "connection, or start from random weights with --model scratch-b0."
+        ) from error
+
+
+def start_run(config: TrainConfig, lesson: Lesson, fresh: set[str]) -> Run:
+    """Optimizer and averages for a new run, or as they were in the last checkpoint."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in lesson.student.named_parameters():
+        rate = config.learning_rate * (FRESH_FACTOR if name in fresh else 1)
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    parameters = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
+    run = Run(lesson, copy.deepcopy(lesson.student).eval().requires_grad_(False), AdamW(parameters))
+    folder = find_checkpoint(Path(config.output)) if config.resume else None
+    if folder:
+        run.step = load_checkpoint(folder, lesson.student, run.averaged.state_dict(), run.optimizer)
+        lines = (Path(config.output) / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        run.history = [line for line in map(json.loads, lines) if line["step"] <= run.step]
+    return run
+
+
+def rate_factor(step: int, config: TrainConfig) -> float:
+    """Share of the highest step size at `step`: a linear rise, then half a cosine down to 0."""
+    warm = max(1, int(config.warmup * config.steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
+
+
+def to_pixels(grey: Tensor, processor: SegformerImageProcessorPil) -> Tensor:
+    """Grey crops, uint8 (B, H, W), as normalised `pixel_values` float32 (B, 3, H, W), as the processor makes them."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
+    return (grey[:, None].float() / 255 - mean.to(grey.device)) / deviation.to(grey.device)
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Moves the running average towards the network's weights and batch statistics."""
+    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def teach(run: Run, config: TrainConfig, accelerator: Accelerator, examples: DataLoader, splits: DatasetDict) -> None:
+    """Takes the run from its step to the last, with a validation and a checkpoint every so often."""
+    processor = make_processor(config)
+    lesson, optimizer, loader = accelerator.prepare(run.lesson, run.optimizer, examples)
+    run.averaged.to(accelerator.device)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    lesson.train()
+    bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    losses = []
+    for batch in loader:
+        # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
+        torch.manual_seed(
+            (config.seed * config.steps + run.step) * accelerator.num_processes + accelerator.process_index
+        )
+        with accelerator.accumulate(lesson):
+            forced = config.teacher_features and run.step < config.forced_share * config.steps
+            loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
+            if not loss.isfinite():
+                raise RunError(f"The loss is {loss.item()} at step {run.step}; lower --learning-rate and --resume.")
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
+                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+                    group["lr"] = rate * rate_factor(run.step, config)
+            optimizer.step()
+            optimizer.zero_grad()
+        losses.append(loss.item())
+        if not accelerator.sync_gradients:
+            continue
+        run.step += 1
+        bar.update()
+        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
+        decay = min(config.average, run.step / (run.step + 10))
+        update_average(run.averaged, accelerator.unwrap_model(lesson).student, decay)
+        if run.step % config.validate_every == 0 or run.step == config.steps:
+            if accelerator.is_main_process:
+                keep(run, config, float(np.mean(losses)), splits)
+            accelerator.wait_for_everyone()
+            losses.clear()
+
+
+def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> None:
+    """Validates the averaged weights, keeps them if they are the best so far, and writes a checkpoint."""
+    output = Path(config.output)
+    scores, _ = validate(Predictor.from_network(run.averaged, make_processor(config)), splits["validation"])
+    line = {"step": run.step, "loss": loss} | scores["all"]
+    best = max((old["balanced_iou"] for old in run.history), default=-1.0)
+    run.history.append(line)
+    tqdm.write(
+        f"step {run.step}: loss {loss:.3f}, validation IoU "
+        + ", ".join(f"{k} {v['iou']:.3f}" for k, v in scores.items())
+    )
+    if line["balanced_iou"] > best:
+        save_model(run.averaged, config)
+    (output / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in run.history), encoding="utf-8")
+    save_checkpoint(output, run.step, run.lesson.student, run.averaged.state_dict(), run.optimizer)
+
+
+def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
+    """What turns pictures into pixels: the long side fits `config.side`, the shape is kept."""
+    return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
+
+
+def save_model(network: PreTrainedModel, config: TrainConfig) -> None:
+    """Writes the model folder's network and processor; each file is replaced as a whole."""
+    output = Path(config.output)
+    whole = output / "model-new"
+    shutil.rmtree(whole, ignore_errors=True)
+    saved = copy.deepcopy(network).half() if config.half else network
+    saved.config.dtype = torch.float32  # what a plain from_pretrained opens it in, whatever is stored
+    saved.save_pretrained(whole)
+    make_processor(config).save_pretrained(whole)
+    for path in whole.iterdir():
+        path.replace(output / path.name)
+    whole.rmdir()
+
+
+def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
+    """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
+    output = Path(config.output)
+    predictor = Predictor.from_pretrained(output)
+    scores = {}
+    for split in ("validation", "test"):
+        if split in splits:
+            scores[split], worst = validate(predictor, splits[split], worst=12)
+            write_worst(output, worst)
+    train = splits["train"]
+    sources = Counter(train["source"]) if "source" in train.column_names else {}
+    facts = {
+        "name": output.name,
+        "network": config.network,
+        "licence": "other" if "nvidia/" in start_of(config) else "apache-2.0",
+        "command": shlex.join(["python", "train_segformer.py", *sys.argv[1:]]),
+        "counts": f"{len(train)} pictures"
+        + "".join(f", {count} of {name}" for name, count in sorted(sources.items())),
+        "side": config.side,
+        "start": RESEARCH_ONLY if "nvidia/" in start_of(config) else f"Its start was {start_of(config)}.",
+    }
+    write_report(output, facts, scores, run.history)
+    shutil.rmtree(output / FOLDER, ignore_errors=True)
+    print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
+
+
+def train(config: TrainConfig) -> None:
+    """The whole run: data, network, steps with validations, model folder."""
+    check(config)
+    accelerator = Accelerator(mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate)
+    set_seed(config.seed)
+    splits = open_data(config.data)
+    network, fresh = start_network(config)
+    task = MaskTask()
+    rows = GreyRows(splits["train"], int(config.crop * LARGEST_ZOOM))
+    lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+    if config.teacher_features:
+        crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS))
+        lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        make_output(config)
+    run = start_run(config, lesson, fresh)
+    batch = config.batch_size * config.accumulate * accelerator.num_processes
+    examples = Examples(rows, task, config.crop, config.seed, range(run.step * batch, config.steps * batch))
+    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
+    teach(run, config, accelerator, loader, splits)
+    if accelerator.is_main_process:
+        finish(run, config, splits)
+    accelerator.end_training()
+
+
+def main() -> int:
+    """Trains as the command line says; returns the exit code."""
+    config = HfArgumentParser(TrainConfig).parse_args_into_dataclasses()[0]
+    try:
+        train(config)
+    except (DataError, ModelError, RunError) as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"train_segformer: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
