@@ -12,8 +12,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -22,16 +21,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import DatasetDict
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
 from transformers.hf_argparser import HfArg
 
-from carmask.checkpoints import FOLDER, find_checkpoint, load_checkpoint, save_checkpoint
+from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
 from carmask.dataset_folder import DataError
-from carmask.examples import LARGEST_ZOOM, Examples
+from carmask.examples import LARGEST_ZOOM, Examples, to_pixels
 from carmask.networks import build_network
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.reports import validate, write_report, write_worst
@@ -48,18 +47,14 @@ RESEARCH_ONLY = "Its start, a model of nvidia/, may be used for research only, a
 class TrainConfig:
     """Everything one training run depends on; it stands in the model card."""
 
-    data: str = HfArg(
-        help="Folder written by a data_scripts program, a save_to_disk folder, or a data set of the Hub."
-    )
+    data: str = HfArg(help="Folder of data_scripts/ or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
     model: str = HfArg(
-        default="", help="Start: a model folder, a model of the Hub, or scratch-b0, -b1, -b2 (default: nvidia/mit-b0)."
+        default="", help="Start: a model folder, one of the Hub (nvidia/mit-b0), or scratch-b0, -b1, -b2."
     )
     network: Literal["segformer", "fcn"] = HfArg(default="segformer", help="Which network to train.")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
-    teacher_features: bool = HfArg(
-        default=False, help="Learn the teacher's features too, stage by stage, then chained."
-    )
+    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
     forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
     steps: int = HfArg(default=2000, help="Updates of the weights.")
     batch_size: int = HfArg(default=8, help="Crops per process and step.")
@@ -81,17 +76,6 @@ class TrainConfig:
 
 class RunError(ValueError):
     """Says in one sentence why a run cannot start or go on."""
-
-
-@dataclass
-class Run:
-    """What a run changes: the lesson with its network, the running average of the weights, optimizer, progress."""
-
-    lesson: Lesson
-    averaged: PreTrainedModel
-    optimizer: AdamW
-    step: int = 0
-    history: list[dict] = field(default_factory=list)
 
 
 def check(config: TrainConfig) -> None:
@@ -160,20 +144,17 @@ def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
         ) from error
 
 
-def start_run(config: TrainConfig, lesson: Lesson, fresh: set[str]) -> Run:
-    """Optimizer and averages for a new run, or as they were in the last checkpoint."""
+def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
+    """A new run of `network`, or the run of the last checkpoint."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in lesson.student.named_parameters():
+    for name, parameter in network.named_parameters():
         rate = config.learning_rate * (FRESH_FACTOR if name in fresh else 1)
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     parameters = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-    run = Run(lesson, copy.deepcopy(lesson.student).eval().requires_grad_(False), AdamW(parameters))
-    folder = find_checkpoint(Path(config.output)) if config.resume else None
-    if folder:
-        run.step = load_checkpoint(folder, lesson.student, run.averaged.state_dict(), run.optimizer)
-        lines = (Path(config.output) / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        run.history = [line for line in map(json.loads, lines) if line["step"] <= run.step]
+    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), AdamW(parameters))
+    if config.resume:
+        load_checkpoint(find_checkpoint(Path(config.output)), run)
     return run
 
 
@@ -185,26 +166,12 @@ def rate_factor(step: int, config: TrainConfig) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
 
 
-def to_pixels(grey: Tensor, processor: SegformerImageProcessorPil) -> Tensor:
-    """Grey crops, uint8 (B, H, W), as normalised `pixel_values` float32 (B, 3, H, W), as the processor makes them."""
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
-    return (grey[:, None].float() / 255 - mean.to(grey.device)) / deviation.to(grey.device)
-
-
-@torch.no_grad()
-def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Moves the running average towards the network's weights and batch statistics."""
-    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
-
-
-def teach(run: Run, config: TrainConfig, accelerator: Accelerator, examples: DataLoader, splits: DatasetDict) -> None:
+def teach(
+    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: DataLoader, splits: DatasetDict
+) -> None:
     """Takes the run from its step to the last, with a validation and a checkpoint every so often."""
     processor = make_processor(config)
-    lesson, optimizer, loader = accelerator.prepare(run.lesson, run.optimizer, examples)
+    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, examples)
     run.averaged.to(accelerator.device)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     lesson.train()
@@ -212,9 +179,8 @@ def teach(run: Run, config: TrainConfig, accelerator: Accelerator, examples: Dat
     losses = []
     for batch in loader:
         # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
-        torch.manual_seed(
-            (config.seed * config.steps + run.step) * accelerator.num_processes + accelerator.process_index
-        )
+        step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
+        torch.manual_seed(step_seed + accelerator.process_index)
         with accelerator.accumulate(lesson):
             forced = config.teacher_features and run.step < config.forced_share * config.steps
             loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
@@ -233,8 +199,7 @@ def teach(run: Run, config: TrainConfig, accelerator: Accelerator, examples: Dat
         run.step += 1
         bar.update()
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-        decay = min(config.average, run.step / (run.step + 10))
-        update_average(run.averaged, accelerator.unwrap_model(lesson).student, decay)
+        run.update_average(min(config.average, run.step / (run.step + 10)))
         if run.step % config.validate_every == 0 or run.step == config.steps:
             if accelerator.is_main_process:
                 keep(run, config, float(np.mean(losses)), splits)
@@ -249,14 +214,11 @@ def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> Non
     line = {"step": run.step, "loss": loss} | scores["all"]
     best = max((old["balanced_iou"] for old in run.history), default=-1.0)
     run.history.append(line)
-    tqdm.write(
-        f"step {run.step}: loss {loss:.3f}, validation IoU "
-        + ", ".join(f"{k} {v['iou']:.3f}" for k, v in scores.items())
-    )
+    by_source = ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items())
+    tqdm.write(f"step {run.step}: loss {loss:.3f}, validation IoU {by_source}")
     if line["balanced_iou"] > best:
         save_model(run.averaged, config)
-    (output / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in run.history), encoding="utf-8")
-    save_checkpoint(output, run.step, run.lesson.student, run.averaged.state_dict(), run.optimizer)
+    save_checkpoint(output, run)
 
 
 def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
@@ -269,9 +231,10 @@ def save_model(network: PreTrainedModel, config: TrainConfig) -> None:
     output = Path(config.output)
     whole = output / "model-new"
     shutil.rmtree(whole, ignore_errors=True)
-    saved = copy.deepcopy(network).half() if config.half else network
-    saved.config.dtype = torch.float32  # what a plain from_pretrained opens it in, whatever is stored
-    saved.save_pretrained(whole)
+    (copy.deepcopy(network).half() if config.half else network).save_pretrained(whole)
+    settings = json.loads((whole / "config.json").read_text(encoding="utf-8"))
+    settings["dtype"] = "float32"  # what a plain from_pretrained opens it in, whatever is stored
+    (whole / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     make_processor(config).save_pretrained(whole)
     for path in whole.iterdir():
         path.replace(output / path.name)
@@ -287,19 +250,16 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
         if split in splits:
             scores[split], worst = validate(predictor, splits[split], worst=12)
             write_worst(output, worst)
-    train = splits["train"]
-    sources = Counter(train["source"]) if "source" in train.column_names else {}
+    start = start_of(config)
     facts = {
         "name": output.name,
         "network": config.network,
-        "licence": "other" if "nvidia/" in start_of(config) else "apache-2.0",
+        "licence": "other" if "nvidia/" in start else "apache-2.0",
         "command": shlex.join(["python", "train_segformer.py", *sys.argv[1:]]),
-        "counts": f"{len(train)} pictures"
-        + "".join(f", {count} of {name}" for name, count in sorted(sources.items())),
         "side": config.side,
-        "start": RESEARCH_ONLY if "nvidia/" in start_of(config) else f"Its start was {start_of(config)}.",
+        "start": RESEARCH_ONLY if "nvidia/" in start else f"Its start was {start}.",
     }
-    write_report(output, facts, scores, run.history)
+    write_report(output, facts, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
 
@@ -320,11 +280,11 @@ def train(config: TrainConfig) -> None:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         make_output(config)
-    run = start_run(config, lesson, fresh)
+    run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     examples = Examples(rows, task, config.crop, config.seed, range(run.step * batch, config.steps * batch))
     loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
-    teach(run, config, accelerator, loader, splits)
+    teach(run, lesson, config, accelerator, loader, splits)
     if accelerator.is_main_process:
         finish(run, config, splits)
     accelerator.end_training()
@@ -335,11 +295,14 @@ def main() -> int:
     config = HfArgumentParser(TrainConfig).parse_args_into_dataclasses()[0]
     try:
         train(config)
+        return 0
     except (DataError, ModelError, RunError) as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"train_segformer: {error}", file=sys.stderr)
-        return 1
-    return 0
+        sentence = str(error)
+    except KeyboardInterrupt:
+        sentence = f"stopped; the same command with --resume goes on from the last checkpoint in {config.output}."
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train_segformer: {sentence}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

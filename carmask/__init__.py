@@ -1,6 +1,13 @@
 """Give it a picture of a car, get back a black and white mask."""
 
-from carmask.pictures import PictureError, open_picture
-from carmask.predictor import ModelError, Predictor
+from importlib import import_module
 
-__all__ = ["ModelError", "PictureError", "Predictor", "open_picture"]
+HOMES = {"ModelError": "predictor", "PictureError": "pictures", "Predictor": "predictor", "open_picture": "pictures"}
+__all__ = list(HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for when it is asked for, so that a program without a network starts without torch."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -1,8 +1,9 @@
-"""Training checkpoints that are whole or absent: tensors as safetensors, the rest as JSON, renamed into place."""
+"""What a training run changes, and its checkpoints, which are whole or absent: safetensors, and JSON for the rest."""
 
 import json
 import os
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,20 +14,39 @@ from torch.optim import Optimizer
 FOLDER = "checkpoint"
 
 
-def save_checkpoint(
-    output: Path, step: int, network: nn.Module, average: dict[str, Tensor], optimizer: Optimizer
-) -> None:
-    """Writes the state after `step` steps to `output`/checkpoint; the last one goes only when this one is whole."""
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
-    for index, state in optimizer.state_dict()["state"].items():
+@dataclass
+class Run:
+    """The network, the running average of its weights, the optimizer, the steps done, and one line per validation."""
+
+    network: nn.Module
+    averaged: nn.Module
+    optimizer: Optimizer
+    step: int = 0
+    history: list[dict] = field(default_factory=list)
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Moves the running average towards the network's weights and batch statistics."""
+        for mean, value in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+
+def save_checkpoint(output: Path, run: Run) -> None:
+    """Writes the run's state to `output`/checkpoint; the last one goes only when this one is whole."""
+    tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
+    tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
+    for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     temporary, final, old = (output / f"{FOLDER}{ending}" for ending in ("-new", "", "-old"))
     for stale in (temporary, old):
         shutil.rmtree(stale, ignore_errors=True)
     temporary.mkdir(parents=True)
     save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, temporary / "state.safetensors")
-    (temporary / "state.json").write_text(json.dumps({"step": step}), encoding="utf-8")
+    state = {"step": run.step, "history": run.history}
+    (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in [*temporary.iterdir(), temporary]:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)
@@ -46,19 +66,19 @@ def find_checkpoint(output: Path) -> Path | None:
     return None
 
 
-def load_checkpoint(folder: Path, network: nn.Module, average: dict[str, Tensor], optimizer: Optimizer) -> int:
-    """Restores what `save_checkpoint` wrote, in place, and returns the number of steps done."""
+def load_checkpoint(folder: Path, run: Run) -> None:
+    """Restores in `run` what `save_checkpoint` wrote."""
     tensors = load_file(folder / "state.safetensors")
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-    network.load_state_dict(part("network."))
-    for name, value in part("average.").items():
-        average[name].copy_(value)
+    run.network.load_state_dict(part("network."))
+    run.averaged.load_state_dict(part("averaged."))
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in part("optimizer.").items():
-        index, field = name.split(".")
-        states.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-    return json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"]
+        index, key = name.split(".")
+        states.setdefault(int(index), {})[key] = value
+    run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    run.step, run.history = state["step"], state["history"]

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers.image_processing_utils import BaseImageProcessor
 
 LARGEST_ZOOM = 3.0  # a picture's long side is drawn at 0.6 to 3 times the crop's side
 SMALLEST_ZOOM = 0.6
@@ -104,3 +105,9 @@ def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.standard_normal(values.shape, dtype=np.float32) * rng.uniform(1, 16)
         values = (values + noise).clip(0, 255).astype(np.uint8)
     return values
+
+
+def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:
+    """Grey crops, uint8 (B, H, W), as normalised `pixel_values` float32 (B, 3, H, W), as `processor` makes them."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
+    return (grey[:, None].float() / 255 - mean.to(grey.device)) / deviation.to(grey.device)

@@ -131,7 +131,7 @@ def load_network(model: str | Path) -> PreTrainedModel:
         remedy = (
             "it is damaged or no segmentation model, so fetch or train it again"
             if local
-            else "it is no model folder here, and the Hub cannot be reached or does not have it as a segmentation model"
+            else "it is no folder here, and the Hub cannot be reached or has no such segmentation model"
         )
         raise ModelError(f"The model {model} cannot be opened: {remedy}.") from error
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[kind]]

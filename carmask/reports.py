@@ -1,7 +1,7 @@
 """What a training run leaves to read: scores by source, curves, the worst cases, and the model card."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import datasets
@@ -32,7 +32,7 @@ def validate(predictor: Predictor, split: datasets.Dataset, worst: int = 0) -> t
     counts = defaultdict(list)
     cases = []
     for index, row in enumerate(tqdm(split, desc="Validating", leave=False, disable=None)):
-        _, truth = read_pair(row, index)
+        _, truth = read_pair(row)
         mask = predictor(row["image"])
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
         count = picture_counts(mask, truth)
@@ -103,18 +103,24 @@ Trained with `{command}` on {counts}. It sees a picture with a long side of {sid
 """
 
 
-def write_report(folder: Path, facts: dict[str, str], scores: dict[str, Scores], history: list[dict]) -> None:
-    """Writes the model card, `scores.json` and the curves into a model folder.
+def write_report(
+    folder: Path, facts: dict[str, str], train: datasets.Dataset, scores: dict[str, Scores], history: list[dict]
+) -> None:
+    """Writes the model card, `scores.json` (with the history) and the curves into a model folder.
 
     Args:
         folder: the model folder.
-        facts: the card's words: name, network, licence, command, counts, side and start.
+        facts: the card's words: name, network, licence, command, side and start.
+        train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and balanced_iou.
     """
+    sources = Counter(train["source"]) if "source" in train.column_names else {}
+    counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
-    (folder / "README.md").write_text(CARD.format(tables=tables, **facts), encoding="utf-8")
-    (folder / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    (folder / "README.md").write_text(CARD.format(tables=tables, counts=counts, **facts), encoding="utf-8")
+    report = {"scores": scores, "history": history}
+    (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     if history:
         draw_curves(history, folder / "curves.png")
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from carmask.dataset_folder import DataError
-from carmask.pictures import grey_rgb, upright_rgb
+from carmask.pictures import DECODE_ERRORS, grey_rgb, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 MASK_VALUES = {0, 128, 255}
@@ -82,7 +82,7 @@ def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
     return datasets.DatasetDict({**splits, "train": train.select(rest), "validation": train.select(chosen)})
 
 
-def read_pair(row: dict, index: int = 0) -> Pair:
+def read_pair(row: dict) -> Pair:
     """One row as arrays: grey picture uint8 (H, W), and mask uint8 (H, W) of 0, 128 and 255.
 
     Raises:
@@ -91,11 +91,11 @@ def read_pair(row: dict, index: int = 0) -> Pair:
     grey = np.array(grey_rgb(upright_rgb(row["image"])).getchannel(0))
     mask = np.array(row["mask"].convert("L") if row["mask"].mode != "L" else row["mask"])
     if mask.shape != grey.shape:
-        raise DataError(f"Row {index}: the picture has size {grey.shape} (height, width), its mask {mask.shape}.")
+        raise DataError(f"the picture has size {grey.shape} (height, width), its mask {mask.shape}.")
     strange = set(np.unique(mask).tolist()) - MASK_VALUES
     if strange:
         values = ", ".join(map(str, sorted(strange)[:5]))
-        raise DataError(f"Row {index}: its mask has the values {values}; only 0, 128 and 255 mean something here.")
+        raise DataError(f"the mask has the values {values}; only 0, 128 and 255 mean something here.")
     return grey, mask
 
 
@@ -125,10 +125,17 @@ class GreyRows(Sequence):
         return self.kept[index] if index in self.kept else self._read(index)
 
     def _read(self, index: int) -> Pair:
-        grey, mask = read_pair(self.split[index], index)
+        try:
+            grey, mask = read_pair(self.split[index])
+        except DECODE_ERRORS as error:
+            raise DataError(f"{self._name(index)} cannot be used: {error}") from error
         scale = self.longest / max(grey.shape)
         if scale >= 1:
             return grey, mask
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
         small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
         return np.array(small), np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+    def _name(self, index: int) -> str:
+        stored = self.split.cast_column("image", datasets.Image(decode=False))[index]["image"]["path"]
+        return f"Row {index} ({Path(stored).name})" if stored else f"Row {index}"

@@ -1,48 +1,66 @@
+import copy
+
 import pytest
 import torch
 from conftest import tiny_network
 from torch.optim import AdamW
 
-from carmask.checkpoints import find_checkpoint, load_checkpoint, save_checkpoint
+from carmask.checkpoints import Run, find_checkpoint, load_checkpoint, save_checkpoint
 
 
-def trained(seed):
+def learn(run):
+    run.network(torch.ones(1, 3, 32, 32)).logits.sum().backward()
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.update_average(0.5)
+    run.step += 1
+
+
+def started(seed):
     network = tiny_network(seed=seed)
-    optimizer = AdamW(network.parameters(), lr=1e-3)
-    network(torch.rand(1, 3, 32, 32)).logits.sum().backward()
-    optimizer.step()
-    return network, optimizer
+    run = Run(network, copy.deepcopy(network), AdamW(network.parameters(), lr=1e-3))
+    learn(run)
+    return run
 
 
-def test_a_loaded_checkpoint_goes_on_exactly_where_it_stopped(tmp_path):
-    network, optimizer = trained(seed=1)
-    average = {name: value + 1 for name, value in network.state_dict().items()}
-    save_checkpoint(tmp_path, 17, network, average, optimizer)
-    other, other_optimizer = trained(seed=2)
-    other_average = {name: torch.zeros_like(value) for name, value in other.state_dict().items()}
-    assert load_checkpoint(find_checkpoint(tmp_path), other, other_average, other_optimizer) == 17
-    assert all(torch.equal(average[name], other_average[name]) for name in average)
-    for each, each_optimizer in ((network, optimizer), (other, other_optimizer)):
-        each.zero_grad()
-        torch.manual_seed(0)
-        each(torch.ones(1, 3, 32, 32)).logits.sum().backward()
-        each_optimizer.step()
-    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+def weights(run):
+    return [*run.network.state_dict().values(), *run.averaged.state_dict().values()]
+
+
+def test_a_loaded_run_goes_on_exactly_as_the_saved_one(tmp_path):
+    run, other = started(seed=1), started(seed=2)
+    run.history.append({"step": 1, "loss": 0.5})
+    save_checkpoint(tmp_path, run)
+    load_checkpoint(find_checkpoint(tmp_path), other)
+    assert (other.step, other.history) == (run.step, run.history)
+    learn(run)
+    learn(other)
+    assert all(torch.equal(one, two) for one, two in zip(weights(run), weights(other), strict=True))
+
+
+def test_the_average_lies_between_the_old_and_the_new_weights():
+    run = started(seed=1)
+    before = run.averaged.decode_head.classifier.weight.clone()
+    run.network.decode_head.classifier.weight.data.add_(1.0)
+    new = run.network.decode_head.classifier.weight
+    run.update_average(0.25)
+    assert torch.allclose(run.averaged.decode_head.classifier.weight, 0.25 * before + 0.75 * new)
 
 
 @pytest.mark.parametrize("killed_after", ["writing", "moving the old one"])
 def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path, killed_after):
-    network, optimizer = trained(seed=1)
-    save_checkpoint(tmp_path, 1, network, network.state_dict(), optimizer)
+    run = started(seed=1)
+    save_checkpoint(tmp_path, run)
     (tmp_path / "checkpoint").rename(tmp_path / "kept")
-    save_checkpoint(tmp_path, 2, network, network.state_dict(), optimizer)
+    learn(run)
+    save_checkpoint(tmp_path, run)
     (tmp_path / "checkpoint").rename(tmp_path / "checkpoint-new")
     (tmp_path / "kept").rename(tmp_path / ("checkpoint" if killed_after == "writing" else "checkpoint-old"))
-    average = {name: value.clone() for name, value in network.state_dict().items()}
-    step = load_checkpoint(find_checkpoint(tmp_path), network, average, optimizer)
-    assert step == (1 if killed_after == "writing" else 2)
-    save_checkpoint(tmp_path, 3, network, average, optimizer)
-    assert load_checkpoint(find_checkpoint(tmp_path), network, average, optimizer) == 3
+    load_checkpoint(find_checkpoint(tmp_path), run)
+    assert run.step == (1 if killed_after == "writing" else 2)
+    run.step = 3
+    save_checkpoint(tmp_path, run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 
 
 def test_a_half_written_checkpoint_is_not_found(tmp_path):

@@ -85,3 +85,10 @@ def test_pictures_larger_than_crops_can_show_are_kept_smaller(tiny_data):
     grey, mask = GreyRows(open_data(str(tiny_data))["train"], longest=48)[0]
     assert grey.shape == mask.shape == (32, 48)
     assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_a_row_that_cannot_be_used_is_named(tiny_data, tmp_path):
+    shutil.copytree(tiny_data, tmp_path / "set")
+    (tmp_path / "set/train/images/3.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"Row 3 \(3\.png\)"):
+        GreyRows(open_data(str(tmp_path / "set"))["train"], longest=100)

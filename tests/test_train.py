@@ -35,7 +35,7 @@ def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_ma
     output = tmp_path / "model"
     changes = {"steps": 40, "validate_every": 10, "learning_rate": 5e-3, "average": 0.8}
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, **changes)) == 0
-    history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+    history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
     assert [line["step"] for line in history] == [10, 20, 30, 40]
     assert {
@@ -49,7 +49,7 @@ def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_ma
     card = (output / "README.md").read_text()
     assert "--steps 40" in card
     assert "8 pictures, 8 of boxes" in card
-    scores = json.loads((output / "scores.json").read_text())
+    scores = json.loads((output / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card
     mask = Predictor.from_pretrained(output)(drawn_car()[0])
     assert set(np.unique(mask)) <= {0, 255}
@@ -96,7 +96,7 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, parts, workers=workers), "--resume") == 0
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert (whole / "history.jsonl").read_text() == (parts / "history.jsonl").read_text()
+    assert (whole / "scores.json").read_text() == (parts / "scores.json").read_text()
 
 
 @pytest.mark.parametrize("features", [False, True])
@@ -105,7 +105,7 @@ def test_a_student_learns_from_a_teacher(tmp_path, tiny_mask_model, tiny_data, m
     output = tmp_path / "student"
     flags = ["--teacher", teacher, *(["--teacher_features", "--forced_share", "0.5"] if features else [])]
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=20, validate_every=10), *flags) == 0
-    history = [json.loads(line) for line in (output / "history.jsonl").read_text().splitlines()]
+    history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
 
 
@@ -166,5 +166,6 @@ def test_two_processes_train_one_model_and_write_it_once(tmp_path, tiny_mask_mod
         [*map(str, command)], capture_output=True, text=True, env=environment, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["step"] for line in (output / "history.jsonl").read_text().splitlines()] == [3, 6]
+    history = json.loads((output / "scores.json").read_text())["history"]
+    assert [line["step"] for line in history] == [3, 6]
     assert Predictor.from_pretrained(output)(drawn_car()[0]).shape == (64, 96)

@@ -1,0 +1,61 @@
+"""The laws on the model that people meet first, on drawn pictures it was not trained on."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import SegformerForSemanticSegmentation, pipeline
+
+from carmask import Predictor
+from carmask.__main__ import DEFAULT_MODEL
+from carmask.metrics import mask_scores
+from data_scripts.draw_cars import draw_picture
+
+UNSEEN_SEED = 77
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor.from_pretrained(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [draw_picture(UNSEEN_SEED, index, (256, 384)) for index in range(24)]
+
+
+def test_the_embedded_model_is_small_and_stored_as_float16():
+    weights = DEFAULT_MODEL / "model.safetensors"
+    assert weights.stat().st_size < 8_000_000
+    header = weights.read_bytes()[:100_000]
+    assert b'"F16"' in header
+    assert b'"F32"' not in header
+
+
+def test_it_finds_drawn_cars(predictor, drawn):
+    scores = mask_scores([predictor(one.picture) for one in drawn], [np.array(one.mask) for one in drawn])
+    assert scores["iou"] > 0.8
+
+
+def test_an_empty_picture_has_no_car(predictor):
+    for grey in (0, 128, 255):
+        assert not predictor(Image.new("L", (300, 200), grey)).any()
+
+
+def test_the_stock_class_opens_it_whole():
+    _, report = SegformerForSemanticSegmentation.from_pretrained(DEFAULT_MODEL, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+
+
+def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(predictor, drawn):
+    stock = pipeline("image-segmentation", str(DEFAULT_MODEL), subtask="semantic")
+    for one in drawn[:4]:
+        grey = one.picture.convert("L")
+        masks = {part["label"]: np.array(part["mask"]) for part in stock(grey)}
+        car = masks.get("car", np.zeros(grey.size[::-1], dtype=np.uint8))
+        assert (car == predictor(grey)).mean() >= 0.99
+
+
+def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is():
+    card = (DEFAULT_MODEL / "README.md").read_text(encoding="utf-8")
+    for word in ("camvid", "intelecai", "train_segformer.py", "Scores on test", "license: apache-2.0"):
+        assert word in card
