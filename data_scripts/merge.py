@@ -1,0 +1,103 @@
+"""Merges data sets of these programs into one; names and groups get their source in front so that nothing clashes."""
+
+import argparse
+import functools
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from carmask.dataset_folder import SPLITS, DataError, count_line, exit_code, finish_data_set, staged_folder
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="data set folder to write")
+    parser.add_argument("sources", type=Path, nargs="+", help="data sets to merge")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
+    arguments = parser.parse_args(argv)
+    return exit_code(functools.partial(merge, arguments))
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Writes the merged data set; returns the exit code."""
+    with staged_folder(arguments.out, arguments.overwrite) as staged:
+        rows = merge_into(staged, arguments.sources, arguments.out.resolve().name)
+    sys.stderr.write(f"{arguments.out}: {count_line(rows)}.\n")
+    return 0
+
+
+def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
+    """Writes the union of data sets into an empty folder; returns its rows, each with its `split`.
+
+    Raises:
+        DataError: One of them is no data set.
+    """
+    data_sets = [(source, read_rows(source)) for source in sources]
+    dot_names = common_dot_names(sources)
+    taken = set()
+    merged = [take_over(row, source, staged, taken) for source, rows in data_sets for row in rows]
+    if not dot_names:
+        for row in merged:
+            row.pop("dots", None)
+    finish_data_set(staged, merged, title, dot_names)
+    return merged
+
+
+def read_rows(data_set: Path) -> list[dict]:
+    """Reads the rows of a data set, each with its `split`.
+
+    Raises:
+        DataError: The folder is no data set.
+    """
+    rows = []
+    for split in SPLITS:
+        path = data_set / split / "metadata.jsonl"
+        if path.is_file():
+            rows += [{**json.loads(line), "split": split} for line in path.read_text(encoding="utf-8").splitlines()]
+    if not rows or any(not {"file_name", "mask_file_name", "source", "group"} <= row.keys() for row in rows):
+        raise DataError(f"{data_set} is no data set of these programs: make one with a program of data_scripts.")
+    return rows
+
+
+def common_dot_names(sources: list[Path]) -> list[str] | None:
+    """Returns the dot names if all data sets have the same; says so where dots are lost."""
+    paths = [source / "dot_names.json" for source in sources]
+    found = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None for path in paths]
+    if any(found) and any(names != found[0] for names in found):
+        sys.stderr.write("The data sets do not all have the same dots: the merged one has none.\n")
+        return None
+    return found[0]
+
+
+def take_over(row: dict, source: Path, staged: Path, taken: set[tuple[str, str]]) -> dict:
+    """Links or copies the two files of a row under a free name; returns the new row."""
+    stem = prefixed(row["source"], Path(row["file_name"]).stem)
+    name, copy = stem, 2
+    while (row["split"], name) in taken:
+        name, copy = f"{stem}-{copy}", copy + 1
+    taken.add((row["split"], name))
+    result = {**row, "group": prefixed(row["source"], row["group"])}
+    for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
+        old = source / row["split"] / row[column]
+        result[column] = f"{kind}/{name}{old.suffix}"
+        new = staged / row["split"] / result[column]
+        new.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(old, new)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(old, new)
+    return result
+
+
+def prefixed(source: str, name: str) -> str:
+    """Puts the source in front of a name, unless it is there already."""
+    return name if name.startswith(f"{source}_") else f"{source}_{name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
