@@ -49,7 +49,6 @@ runs/car-mask-b0-start/README.md: runs/car-mask-fcn/README.md
 runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn \
 		--teacher_features --forced_share 0 --steps 800 --crop 224 --learning_rate 4e-4 --validate_every 400 --half \
-		$(GO_ON)
-	$(BIN)/python benchmarks/inference_size.py $(@D) --data data/mixture --write
+		--side 512 $(GO_ON)
 
 .PHONY: demo test style embedded-model mixture

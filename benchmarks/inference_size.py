@@ -1,8 +1,8 @@
 """Measures at which size a network should see pictures: IoU on validation, and milliseconds a picture.
 
-    python benchmarks/inference_size.py models/car-mask-b0 --data data/mixture --write
+    python benchmarks/inference_size.py models/car-mask-b0 --data data/mixture
 
-With --write the best size by mean IoU over the sources is stored in the model folder.
+The choice is made with `--side` of train_segformer.py, which stores it in the model folder.
 """
 
 import argparse
@@ -29,22 +29,17 @@ def main() -> None:
     parser.add_argument("model", help="model folder")
     parser.add_argument("--data", required=True, help="data set folder")
     parser.add_argument("--every", type=int, default=1, help="take every n-th picture of validation")
-    parser.add_argument("--write", action="store_true", help="store the best size in the model folder")
     arguments = parser.parse_args()
     split = open_data(arguments.data)["validation"]
     split = split.select(range(0, len(split), arguments.every))
     predictor = Predictor.from_pretrained(arguments.model)
-    results = {}
     for size in KEPT + SQUARE:
         processor = SegformerImageProcessorPil(size=size)
         start = time.monotonic()
         scores, _ = validate(replace(predictor, processor=processor), split)
         milliseconds = (time.monotonic() - start) / len(split) * 1000
         by_source = ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items() if source != "all")
-        results[scores["all"]["balanced_iou"]] = processor
         print(f"{size}: {scores['all']['balanced_iou']:.4f} ({by_source}), {milliseconds:.0f} ms", flush=True)
-    if arguments.write:
-        results[max(results)].save_pretrained(arguments.model)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from transformers import (
     PreTrainedModel,
     SegformerConfig,
     SegformerForSemanticSegmentation,
+    initialization,
 )
 from transformers.modeling_outputs import SemanticSegmenterOutput
 from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
@@ -129,6 +130,79 @@ class FcnForSemanticSegmentation(PreTrainedModel):
 AutoConfig.register(FcnConfig.model_type, FcnConfig)
 AutoModelForSemanticSegmentation.register(FcnConfig, FcnForSemanticSegmentation)
 
+
+class UnetConfig(PreTrainedConfig):
+    """Configuration of `UnetForSemanticSegmentation`.
+
+    `depth` counts the halvings, `first_width` the channels before the first; `norm` is "batch", "group" or "none" (the
+    paper's); `num_channels` is 1 for grey pictures, as in the paper, or 3; `learned_up` chooses between the paper's
+    2×2 up-convolution and a bilinear step.
+    """
+
+    model_type = "unet"
+
+    depth: int = 4
+    first_width: int = 32
+    norm: str = "batch"
+    num_channels: int = 1
+    learned_up: bool = True
+
+
+class UnetForSemanticSegmentation(PreTrainedModel):
+    """U-Net: halve the picture while doubling the channels, then go back up, joining what has equal size.
+
+    Source: Ronneberger, Fischer and Brox 2015, https://arxiv.org/abs/1505.04597 (here padded, so maps keep the size).
+    """
+
+    config_class = UnetConfig
+    main_input_name = "pixel_values"
+    supports_gradient_checkpointing = False  # two convolutions per level leave little to save
+
+    def __init__(self, config: UnetConfig):
+        super().__init__(config)
+        widths = [config.first_width * 2**level for level in range(config.depth + 1)]
+        self.contract = nn.ModuleList(map(self._double_conv, [config.num_channels, *widths], widths))
+        self.up = nn.ModuleList(map(self._up_step, widths[:0:-1], widths[-2::-1]))
+        self.expand = nn.ModuleList(self._double_conv(2 * width, width) for width in widths[-2::-1])
+        self.classifier = nn.Conv2d(widths[0], config.num_labels, kernel_size=1)
+        self.post_init()
+
+    def _double_conv(self, channels: int, width: int) -> nn.Sequential:
+        layers = []
+        for inputs in (channels, width):
+            layers.append(nn.Conv2d(inputs, width, 3, padding=1, bias=self.config.norm == "none"))
+            layers += {"batch": [nn.BatchNorm2d(width)], "group": [nn.GroupNorm(8, width)], "none": []}[
+                self.config.norm
+            ]
+            layers.append(nn.ReLU())
+        return nn.Sequential(*layers)
+
+    def _up_step(self, coarse: int, fine: int) -> nn.Module:
+        if self.config.learned_up:
+            return nn.ConvTranspose2d(coarse, fine, kernel_size=2, stride=2)
+        return nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.Conv2d(coarse, fine, kernel_size=1))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            initialization.kaiming_normal_(module.weight, nonlinearity="relu")
+        else:
+            super()._init_weights(module)
+
+    def forward(self, pixel_values: Tensor) -> SemanticSegmenterOutput:
+        """Maps `pixel_values` (B, 3, H, W) to logits (B, num_labels, H, W)."""
+        x = self.contract[0](pixel_values[:, : self.config.num_channels])
+        skips = []
+        for double_conv in self.contract[1:]:
+            skips.append(x)
+            x = double_conv(F.max_pool2d(x, 2))  # half the height and width, twice the channels
+        for up, double_conv, skip in zip(self.up, self.expand, skips[::-1], strict=True):
+            x = double_conv(torch.cat([skip, resize_maps(up(x), skip.shape[-2:])], dim=1))
+        return SemanticSegmenterOutput(logits=self.classifier(x))
+
+
+AutoConfig.register(UnetConfig.model_type, UnetConfig)
+AutoModelForSemanticSegmentation.register(UnetConfig, UnetForSemanticSegmentation)
+
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
 SEGFORMER_SIZES = {
     "b0": {},
@@ -137,13 +211,20 @@ SEGFORMER_SIZES = {
 }
 
 
+NETWORKS = {
+    "segformer": SegformerForSemanticSegmentation,
+    "fcn": FcnForSemanticSegmentation,
+    "unet": UnetForSemanticSegmentation,
+}
+
+
 def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
     """Builds a network to train, with one map per label.
 
     Args:
-        network: "segformer" or "fcn".
+        network: "segformer", "fcn" or "unet".
         start: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
-            an FCN on that backbone's ImageNet weights; else a model folder or a model of the Hub.
+            an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder or one of the Hub.
         labels: the names of the maps.
         settings: what else goes into the configuration.
 
@@ -161,8 +242,10 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
         built = FcnForSemanticSegmentation(FcnConfig(head_channels=HEAD_CHANNELS, **names, **settings))
         built.backbone.load_state_dict(pretrained_efficientnet_lite().state_dict())
         fresh = {name for name, _ in built.named_parameters() if not name.startswith("backbone.")}
+    elif network == "unet" and start == "scratch":
+        built, fresh = UnetForSemanticSegmentation(UnetConfig(**names, **settings)), None
     else:
-        kind = {"segformer": SegformerForSemanticSegmentation, "fcn": FcnForSemanticSegmentation}[network]
+        kind = NETWORKS[network]
         config = kind.config_class.from_pretrained(start, **names)
         config.update(settings)
         built, report = kind.from_pretrained(

@@ -77,6 +77,7 @@ def score_table(scores: Scores) -> str:
     return "\n".join(lines)
 
 
+RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 CARD = """---
 license: {licence}
 library_name: transformers
@@ -92,7 +93,8 @@ from carmask import Predictor
 mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture's height and width
 ```
 
-Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. {start}
+Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. Its start was
+{start}.{terms}
 
 {tables}
 
@@ -110,15 +112,20 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the card's words: name, network, licence, command, side and start.
+        facts: the run's network, command, side and start.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and balanced_iou.
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
+    research_only = facts["start"].startswith("nvidia/")
+    licence, terms = ("other", RESEARCH_ONLY) if research_only else ("apache-2.0", "")
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
-    (folder / "README.md").write_text(CARD.format(tables=tables, counts=counts, **facts), encoding="utf-8")
+    (folder / "README.md").write_text(
+        CARD.format(name=folder.name, counts=counts, tables=tables, licence=licence, terms=terms, **facts),
+        encoding="utf-8",
+    )
     report = {"scores": scores, "history": history}
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     if history:

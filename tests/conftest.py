@@ -11,12 +11,18 @@ from PIL import Image, ImageDraw
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
 from carmask.efficientnet import EfficientNetLiteConfig
-from carmask.networks import FcnConfig, FcnForSemanticSegmentation, fold_head
+from carmask.networks import (
+    FcnConfig,
+    FcnForSemanticSegmentation,
+    UnetConfig,
+    UnetForSemanticSegmentation,
+    fold_head,
+)
 from carmask.predictor import Predictor
 
 torch.set_num_threads(1)
 
-NETWORKS = ["segformer", "fcn"]
+NETWORKS = ["segformer", "fcn", "unet"]
 LABELS = ("background", "car")
 
 
@@ -31,6 +37,8 @@ def tiny_network(name="segformer", labels=LABELS, seed=0, **settings):
     if name == "segformer":
         return fold_head(SegformerForSemanticSegmentation(tiny_config(labels, **settings))).eval()
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+    if name == "unet":
+        return UnetForSemanticSegmentation(UnetConfig(depth=3, first_width=8, **names, **settings)).eval()
     config = FcnConfig(backbone_config=EfficientNetLiteConfig(), head_channels=8, **names, **settings)
     return FcnForSemanticSegmentation(config).eval()
 

@@ -10,7 +10,15 @@ from transformers import (
     SegformerForSemanticSegmentation,
 )
 
-from carmask.networks import SEGFORMER_SIZES, FcnConfig, FcnForSemanticSegmentation, build_network, fold_head
+from carmask.networks import (
+    SEGFORMER_SIZES,
+    FcnConfig,
+    FcnForSemanticSegmentation,
+    UnetConfig,
+    UnetForSemanticSegmentation,
+    build_network,
+    fold_head,
+)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -69,6 +77,15 @@ def test_folded_network_saves_as_a_plain_segformer(tmp_path):
 def test_each_skip_of_an_fcn_halves_the_stride(skips, stride, head_channels):
     network = FcnForSemanticSegmentation(FcnConfig(skips=skips, head_channels=head_channels)).eval()
     assert network(torch.rand(1, 3, 64, 96)).logits.shape == (1, 2, 64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@pytest.mark.parametrize("learned_up", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_unet_maps_have_the_picture_s_size_for_every_norm_and_up_step(norm, learned_up, channels):
+    config = UnetConfig(depth=2, first_width=8, norm=norm, learned_up=learned_up, num_channels=channels)
+    network = UnetForSemanticSegmentation(config).eval()
+    assert network(torch.rand(1, 3, 45, 62)).logits.shape == (1, 2, 45, 62)
 
 
 def test_fcn_takes_any_backbone_of_transformers(tmp_path):
