@@ -48,7 +48,7 @@ runs/car-mask-b0-start/README.md: runs/car-mask-fcn/README.md
 
 runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn \
-		--teacher_features --forced_share 0 --steps 800 --crop 224 --learning_rate 4e-4 --validate_every 400 --half \
-		--side 512 $(GO_ON)
+		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
+		--side 448 --half $(GO_ON)
 
 .PHONY: demo test style embedded-model mixture

@@ -19,7 +19,7 @@ from carmask import Predictor
 from carmask.reports import validate
 from carmask.rows import open_data
 
-KEPT = [{"max_height": side, "max_width": side} for side in (320, 384, 448, 512, 640)]
+KEPT = [{"max_height": side, "max_width": side} for side in (256, 320, 384, 448, 512, 640)]
 SQUARE = [{"height": side, "width": side} for side in (384, 512)]
 
 
