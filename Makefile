@@ -25,7 +25,7 @@ style: .venv/dev
 # The embedded model anew, from the real data: some hours on two cores; a stopped run goes on where it was.
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
-GO_ON = $(if $(wildcard $(@D)/checkpoint),--resume,--overwrite)
+GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
 
 embedded-model: runs/car-mask-b0/README.md
 	mkdir -p models/car-mask-b0

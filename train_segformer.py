@@ -13,14 +13,16 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
+from safetensors import SafetensorError
 from torch import nn
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
@@ -31,10 +33,11 @@ from transformers.hf_argparser import HfArg
 from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
 from carmask.dataset_folder import DataError
 from carmask.examples import LARGEST_ZOOM, Examples, to_pixels
-from carmask.networks import build_network
+from carmask.model_folder import RunError, check_output, make_output, save_model
+from carmask.networks import NetworkKindError, build_network
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.reports import validate, write_report, write_worst
-from carmask.rows import GreyRows, open_data
+from carmask.rows import GreyRows, check_split, open_data
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
@@ -65,7 +68,7 @@ class TrainConfig:
     weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
     warmup: float = HfArg(default=0.03, help="Share of the steps in which the step size rises.")
     average: float = HfArg(default=0.998, help="Decay of the running average of the weights, which is what is kept.")
-    validate_every: int = HfArg(default=500, help="Steps between validations and checkpoints.")
+    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
     workers: int = HfArg(default=1, help="Processes that prepare crops.")
     mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(default="no", help="Lower precision where accelerate can.")
     seed: int = HfArg(default=0, help="Fixes every random choice.")
@@ -74,8 +77,11 @@ class TrainConfig:
     resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
 
 
-class RunError(ValueError):
-    """Says in one sentence why a run cannot start or go on."""
+RANGES = {
+    "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
+    "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
+    "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1),
+}  # fmt: skip
 
 
 def check(config: TrainConfig) -> None:
@@ -84,44 +90,29 @@ def check(config: TrainConfig) -> None:
     Raises:
         RunError: a number out of range, options that do not fit, or an output that is in the way.
     """
-    output = Path(config.output)
     if config.crop < 32 or config.crop % 32:
         raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
-    if min(config.steps, config.batch_size, config.accumulate, config.validate_every) < 1 or config.side < 32:
-        raise RunError(
-            "--steps, --batch_size, --accumulate and --validate_every must be at least 1, --side at least 32."
-        )
+    for name, (low, high) in RANGES.items():
+        if not low <= getattr(config, name) <= high:
+            raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
         raise RunError("--teacher_features needs a --teacher and --network segformer.")
-    if config.resume:
-        if find_checkpoint(output) is None:
-            raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
-    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
-        if not config.overwrite:
-            raise RunError(f"The output {output} exists; choose another, or add --resume to go on or --overwrite.")
-        if not output.is_dir() or not {"run.json", "config.json"} & {path.name for path in output.iterdir()}:
-            raise RunError(f"The output {output} is no model folder, so it is not overwritten; choose another.")
-
-
-def make_output(config: TrainConfig) -> None:
-    """Makes the output folder, empty unless the run is resumed.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    output = Path(config.output)
-    try:
-        if config.overwrite and not config.resume and output.exists():
-            shutil.rmtree(output)
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "run.json").write_text(json.dumps(vars(config), indent=1), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
+    check_output(Path(config.output), vars(config))
 
 
 def start_of(config: TrainConfig) -> str:
     """The start that was asked for, or the usual one of the network."""
     return config.model or DEFAULT_STARTS[config.network]
+
+
+def origin(config: TrainConfig) -> list[str]:
+    """Where the weights come from in the end: the starts of the start and of the teacher, for the model card."""
+    found = []
+    for model in filter(None, (start_of(config), config.teacher)):
+        file = Path(model) / "config.json"
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        found += stored.get("origin", [model])
+    return sorted(set(found))
 
 
 def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
@@ -131,10 +122,13 @@ def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
         RunError: there is no such start.
     """
     start = start_of(config)
+    settings = {"task": "mask", "threshold": 0.5, "origin": origin(config)}
     try:
-        return build_network(config.network, start, MaskTask().labels, {"task": "mask", "threshold": 0.5})
+        return build_network(config.network, start, MaskTask().labels, settings)
     except KeyError as error:
         raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
+    except NetworkKindError as error:
+        raise RunError(str(error)) from error
     except ModuleNotFoundError as error:
         raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
     except (OSError, ValueError) as error:
@@ -154,7 +148,10 @@ def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) ->
     parameters = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
     run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), AdamW(parameters))
     if config.resume:
-        load_checkpoint(find_checkpoint(Path(config.output)), run)
+        try:
+            load_checkpoint(find_checkpoint(Path(config.output)), run)
+        except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
+            raise RunError(f"The checkpoint in {config.output} is damaged; start anew with --overwrite.") from error
     return run
 
 
@@ -176,6 +173,7 @@ def teach(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    every = config.validate_every or max(1, config.steps // 10)
     losses = []
     for batch in loader:
         # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
@@ -184,8 +182,11 @@ def teach(
         with accelerator.accumulate(lesson):
             forced = config.teacher_features and run.step < config.forced_share * config.steps
             loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
-            if not loss.isfinite():
-                raise RunError(f"The loss is {loss.item()} at step {run.step}; lower --learning-rate and --resume.")
+            losses.append(accelerator.reduce(loss.detach(), "mean").item())
+            if not math.isfinite(losses[-1]):
+                raise RunError(
+                    f"The loss is {losses[-1]} at step {run.step}; try again with half the --learning_rate."
+                )
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
@@ -193,14 +194,13 @@ def teach(
                     group["lr"] = rate * rate_factor(run.step, config)
             optimizer.step()
             optimizer.zero_grad()
-        losses.append(loss.item())
         if not accelerator.sync_gradients:
             continue
         run.step += 1
         bar.update()
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
         run.update_average(min(config.average, run.step / (run.step + 10)))
-        if run.step % config.validate_every == 0 or run.step == config.steps:
+        if run.step % every == 0 or run.step == config.steps:
             if accelerator.is_main_process:
                 keep(run, config, float(np.mean(losses)), splits)
             accelerator.wait_for_everyone()
@@ -217,28 +217,13 @@ def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> Non
     by_source = ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items())
     tqdm.write(f"step {run.step}: loss {loss:.3f}, validation IoU {by_source}")
     if line["balanced_iou"] > best:
-        save_model(run.averaged, config)
+        save_model(output, run.averaged, make_processor(config), config.half)
     save_checkpoint(output, run)
 
 
 def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
     """What turns pictures into pixels: the long side fits `config.side`, the shape is kept."""
     return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
-
-
-def save_model(network: PreTrainedModel, config: TrainConfig) -> None:
-    """Writes the model folder's network and processor; each file is replaced as a whole."""
-    output = Path(config.output)
-    whole = output / "model-new"
-    shutil.rmtree(whole, ignore_errors=True)
-    (copy.deepcopy(network).half() if config.half else network).save_pretrained(whole)
-    settings = json.loads((whole / "config.json").read_text(encoding="utf-8"))
-    settings["dtype"] = "float32"  # what a plain from_pretrained opens it in, whatever is stored
-    (whole / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    make_processor(config).save_pretrained(whole)
-    for path in whole.iterdir():
-        path.replace(output / path.name)
-    whole.rmdir()
 
 
 def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
@@ -251,7 +236,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
             scores[split], worst = validate(predictor, splits[split], worst=12)
             write_worst(output, worst)
     facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
-    write_report(output, facts | {"start": start_of(config)}, splits["train"], scores, run.history)
+    write_report(output, facts | {"origin": origin(config)}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
 
@@ -259,19 +244,29 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
 def train(config: TrainConfig) -> None:
     """The whole run: data, network, steps with validations, model folder."""
     check(config)
-    accelerator = Accelerator(mixed_precision=config.mixed_precision, gradient_accumulation_steps=config.accumulate)
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one validates
+    accelerator = Accelerator(
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.accumulate,
+        kwargs_handlers=[patience],
+    )
     set_seed(config.seed)
     splits = open_data(config.data)
     network, fresh = start_network(config)
     task = MaskTask()
     rows = GreyRows(splits["train"], int(config.crop * LARGEST_ZOOM))
-    lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
-    if config.teacher_features:
-        crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS))
-        lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
+    for name in set(splits) - {"train"}:
+        check_split(splits[name])
+    try:
+        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+        if config.teacher_features:
+            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS))
+            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
+    except ValueError as error:
+        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        make_output(config)
+        make_output(Path(config.output), vars(config))
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     examples = Examples(rows, task, config.crop, config.seed, range(run.step * batch, config.steps * batch))
@@ -284,14 +279,19 @@ def train(config: TrainConfig) -> None:
 
 def main() -> int:
     """Trains as the command line says; returns the exit code."""
-    config = HfArgumentParser(TrainConfig).parse_args_into_dataclasses()[0]
+    parser = HfArgumentParser(TrainConfig, description=__doc__.splitlines()[0])
+    config, unknown = parser.parse_args_into_dataclasses(return_remaining_strings=True)
+    if unknown:
+        parser.error(f"there is no option {unknown[0]}; --help lists them all")
     try:
         train(config)
         return 0
     except (DataError, ModelError, RunError) as error:
         sentence = str(error)
+    except OSError as error:
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
     except KeyboardInterrupt:
-        sentence = f"stopped; the same command with --resume goes on from the last checkpoint in {config.output}."
+        sentence = f"stopped; if {config.output} holds a checkpoint, the same command with --resume goes on from it."
     if os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1

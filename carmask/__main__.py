@@ -44,8 +44,16 @@ def find_pictures(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
         for path in sorted(given.rglob("*")):
             inside = path.relative_to(given)
             hidden = any(part.startswith(".") for part in inside.parts)
-            if path.suffix.lower() in ENDINGS and not hidden and out.resolve() not in path.resolve().parents:
+            if path.suffix.lower() in ENDINGS and not hidden and not is_mask(path, given, out):
                 yield path, out / inside.with_name(f"{path.stem}_mask.png")
+
+
+def is_mask(path: Path, given: Path, out: Path) -> bool:
+    """Whether `path` below the input folder `given` is a mask that an earlier run wrote to `out`."""
+    if given.resolve() in out.resolve().parents:
+        return out.resolve() in path.resolve().parents
+    partner = path.stem.removesuffix("_mask")
+    return path.stem != partner and any(path.with_name(partner + ending).exists() for ending in ENDINGS)
 
 
 def write_mask(predictor: Predictor, picture: Path, target: Path) -> None:
@@ -78,7 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     failed: list[str] = []
     written: dict[Path, Path] = {}
     start = time.monotonic()
-    for picture, target in tqdm(list(find_pictures(arguments.inputs, arguments.out)), disable=None, unit="picture"):
+    for picture, target in tqdm([*find_pictures(arguments.inputs, arguments.out)], disable=None, unit="picture"):
+        if target in written and picture.resolve() == written[target].resolve():
+            continue
         if target in written:
             failed.append(f"{picture}: its mask would replace that of {written[target]}; rename one of the two.")
             continue
@@ -99,4 +109,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("carmask: stopped; the masks written so far are whole.")

@@ -1,5 +1,6 @@
 """The data set layout every data script writes: built beside OUT, renamed into place at the end."""
 
+import argparse
 import glob
 import hashlib
 import json
@@ -35,10 +36,26 @@ def exit_code(work: Callable[[], int]) -> int:
         return work()
     except DataError as error:
         sentence = str(error)
+    except KeyboardInterrupt:
+        sentence = "Stopped; nothing was written."
     except OSError as error:
         sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
     sys.stderr.write(sentence + "\n")
     return 1
+
+
+def positive_number(text: str) -> int:
+    """Reads a whole number from 1 up, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text}")
+    return int(text)
+
+
+def natural_number(text: str) -> int:
+    """Reads a whole number from 0 up, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, not {text}")
+    return int(text)
 
 
 def split_groups(groups: set[str], shares: tuple[int, int, int] = SHARES) -> dict[str, str]:
@@ -159,7 +176,15 @@ def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[
 
     Returns:
         The number of pictures with a car.
+
+    Raises:
+        DataError: Some splits have dots and others none: `load_dataset` could not tell what the column holds.
     """
+    if dot_names:
+        with_dots = {row["split"] for row in rows if any(row["dots"])}
+        without = {row["split"] for row in rows} - with_dots
+        if with_dots and without:
+            raise DataError(f"No picture of the split {min(without)} has a dot: add pictures, or cut with --shares.")
     for split in SPLITS:
         lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
         if lines:

@@ -65,8 +65,8 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
         "iou": ratio(hits, found + true - hits),
         "mean_iou": float(np.mean([ratio(h, f + t - h) for h, f, t, *_ in table])) if len(table) else 1.0,
         "dice": ratio(2 * hits, found + true),
-        "precision": ratio(hits, found),
-        "recall": ratio(hits, true),
+        "precision": ratio(hits, found) if found or not true else 0.0,
+        "recall": ratio(hits, true) if true or not found else 0.0,
         "boundary_iou": ratio(edge_hits, edge_union),
     }
     without_car = table[table[:, 2] == 0]

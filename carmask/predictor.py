@@ -100,10 +100,13 @@ class Predictor:
             raise ModelError(
                 f"The preprocessor_config.json of the model {model} cannot be read; fetch it again."
             ) from error
+        sides = {side for side, length in dict(processor.size).items() if length}
+        if sides not in ({"height", "width"}, {"max_height", "max_width"}):
+            raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
         try:
             return cls.from_network(network, processor, Path(model).name)
         except ValueError as error:
-            raise ModelError(f"The model {model} cannot be used: {error}") from error
+            raise ModelError(f"The model {model} cannot be used: {error}.") from error
 
 
 def load_network(model: str | Path) -> PreTrainedModel:

@@ -39,7 +39,7 @@ def validate(predictor: Predictor, split: datasets.Dataset, worst: int = 0) -> t
         counts[row.get("source") or "pictures"].append(count)
         if worst:
             cases.append((summary([count])["iou"], index, mask))
-    scores = {"all": metric.compute()} | {source: summary(counts[source]) for source in sorted(counts)}
+    scores = {source: summary(counts[source]) for source in sorted(counts)} | {"all": metric.compute()}
     with_car = [scores[source]["iou"] for source in sorted(counts) if sum(count[2] for count in counts[source])]
     scores["all"]["balanced_iou"] = float(np.mean(with_car)) if with_car else 1.0
     worst_cases = sorted(cases, key=lambda case: case[:2])[:worst]
@@ -77,6 +77,7 @@ def score_table(scores: Scores) -> str:
     return "\n".join(lines)
 
 
+FREE_ORIGINS = {"scratch", "scratch-b0", "scratch-b1", "scratch-b2", "efficientnet-lite0"}
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 CARD = """---
 license: {licence}
@@ -93,8 +94,8 @@ from carmask import Predictor
 mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture's height and width
 ```
 
-Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. Its start was
-{start}.{terms}
+Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. Its weights
+go back to {origin}.{terms}
 
 {tables}
 
@@ -112,18 +113,20 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's network, command, side and start.
+        facts: the run's network, command, side and origin.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and balanced_iou.
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
-    research_only = facts["start"].startswith("nvidia/")
-    licence, terms = ("other", RESEARCH_ONLY) if research_only else ("apache-2.0", "")
+    free = set(facts["origin"]) <= FREE_ORIGINS
+    research_only = any("nvidia/" in one for one in facts["origin"])
+    terms = RESEARCH_ONLY if research_only else "" if free else " Their terms hold for this model too."
+    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": "apache-2.0" if free else "other"}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
-        CARD.format(name=folder.name, counts=counts, tables=tables, licence=licence, terms=terms, **facts),
+        CARD.format(name=folder.name, counts=counts, tables=tables, terms=terms, **facts),
         encoding="utf-8",
     )
     report = {"scores": scores, "history": history}

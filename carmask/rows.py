@@ -22,34 +22,54 @@ def open_data(data: str) -> datasets.DatasetDict:
     """Opens a folder of the project's layout, a `save_to_disk` folder, or a data set of the Hub.
 
     Returns:
-        At least the splits "train" and "validation"; a missing validation split is a tenth of train, by group.
+        At least the splits "train" and "validation", with the columns image and mask; a missing validation split is a
+        tenth of train, by group.
 
     Raises:
         DataError: there is no such data, or it has no pictures with masks.
     """
-    folder = Path(data)
     try:
-        if (folder / "dataset_dict.json").is_file():
-            splits = datasets.load_from_disk(data)
-        elif folder.is_dir():
-            check_files(folder)
-            splits = datasets.load_dataset("imagefolder", data_dir=data)
-        elif data.startswith((".", "/", "~")) or data.count("/") != 1:
-            raise DataError(f"There is no folder {data}; make one with a program of data_scripts/.")
-        else:
-            splits = datasets.load_dataset(data)
-    except (OSError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"The data set {data} cannot be opened; it is neither a folder here nor on the Hub."
-        ) from error
+        splits = load_splits(data)
+    except DataError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"The data set {data} cannot be opened: {first_line(error)}") from error
+    splits = datasets.DatasetDict({name: split for name, split in splits.items() if len(split)})
     if "train" not in splits:
         raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits) or 'none'}.")
-    missing = {"image", "mask"} - set(splits["train"].column_names)
-    if missing:
-        raise DataError(f"The data set {data} has no column {' and '.join(sorted(missing))}; it needs image and mask.")
+    for name, split in splits.items():
+        missing = {"image", "mask"} - set(split.column_names)
+        if missing:
+            raise DataError(f"The split {name} of {data} has no column {' and '.join(sorted(missing))}; add it.")
     if "validation" not in splits:
         splits = split_off_validation(splits)
     return splits
+
+
+def load_splits(data: str) -> datasets.DatasetDict:
+    """Finds out what `data` is, and loads it."""
+    folder = Path(data)
+    if (folder / "dataset_dict.json").is_file():
+        return datasets.load_from_disk(data)
+    if (folder / "state.json").is_file():  # one split alone, saved
+        return datasets.DatasetDict({"train": datasets.load_from_disk(data)})
+    if folder.is_dir():
+        check_files(folder)
+        return datasets.load_dataset("imagefolder", data_dir=data)
+    if data.startswith((".", "/", "~")) or data.count("/") != 1:
+        raise DataError(f"There is no folder {data}; make one with a program of data_scripts/.")
+    try:
+        return datasets.load_dataset(data)
+    except (OSError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"There is no folder {data}, and the Hub cannot be reached or has no such data set."
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's words, as the end of a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
 
 
 def check_files(folder: Path) -> None:
@@ -62,8 +82,11 @@ def check_files(folder: Path) -> None:
     if not tables:
         raise DataError(f"The folder {folder} has no train/metadata.jsonl; make a data set with data_scripts/.")
     for table in tables:
-        rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
-        names = [row[key] for row in rows for key in ("file_name", "mask_file_name") if key in row]
+        try:
+            rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+            names = [row[key] for row in rows for key in ("file_name", "mask_file_name") if row.get(key)]
+        except (ValueError, AttributeError) as error:
+            raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
         missing = [name for name in names if not (table.parent / name).is_file()]
         if missing:
             raise DataError(f"{table} names {len(missing)} files that are missing, the first is {missing[0]}.")
@@ -86,8 +109,10 @@ def read_pair(row: dict) -> Pair:
     """One row as arrays: grey picture uint8 (H, W), and mask uint8 (H, W) of 0, 128 and 255.
 
     Raises:
-        DataError: the two sizes differ, or the mask has other values.
+        DataError: there is no mask, the two sizes differ, or the mask has other values.
     """
+    if row["image"] is None or row["mask"] is None:
+        raise DataError("the picture or its mask is missing.")
     grey = np.array(grey_rgb(upright_rgb(row["image"])).getchannel(0))
     mask = np.array(row["mask"].convert("L") if row["mask"].mode != "L" else row["mask"])
     if mask.shape != grey.shape:
@@ -99,6 +124,33 @@ def read_pair(row: dict) -> Pair:
     return grey, mask
 
 
+def read_numbered(split: datasets.Dataset, index: int) -> Pair:
+    """Row `index` of a split as `read_pair` gives it; whatever is wrong with it, the error names the row's file.
+
+    Raises:
+        DataError: the row cannot be used.
+    """
+    try:
+        return read_pair(split[index])
+    except DECODE_ERRORS as error:
+        stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
+        name = Path(stored.get("path") or "").name
+        where = f"Row {index} ({name})" if name else f"Row {index}"
+        raise DataError(f"{where} of the split {split.split} cannot be used: {first_line(error)}") from error
+
+
+def check_split(split: datasets.Dataset) -> None:
+    """Reads every row once, so that nothing wrong with it is left for the end of a long run.
+
+    Raises:
+        DataError: a row cannot be used, or no picture shows a car.
+    """
+    rows = range(len(split))
+    has_car = [(read_numbered(split, index)[1] == 255).any() for index in tqdm(rows, desc="Checking", disable=None)]
+    if not any(has_car):
+        raise DataError(f"No picture of the split {split.split} shows a car, so there is nothing to learn from it.")
+
+
 class GreyRows(Sequence):
     """The rows of a split as grey pictures and masks, decoded once where memory allows."""
 
@@ -108,15 +160,21 @@ class GreyRows(Sequence):
         Args:
             split: rows with the columns image and mask.
             longest: pictures with a longer side, in pixels, are kept at this size: crops show no more.
+
+        Raises:
+            DataError: a row cannot be used, or no picture shows a car.
         """
         self.split, self.longest = split.select_columns(["image", "mask"]), longest
         self.kept: dict[int, Pair] = {}
-        room = CACHE_BYTES
+        room, has_car = CACHE_BYTES, False
         for index in tqdm(range(len(split)), desc="Reading pictures", disable=None):
             pair = self._read(index)
+            has_car = has_car or (pair[1] == 255).any()
             room -= pair[0].nbytes + pair[1].nbytes
             if room > 0:
                 self.kept[index] = pair
+        if not has_car:
+            raise DataError("No picture of the split train shows a car, so there is nothing to learn from it.")
 
     def __len__(self) -> int:
         return len(self.split)
@@ -125,17 +183,10 @@ class GreyRows(Sequence):
         return self.kept[index] if index in self.kept else self._read(index)
 
     def _read(self, index: int) -> Pair:
-        try:
-            grey, mask = read_pair(self.split[index])
-        except DECODE_ERRORS as error:
-            raise DataError(f"{self._name(index)} cannot be used: {error}") from error
+        grey, mask = read_numbered(self.split, index)
         scale = self.longest / max(grey.shape)
         if scale >= 1:
             return grey, mask
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
         small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
         return np.array(small), np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
-
-    def _name(self, index: int) -> str:
-        stored = self.split.cast_column("image", datasets.Image(decode=False))[index]["image"]["path"]
-        return f"Row {index} ({Path(stored).name})" if stored else f"Row {index}"

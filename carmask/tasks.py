@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-NOT_JUDGED = 128  # in a data set's mask; car is 255 and background is 0
-IGNORED = 255  # the same pixels in a target, as SegFormer's configuration calls them
+IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class MaskTask:
 
         Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797 (the overlap term).
         """
-        margin = F.interpolate(self.margin(logits)[:, None], size=target.shape[-2:], mode="bilinear")[:, 0]
+        margin = F.interpolate(self.margin(logits)[:, None].float(), size=target.shape[-2:], mode="bilinear")[:, 0]
         judged = target != IGNORED
         car = (target == 1).float()
         entropy = F.binary_cross_entropy_with_logits(margin, car, reduction="none")
@@ -68,14 +67,16 @@ class MaskTask:
         overlap = 2 * (probability * car).sum() + 1
         return entropy + 1 - overlap / (probability.sum() + (car * judged).sum() + 1)
 
-    def teacher_loss(self, logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    def teacher_loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy with a teacher's soft mask, over every pixel, at the finer of the two sizes.
+
+        `logits` (B, 2, h, w) are the student's; `wanted` (B, h, w) is the margin of the teacher, by its own labels.
 
         Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531.
         """
-        size = max(logits.shape[-2:], teacher_logits.shape[-2:])
+        size = max(logits.shape[-2:], wanted.shape[-2:])
         margin, wanted = (
-            F.interpolate(self.margin(maps)[:, None], size=size, mode="bilinear") for maps in (logits, teacher_logits)
+            F.interpolate(maps[:, None].float(), size=size, mode="bilinear") for maps in (self.margin(logits), wanted)
         )
         return F.binary_cross_entropy_with_logits(margin, wanted.sigmoid())
 
@@ -90,10 +91,13 @@ def task_for(config: PreTrainedConfig) -> MaskTask:
     """The task a model folder was made for, from its configuration.
 
     Raises:
-        ValueError: no label of the network is named "car".
+        ValueError: no label of the network is named "car", or no other, or its threshold is no probability.
     """
     car = tuple(index for index, name in config.id2label.items() if name.lower() == "car")
-    if not car:
+    if not car or len(car) == len(config.id2label):
         names = ", ".join(list(config.id2label.values())[:5])
-        raise ValueError(f"This model has no label named car (its labels: {names}); choose one that has.")
-    return MaskTask(car, getattr(config, "threshold", 0.5))
+        raise ValueError(f"it has no label named car beside others (its labels: {names}); choose one that has")
+    threshold = config.to_dict().get("threshold", 0.5)
+    if not isinstance(threshold, float) or not 0 < threshold < 1:
+        raise ValueError(f"the threshold in its config.json is {threshold}; it must be a number between 0 and 1")
+    return MaskTask(car, threshold)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from carmask.tasks import MaskTask, task_for
+
 NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
 FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
 
@@ -14,17 +16,19 @@ FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
 class Lesson(nn.Module):
     """The loss of one training step as a module, so that several processes can share the step.
 
-    Without a teacher it is the task's loss. With one, the student also learns the teacher's soft maps. With
-    `teach_features` its stages learn the teacher's features: forced, each stage gets the target of the stage before
+    Without a teacher it is the task's loss. With one, the student also learns the teacher's soft maps. After
+    `fit_features` its stages learn the teacher's features too: forced, each stage gets the target of the stage before
     as its input, and all learn at once; free, the stages are chained as usual.
 
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Romero et al. 2015, https://arxiv.org/abs/1412.6550.
     """
 
-    def __init__(self, student: PreTrainedModel, task: object, teacher: PreTrainedModel | None = None):
+    def __init__(self, student: PreTrainedModel, task: MaskTask, teacher: PreTrainedModel | None = None):
+        """Takes a teacher of any labels, if one is named "car"; ValueError if none is."""
         super().__init__()
         self.student, self.task = student, task
         self.teacher = teacher.eval().requires_grad_(False) if teacher else None
+        self.teacher_task = task_for(teacher.config) if teacher else None
         self.rotations: list[tuple[Tensor, Tensor]] = []  # per stage: mean and (student, teacher) matrix
 
     def train(self, mode: bool = True) -> "Lesson":
@@ -36,16 +40,18 @@ class Lesson(nn.Module):
         """The loss for `pixel_values` (B, 3, H, W) and the task's `target` (B, …)."""
         if self.teacher is None:
             return self.task.loss(self.student(pixel_values).logits, target)
+        options = {"output_hidden_states": True} if self.rotations else {}
         with torch.no_grad():
-            taught = self.teacher(pixel_values, output_hidden_states=bool(self.rotations))
+            taught = self.teacher(pixel_values, **options)
+            margin = self.teacher_task.margin(taught.logits)
         if not self.rotations:
             logits = self.student(pixel_values).logits
-            return self.task.loss(logits, target) + self.task.teacher_loss(logits, taught.logits)
+            return self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
         wanted = self.targets(taught.hidden_states)
         features = self.stages(pixel_values, wanted if forced else None)
         feature_loss = sum(F.mse_loss(found, want) for found, want in zip(features, wanted, strict=True))
         logits = self.student.decode_head(wanted if forced and step % 2 else features)
-        loss = self.task.loss(logits, target) + self.task.teacher_loss(logits, taught.logits)
+        loss = self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
         return loss + (1 if forced else FEATURE_WEIGHT) * feature_loss
 
     def stages(self, pixel_values: Tensor, forced: list[Tensor] | None) -> list[Tensor]:
@@ -75,6 +81,8 @@ class Lesson(nn.Module):
         Raises:
             ValueError: teacher and student differ in the number or strides of their stages.
         """
+        if self.teacher.config.model_type == "unet":
+            raise ValueError("A U-Net has no feature maps to teach; choose another teacher.")
         batches = list(batches)
         stages = list(
             zip(*(self.teacher(pixels, output_hidden_states=True).hidden_states for pixels in batches), strict=True)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_folder import DataError, count_line, exit_code, staged_folder
+from carmask.dataset_folder import DataError, count_line, exit_code, natural_number, staged_folder
 from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
 
 
@@ -67,9 +67,13 @@ def main(argv: list[str] | None = None) -> int:
         "shared_data", type=Path, help="folder with camvid, intelecai, car_parts, coco_tiny and no_cars"
     )
     parser.add_argument("out", type=Path, help="data set folder to write")
-    parser.add_argument("--drawn", type=int, default=300, help="draw this many pictures and add their train split")
-    parser.add_argument("--composed", type=int, default=800, help="compose this many pictures and add them to train")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn and composed pictures")
+    parser.add_argument(
+        "--drawn", type=natural_number, default=300, help="draw this many pictures and add their train split"
+    )
+    parser.add_argument(
+        "--composed", type=natural_number, default=800, help="compose this many pictures and add them to train"
+    )
+    parser.add_argument("--seed", type=natural_number, default=0, help="of the drawn and composed pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
     return exit_code(functools.partial(build, parser.parse_args(argv)))
 

@@ -18,6 +18,8 @@ from carmask.dataset_folder import (
     exit_code,
     finish_data_set,
     mask_shares,
+    natural_number,
+    positive_number,
     save_example,
     staged_folder,
 )
@@ -33,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_set", type=Path, help="data set whose train split gives cars and backgrounds")
     parser.add_argument("out", type=Path, help="data set folder to write; it has a train split only")
-    parser.add_argument("--count", type=int, default=800, help="how many pictures")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same pictures")
+    parser.add_argument("--count", type=positive_number, default=800, help="how many pictures")
+    parser.add_argument("--seed", type=natural_number, default=0, help="the same seed gives the same pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
     return exit_code(functools.partial(compose, parser.parse_args(argv)))
 

@@ -15,7 +15,15 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_folder import count_line, exit_code, finish_data_set, save_example, staged_folder
+from carmask.dataset_folder import (
+    count_line,
+    exit_code,
+    finish_data_set,
+    natural_number,
+    positive_number,
+    save_example,
+    staged_folder,
+)
 from data_scripts.backgrounds import draw_background
 from data_scripts.car_painting import DOT_NAMES, paint_car
 from data_scripts.car_shapes import CarShape, random_shape
@@ -206,8 +214,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="data set folder to write")
     parser.add_argument("--examples", action="store_true", help="write the demo's example pictures to OUT instead")
-    parser.add_argument("--count", type=_count, default=300, help="number of pictures (default: %(default)s)")
-    parser.add_argument("--seed", type=_seed, default=0, help="the same seed gives the same pictures (default: 0)")
+    parser.add_argument("--count", type=positive_number, default=300, help="number of pictures (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=natural_number, default=0, help="the same seed gives the same pictures (default: 0)"
+    )
     parser.add_argument("--size", type=_size, default=(256, 384), metavar="WIDTHxHEIGHT", help="default: 384x256")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing data set")
     arguments = parser.parse_args(argv)
@@ -218,10 +228,16 @@ def write_data_set(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     with staged_folder(arguments.out, arguments.overwrite) as folder:
         rows = []
+        owed: list[str] = []  # splits whose turn came with a picture without dots, before they had any
         for index in tqdm(range(arguments.count), desc="drawn", disable=None):
             split, name = SPLIT_OF_TEN[index % 10], f"drawn-{index:06d}"
-            (folder / split).mkdir(exist_ok=True)
             drawn = draw_picture(arguments.seed, index, arguments.size)
+            if split == "train" and owed and any(drawn.dots):
+                split = owed.pop(0)
+            elif split != "train" and not any(drawn.dots) and split not in {row["split"] for row in rows}:
+                owed.append(split)
+                split = "train"
+            (folder / split).mkdir(exist_ok=True)
             row = save_example(folder / split, name, drawn.picture, drawn.mask, lossless=False)
             rows.append({**row, "source": "drawn", "group": name, "dots": drawn.dots, "split": split})
         title = f"Drawn cars, {arguments.count} pictures of seed {arguments.seed}"
@@ -237,18 +253,6 @@ def write_examples(arguments: argparse.Namespace) -> int:
         draw_picture(EXAMPLE_SEED, index, EXAMPLE_SIZE).picture.save(arguments.out / f"{name}.jpg", quality=90)
     print(f"{arguments.out}: {len(EXAMPLES)} pictures")
     return 0
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, not {text}")
-    return int(text)
 
 
 def _size(text: str) -> Size:

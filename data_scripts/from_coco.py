@@ -25,6 +25,8 @@ def paint(annotation: dict, size: Size) -> np.ndarray:
     """
     try:
         segmentation = annotation["segmentation"]
+        if not segmentation:
+            raise BadPair(f"no outline: annotation {annotation.get('id')} has an empty segmentation")
         if isinstance(segmentation, dict):
             return paint_runs(segmentation["counts"], tuple(segmentation["size"]), size)
         mask = np.zeros(size, bool)

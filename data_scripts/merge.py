@@ -55,10 +55,13 @@ def read_rows(data_set: Path) -> list[dict]:
         DataError: The folder is no data set.
     """
     rows = []
-    for split in SPLITS:
-        path = data_set / split / "metadata.jsonl"
-        if path.is_file():
-            rows += [{**json.loads(line), "split": split} for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        for split in SPLITS:
+            path = data_set / split / "metadata.jsonl"
+            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+            rows += [{**json.loads(line), "split": split} for line in lines]
+    except (ValueError, TypeError):
+        rows = []
     if not rows or any(not {"file_name", "mask_file_name", "source", "group"} <= row.keys() for row in rows):
         raise DataError(f"{data_set} is no data set of these programs: make one with a program of data_scripts.")
     return rows

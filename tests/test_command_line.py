@@ -45,10 +45,15 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(tiny_mask_model, pictures, 
     assert "3 masks written" in report.out
 
 
-def test_a_second_run_over_the_same_folder_makes_no_masks_of_masks(tiny_mask_model, pictures):
+@pytest.mark.parametrize("out", ["masks", ".", ".."])
+def test_a_second_run_over_the_same_folder_makes_no_masks_of_masks(tiny_mask_model, pictures, out):
     for _ in range(2):
-        assert run(tiny_mask_model, pictures, "--out", pictures / "masks") == 0
-    assert len(list(pictures.glob("masks/**/*.png"))) == 3
+        assert run(tiny_mask_model, pictures, "--out", pictures / out) == 0
+    assert len(list(pictures.parent.rglob("*_mask.png"))) == 3
+
+
+def test_the_same_picture_given_twice_is_no_failure(tiny_mask_model, pictures, tmp_path):
+    assert run(tiny_mask_model, pictures, pictures / "a.png", "--out", tmp_path / "out") == 0
 
 
 def test_two_pictures_with_one_mask_name_do_not_overwrite_each_other(tiny_mask_model, pictures, tmp_path, capsys):

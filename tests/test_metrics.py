@@ -42,6 +42,9 @@ def test_empty_rule_nothing_to_find_and_nothing_found_is_1():
         "false_car_share": 0.0,
     }  # fmt: skip
     assert mask_scores([box(0, 0, 4, 6)], [empty])["mean_iou"] == 0.0
+    missed, invented = mask_scores([empty], [box(0, 0, 4, 6)]), mask_scores([box(0, 0, 4, 6)], [empty])
+    assert {missed[name] for name in ("iou", "dice", "precision", "recall")} == {0.0}
+    assert {invented[name] for name in ("iou", "dice", "precision", "recall")} == {0.0}
 
 
 def test_false_car_share_is_over_car_free_pictures_only():

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import drawn_car, tiny_network
+from conftest import drawn_car, tiny_config, tiny_network
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
 
@@ -112,6 +112,13 @@ def broken(kind, folder):
         config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "nothing-known"}))
     elif kind == "other sizes":
         config.write_text(json.dumps(json.loads(config.read_text()) | {"decoder_hidden_size": 24}))
+    elif kind in ("threshold 1", "threshold x"):
+        threshold = 1 if kind.endswith("1") else "x"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"threshold": threshold}))
+    elif kind == "only car":
+        SegformerForSemanticSegmentation(tiny_config(labels=["car"])).save_pretrained(folder)
+    elif kind == "odd size":
+        SegformerImageProcessorPil(size={"shortest_edge": 64}).save_pretrained(folder)
     elif kind == "no processor":
         (folder / "preprocessor_config.json").unlink()
 
@@ -121,7 +128,7 @@ def broken(kind, folder):
     [
         "no folder", "no config", "config is no JSON", "no weights", "cut weights", "empty weights",
         "pointer to weights", "pickle", "no decode head", "not a number", "no car", "unknown network", "other sizes",
-        "no processor",
+        "no processor", "threshold 1", "threshold x", "only car", "odd size",
     ],
 )  # fmt: skip
 def test_a_broken_model_folder_is_refused_in_one_sentence(tiny_mask_model, tmp_path, kind):

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from PIL import Image
 
 from carmask.dataset_folder import DataError
-from carmask.rows import GreyRows, open_data, read_pair
+from carmask.rows import GreyRows, check_split, open_data, read_pair
 
 
 def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, tmp_path):
@@ -59,7 +59,7 @@ def test_data_without_masks_is_refused_in_one_sentence(tiny_data, tmp_path):
     for table in tmp_path.glob("set/*/metadata.jsonl"):
         rows = [json.loads(line) for line in table.read_text().splitlines()]
         table.write_text("\n".join(json.dumps({"file_name": row["file_name"]}) for row in rows))
-    with pytest.raises(DataError, match="no column mask"):
+    with pytest.raises(DataError, match=r"no column mask"):
         open_data(str(tmp_path / "set"))
 
 
@@ -92,3 +92,32 @@ def test_a_row_that_cannot_be_used_is_named(tiny_data, tmp_path):
     (tmp_path / "set/train/images/3.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"Row 3 \(3\.png\)"):
         GreyRows(open_data(str(tmp_path / "set"))["train"], longest=100)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '"word"'])
+def test_a_broken_metadata_line_is_said_in_one_sentence(tiny_data, tmp_path, line):
+    shutil.copytree(tiny_data, tmp_path / "set")
+    with (tmp_path / "set/train/metadata.jsonl").open("a") as table:
+        table.write(line + "\n")
+    with pytest.raises(DataError, match="no list of rows"):
+        open_data(str(tmp_path / "set"))
+
+
+def test_a_split_without_a_single_car_is_refused(tmp_path):
+    empty = Image.new("L", (40, 30))
+    train = Dataset.from_dict({"image": [empty.convert("RGB")] * 3, "mask": [empty] * 3})
+    DatasetDict({"train": train, "validation": train}).save_to_disk(tmp_path / "set")
+    splits = open_data(str(tmp_path / "set"))
+    with pytest.raises(DataError, match="shows a car"):
+        GreyRows(splits["train"], longest=100)
+    with pytest.raises(DataError, match="shows a car"):
+        check_split(splits["validation"])
+
+
+def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
+    pictures = [drawn_car(seed=seed)[0] for seed in range(12)]
+    Dataset.from_dict({"image": pictures, "mask": pictures}).save_to_disk(tmp_path / "set")
+    assert {name: len(split) for name, split in open_data(str(tmp_path / "set")).items()} == {
+        "train": 11,
+        "validation": 1,
+    }

@@ -76,5 +76,5 @@ def test_car_competes_with_the_best_other_label():
 
 
 def test_a_network_without_a_label_car_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="no label named car"):
+    with pytest.raises(ValueError, match="no label named car beside others"):
         task_for(tiny_config(labels=["cat", "dog"]))

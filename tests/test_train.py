@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -124,13 +125,91 @@ def test_forced_stages_learn_from_the_teacher_not_from_each_other(stage):
     assert wanted[stage].var(dim=1, correction=0).mean() == pytest.approx(1, abs=0.1)
 
 
-def test_an_existing_output_is_refused_and_kept(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_a_folder_with_anything_else_in_it_is_refused_and_kept(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, flags
+):
+    (tmp_path / "config.json").write_text("{}")
     (tmp_path / "precious.txt").write_text("mine")
-    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path)) == 1
-    assert "exists" in capsys.readouterr().err
-    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path), "--overwrite") == 1
-    assert "no model folder" in capsys.readouterr().err
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path), *flags) == 1
+    assert "holds precious.txt, which no run wrote" in capsys.readouterr().err
     assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def killed_in(step, monkeypatch, *arguments):
+    with monkeypatch.context() as killed:
+        killed.setattr(train_segformer, step, lambda *given: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            run(killed, *arguments)
+
+
+def test_a_model_is_replaced_only_when_asked_and_only_by_a_new_one(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_mask_model, model)
+    before = (model / "model.safetensors").read_bytes()
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, model)) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    killed_in("teach", monkeypatch, *options(tiny_data, tiny_mask_model, model), "--overwrite")
+    assert (model / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_can_simply_start_again(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=1)
+    killed_in("teach", monkeypatch, *arguments)
+    assert run(monkeypatch, *arguments) == 0
+
+
+def test_a_run_is_not_resumed_with_other_settings_or_from_damage(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    output = tmp_path / "model"
+    killed_in("finish", monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1))
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2, batch_size=2), "--resume") == 1
+    assert "had --batch_size 4" in capsys.readouterr().err
+    (output / "checkpoint/state.safetensors").write_bytes(b"damaged")
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_bad_test_picture_is_named_before_the_first_step(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
+    shutil.copytree(tiny_data, tmp_path / "data")
+    (tmp_path / "data/test/images/1.png").write_bytes(b"no picture")
+    assert run(monkeypatch, *options(tmp_path / "data", tiny_mask_model, tmp_path / "model")) == 1
+    assert "Row 1 (1.png) of the split test" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "model.safetensors")
+
+    monkeypatch.setattr(train_segformer, "save_checkpoint", full)
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model", steps=1)) == 1
+    assert "model.safetensors: No space left on device." in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_said_without_a_traceback(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model"), "--bogus", "1")
+    assert "no option --bogus" in capsys.readouterr().err
+
+
+def test_the_licence_of_the_start_reaches_the_card_of_every_descendant(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch
+):
+    start = tmp_path / "start"
+    shutil.copytree(tiny_mask_model, start)
+    settings = json.loads((start / "config.json").read_text()) | {"origin": ["nvidia/mit-b0"]}
+    (start / "config.json").write_text(json.dumps(settings))
+    for parent, child in ((start, tmp_path / "child"), (tmp_path / "child", tmp_path / "grandchild")):
+        assert run(monkeypatch, *options(tiny_data, parent, child, steps=1)) == 0
+    card = (tmp_path / "grandchild/README.md").read_text()
+    assert "license: other" in card
+    assert "research only" in card
 
 
 @pytest.mark.parametrize(
@@ -143,6 +222,9 @@ def test_an_existing_output_is_refused_and_kept(tmp_path, tiny_mask_model, tiny_
         ({"teacher": "./nothing"}, "There is no model folder"),
         ({"crop": 50}, "--crop"),
         ({"steps": 0}, "--steps"),
+        ({"workers": -1}, "--workers"),
+        ({"learning_rate": -1}, "--learning_rate"),
+        ({"network": "fcn"}, "network of the type segformer"),
         ({"forced_share": 0.2, "teacher_features": True}, "--teacher"),
     ],
 )
