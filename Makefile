@@ -31,6 +31,7 @@ embedded-model: runs/car-mask-b0/README.md
 	mkdir -p models/car-mask-b0
 	cd runs/car-mask-b0 && cp config.json preprocessor_config.json model.safetensors README.md curves.png scores.json \
 		../../models/car-mask-b0
+	cat docs/embedded-card.md >> models/car-mask-b0/README.md
 
 mixture: data/mixture/README.md
 
@@ -49,6 +50,6 @@ runs/car-mask-b0-start/README.md: runs/car-mask-fcn/README.md
 runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn \
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
-		--side 448 --half $(GO_ON)
+		--side 384 --half $(GO_ON)
 
 .PHONY: demo test style embedded-model mixture

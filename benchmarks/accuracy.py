@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask import Predictor
+from carmask import ModelError, Predictor
+from carmask.dataset_folder import DataError
 from carmask.reports import score_table, validate
 from carmask.rows import open_data
 
@@ -19,12 +20,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="model folders")
     parser.add_argument("--data", required=True, help="data set folder")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", help="default: test if there is one, else validation")
     arguments = parser.parse_args()
-    split = open_data(arguments.data)[arguments.split]
-    for model in arguments.models:
-        scores, _ = validate(Predictor.from_pretrained(model), split)
-        print(f"\n{model} on {arguments.split} ({len(split)} pictures)\n\n{score_table(scores)}")
+    try:
+        splits = open_data(arguments.data)
+        name = arguments.split or ("test" if "test" in splits else "validation")
+        if name not in splits:
+            raise DataError(f"The data set {arguments.data} has no split {name}; it has {', '.join(splits)}.")
+        for model in arguments.models:
+            scores, _ = validate(Predictor.from_pretrained(model), splits[name])
+            print(f"\n{model} on {name} ({len(splits[name])} pictures)\n\n{score_table(scores)}")
+    except (DataError, ModelError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from transformers import SegformerImageProcessorPil
 
-from carmask import Predictor
+from carmask import ModelError, Predictor
+from carmask.dataset_folder import DataError
 from carmask.reports import validate
 from carmask.rows import open_data
 
@@ -30,9 +31,12 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="data set folder")
     parser.add_argument("--every", type=int, default=1, help="take every n-th picture of validation")
     arguments = parser.parse_args()
-    split = open_data(arguments.data)["validation"]
+    try:
+        split = open_data(arguments.data)["validation"]
+        predictor = Predictor.from_pretrained(arguments.model)
+    except (DataError, ModelError) as error:
+        sys.exit(str(error))
     split = split.select(range(0, len(split), arguments.every))
-    predictor = Predictor.from_pretrained(arguments.model)
     for size in KEPT + SQUARE:
         processor = SegformerImageProcessorPil(size=size)
         start = time.monotonic()

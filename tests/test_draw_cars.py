@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import load_dataset
 from PIL import Image
 
 from data_scripts.car_painting import DOT_NAMES
@@ -118,3 +119,10 @@ def test_bad_numbers_are_refused_in_one_sentence_and_nothing_is_written(tmp_path
     assert refusal.value.code == 2
     assert "must be" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", [3, 4])  # whose validation picture of ten shows no dot
+def test_a_small_set_opens_with_load_dataset(tmp_path, seed):
+    assert main([str(tmp_path / "drawn"), "--count", "10", "--seed", str(seed), "--size", "96x64"]) == 0
+    splits = load_dataset("imagefolder", data_dir=str(tmp_path / "drawn"), cache_dir=str(tmp_path / "cache"))
+    assert {name: len(split) for name, split in splits.items()} == {"train": 8, "validation": 1, "test": 1}
