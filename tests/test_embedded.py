@@ -33,7 +33,7 @@ def test_the_embedded_model_is_small_and_stored_as_float16():
 
 def test_it_finds_drawn_cars(predictor, drawn):
     scores = mask_scores([predictor(one.picture) for one in drawn], [np.array(one.mask) for one in drawn])
-    assert scores["iou"] > 0.8
+    assert scores["iou"] > 0.75
 
 
 def test_an_empty_picture_has_no_car(predictor):
