@@ -34,10 +34,11 @@ from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, s
 from carmask.dataset_folder import DataError
 from carmask.examples import LARGEST_ZOOM, Examples, to_pixels
 from carmask.model_folder import RunError, check_output, make_output, save_model
-from carmask.networks import NetworkKindError, build_network
+from carmask.networks import NetworkError
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.reports import validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data
+from carmask.starts import build_network, read_settings
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
@@ -52,10 +53,9 @@ class TrainConfig:
 
     data: str = HfArg(help="Folder of data_scripts/ or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
-    model: str = HfArg(
-        default="", help="Start: a model folder, one of the Hub (nvidia/mit-b0), or scratch-b0, -b1, -b2."
-    )
+    model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
     network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
+    settings: list[str] = HfArg(default_factory=list, help="Its own settings: skips=2, depth=3 (docs/networks.md).")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
     forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
@@ -122,12 +122,13 @@ def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
         RunError: there is no such start.
     """
     start = start_of(config)
-    settings = {"task": "mask", "threshold": 0.5, "origin": origin(config)}
     try:
+        settings = read_settings(config.network, config.settings)
+        settings |= {"task": "mask", "threshold": 0.5, "origin": origin(config)}
         return build_network(config.network, start, MaskTask().labels, settings)
     except KeyError as error:
         raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
-    except NetworkKindError as error:
+    except NetworkError as error:
         raise RunError(str(error)) from error
     except ModuleNotFoundError as error:
         raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
@@ -173,8 +174,7 @@ def teach(
     base_rates = [group["lr"] for group in optimizer.param_groups]
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
-    every = config.validate_every or max(1, config.steps // 10)
-    losses = []
+    every, losses = config.validate_every or max(1, config.steps // 10), []
     for batch in loader:
         # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
         step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
@@ -231,10 +231,9 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
     scores = {}
-    for split in ("validation", "test"):
-        if split in splits:
-            scores[split], worst = validate(predictor, splits[split], worst=12)
-            write_worst(output, worst)
+    for split in [name for name in ("validation", "test") if name in splits]:
+        scores[split], worst = validate(predictor, splits[split], worst=12)
+        write_worst(output, worst)
     facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
     write_report(output, facts | {"origin": origin(config)}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)

@@ -71,6 +71,7 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
 
     config_class = EfficientNetLiteConfig
     main_input_name = "pixel_values"
+    supports_gradient_checkpointing = False  # computing a block twice would count its batch norms twice
     has_attentions = False
 
     def __init__(self, config: EfficientNetLiteConfig):

@@ -1,5 +1,7 @@
 """The three networks. Each maps pixels (B, 3, H, W) to logit maps (B, n, h, w), for any H and W of at least 32."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,14 +11,13 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     PreTrainedConfig,
     PreTrainedModel,
-    SegformerConfig,
     SegformerForSemanticSegmentation,
     initialization,
 )
 from transformers.modeling_outputs import SemanticSegmenterOutput
 from transformers.models.segformer.modeling_segformer import SegformerDecodeHead
 
-from carmask.efficientnet import EfficientNetLiteConfig, pretrained_efficientnet_lite
+from carmask.efficientnet import EfficientNetLiteConfig
 
 
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -63,8 +64,12 @@ def fold_head(network: SegformerForSemanticSegmentation) -> SegformerForSemantic
     return network
 
 
+class NetworkError(ValueError):
+    """Says in one sentence why a network cannot be built."""
+
+
 class FcnConfig(PreTrainedConfig):
-    """Configuration of `FcnForSemanticSegmentation`.
+    """Configuration of `FcnForSemanticSegmentation`; NetworkError where a setting does not fit.
 
     `backbone_config` is the configuration of any transformers backbone (default: EfficientNet-Lite0); `skips` says
     how many earlier stages sharpen the coarsest (0 to 3: FCN-32s, -16s, -8s, -4s on strides 4 to 32); `head_channels`
@@ -84,7 +89,21 @@ class FcnConfig(PreTrainedConfig):
         if isinstance(self.backbone_config, dict):
             settings = dict(self.backbone_config)
             self.backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        most = len(self.backbone_config.out_features) - 1
+        if not 0 <= self.skips <= most:
+            raise NetworkError(f"The FCN's skips are {self.skips}; its backbone allows 0 to {most}.")
+        if self.head_channels < 0:
+            raise NetworkError(f"The FCN's head_channels are {self.head_channels}; they must be 0 or more.")
         super().__post_init__(**kwargs)
+
+
+def whole_patches(pixel_values: Tensor, backbone: PreTrainedConfig) -> Tensor:
+    """Resizes pixels to whole patches, since a `backbone` made of patches drops the rest and would shift its maps."""
+    patch = backbone.to_dict().get("patch_size")
+    if not isinstance(patch, int):
+        return pixel_values
+    height, width = (max(1, round(side / patch)) * patch for side in pixel_values.shape[-2:])
+    return resize_maps(pixel_values, (height, width))
 
 
 class FcnForSemanticSegmentation(PreTrainedModel):
@@ -98,11 +117,11 @@ class FcnForSemanticSegmentation(PreTrainedModel):
 
     config_class = FcnConfig
     main_input_name = "pixel_values"
-    supports_gradient_checkpointing = False  # a backbone of our own blocks is shallow, others bring their own switch
 
     def __init__(self, config: FcnConfig):
         super().__init__(config)
         self.backbone = AutoBackbone.from_config(config.backbone_config)
+        self.supports_gradient_checkpointing = self.backbone.supports_gradient_checkpointing
         width = config.head_channels or config.num_labels
         channels = self.backbone.channels[::-1][: config.skips + 1]  # coarsest first
         self.scores = nn.ModuleList(nn.Conv2d(channel, width, kernel_size=1) for channel in channels)
@@ -117,7 +136,7 @@ class FcnForSemanticSegmentation(PreTrainedModel):
 
     def forward(self, pixel_values: Tensor, output_hidden_states: bool = False) -> SemanticSegmenterOutput:
         """Maps `pixel_values` (B, 3, H, W) to logits (B, num_labels, h, w) at the stride of the last skip."""
-        features = self.backbone(pixel_values).feature_maps
+        features = self.backbone(whole_patches(pixel_values, self.config.backbone_config)).feature_maps
         scored = [score(stage) for score, stage in zip(self.scores, features[::-1], strict=False)]  # coarsest first
         maps = self.smooth[0](scored[0])
         for finer, smooth in zip(scored[1:], self.smooth[1:], strict=True):
@@ -131,8 +150,11 @@ AutoConfig.register(FcnConfig.model_type, FcnConfig)
 AutoModelForSemanticSegmentation.register(FcnConfig, FcnForSemanticSegmentation)
 
 
+NORMS = {"batch": nn.BatchNorm2d, "group": partial(nn.GroupNorm, 8), "none": nn.Identity}
+
+
 class UnetConfig(PreTrainedConfig):
-    """Configuration of `UnetForSemanticSegmentation`.
+    """Configuration of `UnetForSemanticSegmentation`; NetworkError where a setting does not fit.
 
     `depth` counts the halvings, `first_width` the channels before the first; `norm` is "batch", "group" or "none" (the
     paper's); `num_channels` is 1 for grey pictures, as in the paper, or 3; `learned_up` chooses between the paper's
@@ -147,6 +169,18 @@ class UnetConfig(PreTrainedConfig):
     num_channels: int = 1
     learned_up: bool = True
 
+    def __post_init__(self, **kwargs) -> None:  # noqa: ANN003 (transformers hands every other setting through here)
+        if self.norm not in NORMS:
+            raise NetworkError(f"The U-Net's norm is {self.norm}; it must be one of {', '.join(NORMS)}.")
+        if not 1 <= self.depth <= 5:
+            raise NetworkError(f"The U-Net's depth is {self.depth}; it must lie between 1 and 5.")
+        if self.first_width < 1 or (self.norm == "group" and self.first_width % 8):
+            rule = "a multiple of 8 with norm=group" if self.norm == "group" else "at least 1"
+            raise NetworkError(f"The U-Net's first_width is {self.first_width}; it must be {rule}.")
+        if self.num_channels not in (1, 3):
+            raise NetworkError(f"The U-Net's num_channels are {self.num_channels}; they must be 1 or 3.")
+        super().__post_init__(**kwargs)
+
 
 class UnetForSemanticSegmentation(PreTrainedModel):
     """U-Net: halve the picture while doubling the channels, then go back up, joining what has equal size.
@@ -156,7 +190,7 @@ class UnetForSemanticSegmentation(PreTrainedModel):
 
     config_class = UnetConfig
     main_input_name = "pixel_values"
-    supports_gradient_checkpointing = False  # two convolutions per level leave little to save
+    supports_gradient_checkpointing = False  # computing a level twice would count its batch norms twice
 
     def __init__(self, config: UnetConfig):
         super().__init__(config)
@@ -170,11 +204,8 @@ class UnetForSemanticSegmentation(PreTrainedModel):
     def _double_conv(self, channels: int, width: int) -> nn.Sequential:
         layers = []
         for inputs in (channels, width):
-            layers.append(nn.Conv2d(inputs, width, 3, padding=1, bias=self.config.norm == "none"))
-            layers += {"batch": [nn.BatchNorm2d(width)], "group": [nn.GroupNorm(8, width)], "none": []}[
-                self.config.norm
-            ]
-            layers.append(nn.ReLU())
+            conv = nn.Conv2d(inputs, width, 3, padding=1, bias=self.config.norm == "none")
+            layers += [conv, NORMS[self.config.norm](width), nn.ReLU()]
         return nn.Sequential(*layers)
 
     def _up_step(self, coarse: int, fine: int) -> nn.Module:
@@ -202,74 +233,3 @@ class UnetForSemanticSegmentation(PreTrainedModel):
 
 AutoConfig.register(UnetConfig.model_type, UnetConfig)
 AutoModelForSemanticSegmentation.register(UnetConfig, UnetForSemanticSegmentation)
-
-HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
-SEGFORMER_SIZES = {
-    "b0": {},
-    "b1": {"hidden_sizes": [64, 128, 320, 512]},
-    "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
-}
-
-
-NETWORKS = {
-    "segformer": SegformerForSemanticSegmentation,
-    "fcn": FcnForSemanticSegmentation,
-    "unet": UnetForSemanticSegmentation,
-}
-
-
-class NetworkKindError(ValueError):
-    """Says in one sentence that a start is another kind of network than the one to be trained."""
-
-
-def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
-    """Builds a network to train, with one map per label.
-
-    Args:
-        network: "segformer", "fcn" or "unet".
-        start: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
-            an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder or one of the Hub.
-        labels: the names of the maps.
-        settings: what else goes into the configuration.
-
-    Returns:
-        The network, and the names of its parameters that no start has trained.
-
-    Raises:
-        OSError: there is no such start.
-        NetworkKindError: the start is another kind of network.
-    """
-    settings = settings | {"id2label": dict(enumerate(labels)), "label2id": {name: k for k, name in enumerate(labels)}}
-    if network == "segformer" and start.startswith("scratch-"):
-        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")], **settings)
-        built, trained = SegformerForSemanticSegmentation(config), set()
-    elif network == "fcn" and start == "efficientnet-lite0":
-        built = FcnForSemanticSegmentation(FcnConfig(head_channels=HEAD_CHANNELS, **settings))
-        built.backbone.load_state_dict(pretrained_efficientnet_lite().state_dict())
-        trained = {f"backbone.{name}" for name, _ in built.backbone.named_parameters()}
-    elif network == "unet" and start == "scratch":
-        built, trained = UnetForSemanticSegmentation(UnetConfig(**settings)), set()
-    else:
-        built, trained = pretrained_network(NETWORKS[network], start, settings)
-    if network == "segformer":
-        fold_head(built)
-    return built, {name for name, _ in built.named_parameters()} - trained
-
-
-def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
-    """Opens a model folder or a model of the Hub, with `settings` in its configuration, and names what it brought."""
-    stored, wanted = PreTrainedConfig.get_config_dict(start)[0].get("model_type"), kind.config_class.model_type
-    if stored != wanted:
-        raise NetworkKindError(f"The start {start} is a network of the type {stored}, not {wanted}.")
-    config = kind.config_class.from_pretrained(start)
-    config.update(settings)
-    built, report = kind.from_pretrained(
-        start,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
-    mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
-    return built, {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched

@@ -2,23 +2,21 @@ import copy
 
 import pytest
 import torch
-from conftest import NETWORKS, tiny_config, tiny_network
+from conftest import NETWORKS, tiny_network
 from transformers import (
     AutoModelForSemanticSegmentation,
-    ResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
 )
 
 from carmask.networks import (
-    SEGFORMER_SIZES,
     FcnConfig,
     FcnForSemanticSegmentation,
     UnetConfig,
     UnetForSemanticSegmentation,
-    build_network,
     fold_head,
 )
+from carmask.starts import SEGFORMER_SIZES
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -86,22 +84,3 @@ def test_unet_maps_have_the_picture_s_size_for_every_norm_and_up_step(norm, lear
     config = UnetConfig(depth=2, first_width=8, norm=norm, learned_up=learned_up, num_channels=channels)
     network = UnetForSemanticSegmentation(config).eval()
     assert network(torch.rand(1, 3, 45, 62)).logits.shape == (1, 2, 45, 62)
-
-
-def test_fcn_takes_any_backbone_of_transformers(tmp_path):
-    backbone = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1] * 4, out_features=[f"stage{k}" for k in range(1, 5)]
-    )
-    network = FcnForSemanticSegmentation(FcnConfig(backbone_config=backbone, skips=2)).eval()
-    network.save_pretrained(tmp_path)
-    loaded = FcnForSemanticSegmentation.from_pretrained(tmp_path).eval()
-    pixel_values = torch.rand(1, 3, 64, 64)
-    assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
-
-
-def test_a_start_without_a_decode_head_names_the_head_as_untrained(tmp_path):
-    SegformerForSemanticSegmentation(tiny_config(labels=[f"label {k}" for k in range(150)])).save_pretrained(tmp_path)
-    network, fresh = build_network("segformer", str(tmp_path), ["background", "car"], {"task": "mask"})
-    assert fresh == {"decode_head.classifier.weight", "decode_head.classifier.bias"}
-    assert network.config.id2label == {0: "background", 1: "car"}
-    assert network.config.task == "mask"
