@@ -203,6 +203,7 @@ class UnetForSemanticSegmentation(PreTrainedModel):
 AutoConfig.register(UnetConfig.model_type, UnetConfig)
 AutoModelForSemanticSegmentation.register(UnetConfig, UnetForSemanticSegmentation)
 
+RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
 SEGFORMER_SIZES = {
     "b0": {},
@@ -253,7 +254,11 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
         built, trained = pretrained_network(NETWORKS[network], start, settings)
     if network == "segformer":
         fold_head(built)
-    return built, {name for name, _ in built.named_parameters()} - trained
+    fresh = {name for name, _ in built.named_parameters()} - trained
+    for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
+        if settings.get("task") == "dots":
+            nn.init.constant_(built.get_parameter(name), RARE)
+    return built, fresh
 
 
 def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
@@ -262,6 +267,9 @@ def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) 
     if stored != wanted:
         raise NetworkKindError(f"The start {start} is a network of the type {stored}, not {wanted}.")
     config = kind.config_class.from_pretrained(start)
+    other_maps = "dots" in (config.to_dict().get("task"), settings.get("task")) and (
+        list(config.id2label.values()) != list(settings["id2label"].values())
+    )
     config.update(settings)
     built, report = kind.from_pretrained(
         start,
@@ -272,4 +280,10 @@ def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) 
         output_loading_info=True,
     )
     mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
-    return built, {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    trained = {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    if other_maps:  # they may be as many, yet mean something else
+        classifier = {name for name in trained if "classifier." in name}
+        for name in classifier:
+            nn.init.normal_(built.get_parameter(name), std=0.02)
+        trained -= classifier
+    return built, trained

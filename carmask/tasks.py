@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from carmask.peaks import find_peaks
+
+THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
@@ -33,6 +36,11 @@ class MaskTask:
     def labels(self) -> list[str]:
         """The names of the maps of a network made for this task."""
         return ["background", "car"]
+
+    @property
+    def settings(self) -> dict:
+        """What a model folder's config.json keeps of the task."""
+        return {"task": self.kind, "threshold": self.threshold}
 
     def flip(self, truth: np.ndarray) -> np.ndarray:
         """Mirrors a mask (H, W) left to right."""
@@ -156,15 +164,21 @@ class DotsTask:
         return list(self.names)
 
     @property
-    def entries(self) -> list[int]:
-        """For each point of the truth, the map that it belongs to."""
-        return [index for index, count in enumerate(self.peaks) for _ in range(count)]
+    def settings(self) -> dict:
+        """What a model folder's config.json keeps of the task, beside the names of its maps."""
+        peaks = dict(zip(self.names, self.peaks, strict=True))
+        pairs = [list(pair) for pair in self.pairs]
+        return {"task": self.kind, "threshold": self.threshold, "sigma": self.sigma, "peaks": peaks, "pairs": pairs}
+
+    @property
+    def entries(self) -> list[str]:
+        """The name of each point of the truth."""
+        return [name for name, count in zip(self.names, self.peaks, strict=True) for _ in range(count)]
 
     def flip(self, truth: np.ndarray) -> np.ndarray:
         """Mirrors points left to right; the dots of a left and a right name change places."""
         partner = {name: other for pair in self.pairs for name, other in (pair, pair[::-1])}
-        entries = [self.names[index] for index in self.entries]
-        order = [k for name in self.names for k, entry in enumerate(entries) if entry == partner.get(name, name)]
+        order = [k for name in self.names for k, entry in enumerate(self.entries) if entry == partner.get(name, name)]
         return truth[order] * [-1, 1] + [1, 0]
 
     def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
@@ -178,7 +192,7 @@ class DotsTask:
     def paint(self, target: Tensor, size: tuple[int, int]) -> Tensor:
         """Paints points (B, entries, 2) as maps (B, n, height, width): a bump of peak 1 for each dot, else 0."""
         height, width = size
-        radius = self.sigma * max(size)
+        radius = max(self.sigma * max(size), THINNEST)
         across = torch.arange(width, device=target.device) + 0.5 - target[..., :1] * width  # (B, entries, width)
         along = torch.arange(height, device=target.device) + 0.5 - target[..., 1:] * height
         distance = along[..., :, None] ** 2 + across[..., None, :] ** 2
@@ -186,8 +200,21 @@ class DotsTask:
         return torch.stack([group.amax(1) for group in bumps.split(list(self.peaks), dim=1)], dim=1)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Binary cross-entropy between each pixel's sigmoid and the painted bumps."""
-        return F.binary_cross_entropy_with_logits(logits.float(), self.paint(target, logits.shape[-2:]))
+        """Binary cross-entropy between each pixel's sigmoid and the painted bumps, balanced, for logits (B, n, h, w).
+
+        One bump among thousands of empty pixels would hardly be heard, so each pixel counts by 1 / (h w), and those
+        of a bump by their height besides, such that each bump as a whole counts as much as its whole map. Each
+        pixel's best answer stays the painted height. `focal` above 0 multiplies each pixel by that power of its
+        error, so that what is already right is heard less.
+
+        Source: Li et al. 2020, https://arxiv.org/abs/2006.04388 (focal weighting of soft targets).
+        """
+        bumps = self.paint(target, logits.shape[-2:])
+        loss = F.binary_cross_entropy_with_logits(logits.float(), bumps, reduction="none")
+        if self.focal:
+            loss = loss * (logits.sigmoid() - bumps).abs().detach() ** self.focal
+        height = bumps.sum((-2, -1), keepdim=True).clamp(min=1e-6)
+        return (loss * (bumps / height + 1 / bumps[0, 0].numel())).sum((-2, -1)).mean()
 
     def activations(self, logits: Tensor) -> Tensor:
         """What each map says: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
@@ -199,13 +226,15 @@ class DotsTask:
         Each name has at least one `Dot`, a name of several peaks up to as many as it may have. A dot whose score is
         below the threshold has no place.
         """
+        height, width = logits.shape[1:]
+        apart = max(2.0, 2 * self.sigma * max(height, width))
         dots = []
-        for name, count, map_logits in zip(self.names, self.peaks, logits, strict=True):
-            score, cell = map_logits.sigmoid().flatten().max(0)
-            y, x = divmod(int(cell), map_logits.shape[1])
-            x, y = (x + 0.5) / map_logits.shape[1] * size[1], (y + 0.5) / map_logits.shape[0] * size[0]
-            found = float(score) >= self.threshold and count > 0
-            dots.append(Dot(name, x, y, float(score)) if found else Dot(name, None, None, float(score)))
+        for name, count, one_map in zip(self.names, self.peaks, logits, strict=True):
+            peaks = find_peaks(one_map, count, apart)
+            found = [peak for peak in peaks if peak[2] >= self.threshold]
+            dots += [Dot(name, x / width * size[1], y / height * size[0], score) for x, y, score in found]
+            if not found:
+                dots.append(Dot(name, None, None, peaks[0][2]))
         return dots
 
 
