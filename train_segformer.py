@@ -7,7 +7,6 @@ A plain SegFormer by default; `--network fcn` and `--network unet` train the two
 """
 
 import copy
-import json
 import math
 import os
 import shlex
@@ -33,17 +32,16 @@ from transformers.hf_argparser import HfArg
 
 from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
 from carmask.dataset_folder import DataError
-from carmask.dot_rows import open_dots
+from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
 from carmask.model_folder import RunError, check_output, make_output, save_model
-from carmask.networks import NetworkKindError, build_network
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.reports import BEST, headline, validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data
-from carmask.tasks import DotsTask, MaskTask, left_right_pairs
+from carmask.starts import DEFAULT_STARTS, origins, start_network
+from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
 
-DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 
@@ -114,60 +112,13 @@ def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
     """The data set, and what its truth means.
 
     Raises:
-        DataError: there is no such data, or it lacks the truth.
-        RunError: names to swap that are no dots.
+        DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
     """
     if config.task == "mask":
         return open_data(config.data), MaskTask()
     splits, entries = open_dots(config.data)
-    pairs = left_right_pairs(list(dict.fromkeys(entries)))
-    if config.swap:
-        pairs = [tuple(pair.split(":")) for pair in config.swap.split(",")]
-    for pair in pairs:
-        if len(pair) != 2 or not all(name in entries for name in pair) or len({*map(entries.count, pair)}) > 1:
-            raise RunError(
-                f"{':'.join(pair)} cannot be swapped; give two names of as many dots each, out of "
-                f"{', '.join(dict.fromkeys(entries))}, as --swap a:b,c:d."
-            )
-    return splits, DotsTask.from_entries(entries, pairs=tuple(pairs), sigma=config.sigma, focal=config.focal)
-
-
-def start_of(config: TrainConfig) -> str:
-    """The start that was asked for, or the usual one of the network."""
-    return config.model or DEFAULT_STARTS[config.network]
-
-
-def origin(config: TrainConfig) -> list[str]:
-    """Where the weights come from in the end: the starts of the start and of the teacher, for the model card."""
-    found = []
-    for model in filter(None, (start_of(config), config.teacher)):
-        file = Path(model) / "config.json"
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        found += stored.get("origin", [model])
-    return sorted(set(found))
-
-
-def start_network(config: TrainConfig, task: MaskTask | DotsTask) -> tuple[PreTrainedModel, set[str]]:
-    """The network to train and the names of its untrained parameters.
-
-    Raises:
-        RunError: there is no such start.
-    """
-    start = start_of(config)
-    settings = task.settings | {"origin": origin(config)}
-    try:
-        return build_network(config.network, start, task.labels, settings)
-    except KeyError as error:
-        raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
-    except NetworkKindError as error:
-        raise RunError(str(error)) from error
-    except ModuleNotFoundError as error:
-        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
-            "connection, or start from random weights with --model scratch-b0."
-        ) from error
+    pairs = swapped_pairs(entries, config.swap)
+    return splits, DotsTask.from_entries(entries, pairs=pairs, sigma=config.sigma, focal=config.focal)
 
 
 def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
@@ -259,7 +210,7 @@ def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
     return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
 
 
-def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
@@ -270,7 +221,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
             write_worst(output, worst)
     facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
     facts |= {"task": config.task, "labels": predictor.task.labels}
-    write_report(output, facts | {"origin": origin(config)}, splits["train"], scores, run.history)
+    write_report(output, facts | {"origin": starts}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
 
@@ -286,7 +237,9 @@ def train(config: TrainConfig) -> None:
     )
     set_seed(config.seed)
     splits, task = open_task(config)
-    network, fresh = start_network(config, task)
+    start = config.model or DEFAULT_STARTS[config.network]
+    starts = origins([start, config.teacher])
+    network, fresh = start_network(config.network, start, task, starts)
     rows = GreyRows(splits["train"], int(config.crop * config.largest_zoom))
     for name in set(splits) - {"train"}:
         check_split(splits[name])
@@ -307,7 +260,7 @@ def train(config: TrainConfig) -> None:
     loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
     teach(run, lesson, config, accelerator, loader, splits)
     if accelerator.is_main_process:
-        finish(run, config, splits)
+        finish(run, config, splits, starts)
     accelerator.end_training()
 
 

@@ -8,6 +8,7 @@ import datasets
 
 from carmask.dataset_folder import DataError
 from carmask.rows import open_data
+from carmask.tasks import left_right_pairs
 
 NOWHERE = [math.nan, math.nan]
 NO_NAMES = (
@@ -59,6 +60,21 @@ def stored_names(data: str, split: datasets.Dataset) -> list[str]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise DataError(NO_NAMES.format(data=data))
     return names
+
+
+def swapped_pairs(entries: list[str], given: str = "") -> tuple[tuple[str, str], ...]:
+    """The pairs of names that change places in a mirrored picture: `given` as "a:b,c:d", else left and right names.
+
+    Raises:
+        DataError: a pair is not two names, or the two have not as many dots.
+    """
+    pairs = [tuple(pair.split(":")) for pair in given.split(",")] if given else left_right_pairs(entries)
+    pairs = list(dict.fromkeys(pairs))
+    for pair in pairs:
+        if len(pair) != 2 or not all(name in entries for name in pair) or len({*map(entries.count, pair)}) > 1:
+            names = ", ".join(dict.fromkeys(entries))
+            raise DataError(f"{':'.join(pair)} cannot be swapped; give a:b,c:d of names with as many dots: {names}.")
+    return tuple(pairs)
 
 
 def row_points(row: list | dict | None, count: int, where: str) -> list[list[float]]:

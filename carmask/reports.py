@@ -161,7 +161,7 @@ CARD = """---
 license: {licence}
 library_name: transformers
 pipeline_tag: {tag}
-tags: [{tag}, car, {network}]
+tags: [{tags}, {network}]
 ---
 # {name}
 
@@ -184,6 +184,7 @@ go back to {origin}.{terms}
 CARD_TEXTS = {
     "mask": {
         "tag": "image-segmentation",
+        "tags": "image-segmentation, car",
         "purpose": "Gives a picture of a car back as a mask: 255 where the car is, 0 elsewhere.",
         "answer": 'mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture\'s height and width',
         "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
@@ -192,6 +193,7 @@ judged do not count.""",
     },
     "dots": {
         "tag": "keypoint-detection",
+        "tags": "keypoint-detection",
         "purpose": "Places named dots on a picture, and says which are not there: {labels}.",
         "answer": 'dots = Predictor.from_pretrained("{name}")(picture)  # [Dot(name, x, y, score), …], in pixels',
         "meaning": """`pck_2`, `pck_5` and `pck_10` are the shares of the visible dots found within 2, 5 and 10 % of

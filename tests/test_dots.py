@@ -1,4 +1,4 @@
-"""The laws of dots: painting, finding, mirroring, scoring and training them."""
+"""The laws of dots: painting, finding, mirroring and scoring them."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from conftest import DOT_INKS, drawn_dots
 
 from carmask.examples import random_crop
+from carmask.metrics import DotScores, best_threshold, dot_scores
 from carmask.tasks import DotsTask, left_right_pairs
 
 SIZES = [(8, 8), (16, 24), (57, 33), (128, 128), (9, 400)]
@@ -119,3 +120,53 @@ def test_a_crop_moves_picture_and_points_together(seed):
     for (x, y), ink in zip(truth * 192, DOT_INKS, strict=True):
         if 0 < x < 192 and 0 < y < 192:
             assert abs(int(grey[int(y), int(x)]) - ink) < 20
+
+
+NAMES = ["left_eye", "right_eye", "wheel", "wheel"]
+PAIRS = [("left_eye", "right_eye")]
+TRUTH = np.array([[0.2, 0.2], [0.6, 0.2], [0.1, 0.5], [np.nan, np.nan]])
+
+
+def answer(*places, score=0.9):
+    return np.array([[*place, score] for place in places])
+
+
+def test_perfect_dots_score_1_in_any_order_of_a_name_s_peaks():
+    scores = dot_scores([answer(TRUTH[0], TRUTH[1], TRUTH[3], TRUTH[2])], [TRUTH], NAMES, PAIRS)
+    for name in ("all", "left_eye", "wheel"):
+        assert scores[name]["pck_2"] == scores[name]["presence_f1"] == scores[name]["f1_5"] == 1.0
+        assert scores[name]["mean_error"] == 0.0
+    assert scores["all"]["swapped"] == 0.0
+
+
+def test_dot_scores_by_hand():
+    found = answer((0.2, 0.24), (np.nan, np.nan), (0.1, 0.57), (0.9, 0.9))  # 4 % off, missed, 7 % off, false
+    scores = dot_scores([found], [TRUTH], NAMES)["all"]
+    assert [scores[key] for key in ("pck_2", "pck_5", "pck_10")] == pytest.approx([0, 1 / 3, 2 / 3])
+    assert scores["presence_f1"] == pytest.approx(4 / 6)
+    assert scores["f1_5"] == pytest.approx(2 / 6)
+    assert scores["mean_error"] == pytest.approx(0.055)
+
+
+def test_a_dot_below_the_threshold_is_not_found():
+    scores = dot_scores([answer(*TRUTH, score=0.3)], [TRUTH], NAMES, threshold=0.4)["all"]
+    assert scores["pck_10"] == scores["presence_f1"] == 0.0
+    assert "mean_error" not in scores
+
+
+def test_eyes_on_each_other_s_place_are_swapped():
+    found = answer(TRUTH[1], TRUTH[1], TRUTH[2], TRUTH[3])  # the left eye on the right one
+    assert dot_scores([found], [TRUTH], NAMES, PAIRS)["all"]["swapped"] == 0.5
+
+
+def test_the_calibrated_threshold_parts_true_dots_from_false_ones():
+    nowhere, somewhere = np.full((2, 2), np.nan), np.full((2, 2), 0.5)
+    predictions = [answer((0.5, 0.5), (0.5, 0.5), score=score) for score in (0.6, 0.7, 0.2)]
+    assert best_threshold(predictions, [nowhere, somewhere, nowhere], ["a", "b"]) == pytest.approx(0.65)
+    assert best_threshold(predictions, [somewhere, somewhere, nowhere], ["a", "b"]) == pytest.approx(0.4)
+    assert best_threshold(predictions, [nowhere] * 3, ["a", "b"]) == 0.5
+
+
+def test_the_evaluate_metric_equals_the_pure_function():
+    scores = DotScores().compute(predictions=[answer(*TRUTH)], references=[TRUTH], names=NAMES, pairs=PAIRS)
+    assert scores == dot_scores([answer(*TRUTH)], [TRUTH], NAMES, PAIRS)
