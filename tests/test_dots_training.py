@@ -82,7 +82,7 @@ def test_a_killed_and_resumed_run_for_dots_equals_an_uninterrupted_one(faces, ti
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_twenty_steps_find_more_of_four_pictures_dots_than_none(name):
+def test_twenty_steps_on_four_pictures_lower_the_loss_for_dots(name):
     task = DotsTask(tuple(DOT_NAMES), (1, 1, 1), sigma=0.06)
     network = tiny_network(name, labels=DOT_NAMES, **task.settings).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
@@ -95,7 +95,7 @@ def test_twenty_steps_find_more_of_four_pictures_dots_than_none(name):
         losses[-1].backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_two_dots_do_not_inherit_the_two_maps_of_a_mask(tiny_start):
