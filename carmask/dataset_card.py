@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from carmask.drawing import contact_sheet, draw_dots, overlay_mask
 
@@ -92,9 +92,8 @@ def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
         tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
     if not dot_names:
         return tile
-    tile = ImageOps.contain(tile, (TILE, TILE))
     dots = [
         (name, dot and dot[0] * tile.width, dot and dot[1] * tile.height, 1.0)
         for name, dot in zip(dot_names, row["dots"], strict=True)
     ]
-    return draw_dots(tile, dots, smallest=TILE)
+    return draw_dots(tile, dots, sides=(TILE, TILE))

@@ -60,20 +60,20 @@ def cut_out(picture: Image.Image, mask: Mask) -> Image.Image:
 
 
 def draw_dots(
-    picture: Image.Image, dots: Sequence[NamedDot], scores: bool = False, smallest: int = 640
+    picture: Image.Image, dots: Sequence[NamedDot], scores: bool = False, sides: tuple[int, int] = (640, 1600)
 ) -> Image.Image:
-    """Draws each dot and its name beside it, on a picture large enough to read the names.
+    """Draws each dot and its name beside it, on a picture of a size where the names can be read.
 
     Args:
         picture: any mode; left untouched.
         dots: name, x, y and score of each, in pixels of the picture; those without a place are left out.
         scores: whether the score follows the name.
-        smallest: a picture with a shorter long side, in pixels, is enlarged to it first.
+        sides: least and greatest length, in pixels, of the long side; a picture beyond them is resized first.
 
     Returns:
-        RGB picture of the same shape, and at least of the same size.
+        RGB picture of the same shape.
     """
-    scale = max(1.0, smallest / max(picture.size))
+    scale = min(max(max(picture.size), sides[0]), sides[1]) / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     drawn = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     placed = [(name, x * scale, y * scale, score) for name, x, y, score in dots if x is not None and y is not None]
