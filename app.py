@@ -1,12 +1,10 @@
-"""The browser demo: upload a photo of a car, see and download its black and white mask.
+"""The browser demo: upload a photo of a car, see and download its black and white mask, or its named dots.
 
-Run `python app.py` and open the address it prints. CARMASK_MODEL chooses another model folder or Hub id.
+Run `python app.py` and open the address it prints. CARMASK_MODEL chooses another model folder or Hub id for the mask,
+CARMASK_DOTS_MODEL one for the dots; without a model for dots there is no tab for them.
 """
 
-import contextlib
 import os
-import re
-import shutil
 import signal
 import sys
 import tempfile
@@ -17,11 +15,12 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.utils import get_upload_folder
 from PIL import Image
 
-from carmask.pictures import MAX_FILE_BYTES, PictureError, open_picture
-from carmask.predictor import ModelError, Predictor
+from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
+from carmask.pictures import MAX_FILE_BYTES
+from carmask.predictor import ModelError, Predictor, check_task
+from carmask.uploads import KEPT_SECONDS, as_browsers_show, open_upload, save_for_page, uploaded_file
 
 try:
     import spaces
@@ -29,8 +28,6 @@ except ImportError:  # exists only on Hugging Face Spaces, where a GPU is lent t
     spaces = None
 
 HERE = Path(__file__).resolve().parent
-KEPT_SECONDS = 600
-NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
 
 CSS = """
 .gradio-container {width: 100%; max-width: 1120px !important; margin: 0 auto !important;}
@@ -38,14 +35,14 @@ CSS = """
 #mask {background: var(--neutral-200);}
 .dark #mask {background: var(--neutral-800);}
 #mask .image-container {padding-bottom: 40px;}
-#actions {align-items: center;}
-#line {flex: 1 1 320px;}
-#line p {margin: 0; font-size: var(--text-lg);}
+#actions, #dots-actions {align-items: center;}
+#line, #dots-line {flex: 1 1 320px;}
+#line p, #dots-line p {margin: 0; font-size: var(--text-lg);}
 #download {flex: 0 1 220px;}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
-  #picture, #mask {height: 300px !important;}
-  #download {flex-grow: 1 !important;}
+  #picture, #mask, #dots-picture, #dots, #dots-map {height: 300px !important;}
+  #download, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
 }
 """
 HEAD = """
@@ -55,37 +52,6 @@ Give it a photo of a car and get back its mask: white where the car is, black ev
 FOOT = "Pictures and masks are deleted from the server after about ten minutes."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "No mask was made; try another picture."
-
-
-def uploaded_file(upload: dict[str, Any] | None) -> Path:
-    """Returns the path of an uploaded file; only files that lie in the upload folder are ever opened.
-
-    Raises:
-        gr.Error: There is no upload, or it names anything else.
-    """
-    if not upload:
-        raise gr.Error("Choose a picture first.", print_exception=False)
-    path = Path(upload["path"] or "").resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise gr.Error("This picture is no longer on the server; upload it again.", print_exception=False)
-    return path
-
-
-def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> str:
-    """Saves a picture as PNG under the person's own file name plus `ending`, and returns its path."""
-    given_name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
-    stem = re.sub(r"[^\w-]+", "_", Path(given_name).stem)[:50].strip("_") or "picture"
-    path = Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{stem}{ending}.png"
-    picture.save(path, compress_level=1)
-    return str(path)
-
-
-def sweep() -> None:
-    """Deletes what gradio leaves behind: aborted uploads, and folders of masks that nobody can reach any more."""
-    for path in Path(get_upload_folder()).glob("tmp*"):
-        with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
-            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def describe(mask: np.ndarray, seconds: float, model_name: str) -> str:
@@ -105,28 +71,12 @@ def make_answer(find_car: Callable[[Image.Image], np.ndarray], model_name: str) 
         Returns the mask, a PNG of the upright picture's size with 255 where the car is and 0 elsewhere, and one line
         of text: the car's share of the picture or "No car found.", size, time and model.
         """
-        path = uploaded_file(picture)
-        sweep()
         start = time.perf_counter()
-        try:
-            mask = find_car(open_picture(path))
-        except PictureError as refusal:
-            raise gr.Error(str(refusal), duration=None, print_exception=False) from None
+        mask = find_car(open_upload(picture))
         line = describe(mask, time.perf_counter() - start, model_name)
         return save_for_page(Image.fromarray(mask), picture, "_mask"), line
 
     return answer
-
-
-def as_browsers_show(upload: dict[str, Any] | None) -> Any:  # noqa: ANN401 - a path or gradio's "leave as it is"
-    """Replaces an uploaded TIFF or HEIC by a PNG, because browsers cannot show those."""
-    path = uploaded_file(upload)
-    if path.suffix.lower() not in NOT_SHOWN_BY_BROWSERS:
-        return gr.skip()
-    try:
-        return save_for_page(open_picture(path), upload, "")
-    except PictureError:
-        return gr.skip()
 
 
 def download_of(mask: dict[str, Any] | None) -> gr.DownloadButton:
@@ -134,49 +84,84 @@ def download_of(mask: dict[str, Any] | None) -> gr.DownloadButton:
     return gr.DownloadButton(value=str(uploaded_file(mask)) if mask else None, interactive=bool(mask))
 
 
-def build_page(answer: Callable[..., tuple[str, str]]) -> gr.Blocks:
-    """Lays out the page and connects it with `answer`, which the API offers as `/mask`."""
+def mask_tab(answer: Callable[..., tuple[str, str]], examples: list[str]) -> None:
+    """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`."""
+    with gr.Row(equal_height=True):
+        picture = gr.Image(label="Picture", height=420, buttons=["fullscreen"], format="png", elem_id="picture")
+        mask = gr.Image(
+            label="Mask", height=420, buttons=["fullscreen"], format="png", elem_id="mask", interactive=False
+        )
+    with gr.Row(elem_id="actions"):
+        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
+        download = gr.DownloadButton(
+            "Download mask", variant="primary", interactive=False, scale=0, min_width=220, elem_id="download"
+        )
+    private = {"preprocess": False, "api_visibility": "private"}
+    if examples:
+        chosen = gr.Examples(examples, picture, cache_examples=False, api_visibility="private")
+        chosen.load_input_event.then(answer, picture, [mask, line], **private)
+
+    # Not `change`: it comes twice when one picture replaces another.
+    latest = {"trigger_mode": "always_last", "preprocess": False}
+    answered = picture.upload(answer, picture, [mask, line], api_name="mask", show_progress_on=mask, **latest)
+    answered.failure(lambda: (None, REFUSED_LINE), None, [mask, line], **private)
+    picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
+    picture.clear(lambda: (None, EMPTY_LINE), None, [mask, line], cancels=answered, **private)
+    mask.change(download_of, mask, download, show_progress="hidden", **private)
+
+
+def build_page(for_masks: Predictor, for_dots: Predictor | None) -> gr.Blocks:
+    """Lays out the page: the mask alone, or the mask and the dots as two tabs."""
+    examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
+    answer = make_answer(on_gpu(for_masks.__call__), for_masks.name)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD, elem_id="head")
-        with gr.Row(equal_height=True):
-            picture = gr.Image(label="Picture", height=420, buttons=["fullscreen"], format="png", elem_id="picture")
-            mask = gr.Image(
-                label="Mask", height=420, buttons=["fullscreen"], format="png", elem_id="mask", interactive=False
-            )
-        with gr.Row(elem_id="actions"):
-            line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
-            download = gr.DownloadButton(
-                "Download mask", variant="primary", interactive=False, scale=0, min_width=220, elem_id="download"
-            )
-        examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
-        private = {"preprocess": False, "api_visibility": "private"}
-        if examples:
-            chosen = gr.Examples(examples, picture, cache_examples=False, api_visibility="private")
-            chosen.load_input_event.then(answer, picture, [mask, line], **private)
+        if for_dots is None:
+            mask_tab(answer, examples)
+        else:
+            names = for_dots.task.labels
+            answer_dots = make_dots_answer(on_gpu(for_dots.__call__), for_dots.name)
+            show_map = make_map_answer(on_gpu(for_dots.activations), names)
+            with gr.Tab("Mask"):
+                mask_tab(answer, examples)
+            with gr.Tab("Dots"):
+                dots_tab(answer_dots, show_map, names, examples)
         gr.Markdown(FOOT, elem_id="foot")
-
-        # Not `change`: it comes twice when one picture replaces another.
-        latest = {"trigger_mode": "always_last", "preprocess": False}
-        answered = picture.upload(answer, picture, [mask, line], api_name="mask", show_progress_on=mask, **latest)
-        answered.failure(lambda: (None, REFUSED_LINE), None, [mask, line], **private)
-        picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
-        picture.clear(lambda: (None, EMPTY_LINE), None, [mask, line], cancels=answered, **private)
-        mask.change(download_of, mask, download, show_progress="hidden", **private)
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
 
+def on_gpu(function: Callable) -> Callable:
+    """Lends `function` the GPU of a Space, where there is one."""
+    return spaces.GPU(function) if spaces else function
+
+
+def open_models() -> tuple[Predictor, Predictor | None]:
+    """Opens the model for masks, and the one for dots if there is one.
+
+    Raises:
+        ModelError: One of them cannot be used, or is made for the other task.
+    """
+    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or HERE / "models" / "car-mask-b0")
+    check_task(for_masks, "mask")
+    embedded = HERE / "models" / "car-dots-b0"
+    chosen = os.environ.get("CARMASK_DOTS_MODEL")
+    if not chosen and not embedded.is_dir():
+        return for_masks, None
+    for_dots = Predictor.from_pretrained(chosen or embedded)
+    check_task(for_dots, "dots")
+    return for_masks, for_dots
+
+
 def main() -> None:
-    """Loads the model and serves the page until it is stopped."""
-    model = os.environ.get("CARMASK_MODEL") or str(HERE / "models" / "car-mask-b0")
+    """Loads the models and serves the page until it is stopped."""
     try:
-        predictor = Predictor.from_pretrained(model)
+        predictors = open_models()
     except ModelError as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
-    find_car = spaces.GPU(predictor.__call__) if spaces else predictor
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
-        build_page(make_answer(find_car, predictor.name)).launch(
+        build_page(*predictors).launch(
             theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,
             max_file_size=MAX_FILE_BYTES,

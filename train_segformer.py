@@ -1,12 +1,12 @@
-"""Fine-tunes a network to draw masks: data set in, model folder out.
+"""Fine-tunes a network to draw masks or to place dots: data set in, model folder out.
 
     python train_segformer.py --data my-set --output my-model
+    python train_segformer.py --data my-set --output my-model --task dots
 
 A plain SegFormer by default; `--network fcn` and `--network unet` train the two classic networks the same way.
 """
 
 import copy
-import json
 import math
 import os
 import shlex
@@ -32,17 +32,16 @@ from transformers.hf_argparser import HfArg
 
 from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
 from carmask.dataset_folder import DataError
-from carmask.examples import LARGEST_ZOOM, Examples, to_pixels
+from carmask.dot_rows import open_dots, swapped_pairs
+from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
 from carmask.model_folder import RunError, check_output, make_output, save_model
-from carmask.networks import NetworkError
 from carmask.predictor import ModelError, Predictor, load_network
-from carmask.reports import validate, write_report, write_worst
+from carmask.reports import BEST, headline, validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data
-from carmask.starts import build_network, read_settings
-from carmask.tasks import MaskTask
+from carmask.starts import DEFAULT_STARTS, origins, start_network
+from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
 
-DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 
@@ -54,8 +53,12 @@ class TrainConfig:
     data: str = HfArg(help="Folder of data_scripts/ or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
     model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
+    task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
     network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
     settings: list[str] = HfArg(default_factory=list, help="Its own settings: skips=2, depth=3 (docs/networks.md).")
+    sigma: float = HfArg(default=0.03, help="Dots: radius of the painted bumps as a share of the crop's side.")
+    focal: float = HfArg(default=0.0, help="Dots: power of focal weighting, 0 for none, 2 is usual.")
+    swap: str = HfArg(default="", help="Dots: names that mirroring swaps, as a:b,c:d (default: left and right ones).")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
     forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
@@ -63,6 +66,7 @@ class TrainConfig:
     batch_size: int = HfArg(default=8, help="Crops per process and step.")
     accumulate: int = HfArg(default=1, help="Batches per update.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
+    largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
     side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
     learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
     weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
@@ -81,6 +85,7 @@ RANGES = {
     "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
     "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
     "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1),
+    "sigma": (0.001, 0.5), "focal": (0, 10), "largest_zoom": (SMALLEST_ZOOM, 100),
 }  # fmt: skip
 
 
@@ -97,46 +102,22 @@ def check(config: TrainConfig) -> None:
             raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
         raise RunError("--teacher_features needs a --teacher and --network segformer.")
+    if config.teacher and config.task == "dots":
+        raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
     check_output(Path(config.output), vars(config))
 
 
-def start_of(config: TrainConfig) -> str:
-    """The start that was asked for, or the usual one of the network."""
-    return config.model or DEFAULT_STARTS[config.network]
-
-
-def origin(config: TrainConfig) -> list[str]:
-    """Where the weights come from in the end: the starts of the start and of the teacher, for the model card."""
-    found = []
-    for model in filter(None, (start_of(config), config.teacher)):
-        file = Path(model) / "config.json"
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        found += stored.get("origin", [model])
-    return sorted(set(found))
-
-
-def start_network(config: TrainConfig) -> tuple[PreTrainedModel, set[str]]:
-    """The network to train and the names of its untrained parameters.
+def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
+    """The data set, and what its truth means.
 
     Raises:
-        RunError: there is no such start.
+        DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
     """
-    start = start_of(config)
-    try:
-        settings = read_settings(config.network, config.settings)
-        settings |= {"task": "mask", "threshold": 0.5, "origin": origin(config)}
-        return build_network(config.network, start, MaskTask().labels, settings)
-    except KeyError as error:
-        raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
-    except NetworkError as error:
-        raise RunError(str(error)) from error
-    except ModuleNotFoundError as error:
-        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
-            "connection, or start from random weights with --model scratch-b0."
-        ) from error
+    if config.task == "mask":
+        return open_data(config.data), MaskTask()
+    splits, entries = open_dots(config.data)
+    pairs = swapped_pairs(entries, config.swap)
+    return splits, DotsTask.from_entries(entries, pairs=pairs, sigma=config.sigma, focal=config.focal)
 
 
 def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
@@ -210,13 +191,14 @@ def teach(
 def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> None:
     """Validates the averaged weights, keeps them if they are the best so far, and writes a checkpoint."""
     output = Path(config.output)
-    scores, _ = validate(Predictor.from_network(run.averaged, make_processor(config)), splits["validation"])
+    predictor = Predictor.from_network(run.averaged, make_processor(config))
+    scores, _ = validate(predictor, splits["validation"], calibrate=True)
     line = {"step": run.step, "loss": loss} | scores["all"]
-    best = max((old["balanced_iou"] for old in run.history), default=-1.0)
+    best = max((old[BEST[config.task]] for old in run.history), default=-1.0)
     run.history.append(line)
-    by_source = ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items())
-    tqdm.write(f"step {run.step}: loss {loss:.3f}, validation IoU {by_source}")
-    if line["balanced_iou"] > best:
+    tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(config.task, scores)}")
+    if line[BEST[config.task]] > best:
+        run.averaged.config.threshold = line.get("threshold", predictor.threshold)
         save_model(output, run.averaged, make_processor(config), config.half)
     save_checkpoint(output, run)
 
@@ -226,7 +208,7 @@ def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
     return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
 
 
-def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
@@ -235,7 +217,8 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
     facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
-    write_report(output, facts | {"origin": origin(config)}, splits["train"], scores, run.history)
+    facts |= {"task": config.task, "labels": predictor.task.labels}
+    write_report(output, facts | {"origin": starts}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
 
@@ -250,10 +233,11 @@ def train(config: TrainConfig) -> None:
         kwargs_handlers=[patience],
     )
     set_seed(config.seed)
-    splits = open_data(config.data)
-    network, fresh = start_network(config)
-    task = MaskTask()
-    rows = GreyRows(splits["train"], int(config.crop * LARGEST_ZOOM))
+    splits, task = open_task(config)
+    start = config.model or DEFAULT_STARTS[config.network]
+    starts = origins([start, config.teacher])
+    network, fresh = start_network(config.network, start, task, config.settings, starts)
+    rows = GreyRows(splits["train"], int(config.crop * config.largest_zoom))
     for name in set(splits) - {"train"}:
         check_split(splits[name])
     try:
@@ -268,11 +252,12 @@ def train(config: TrainConfig) -> None:
         make_output(Path(config.output), vars(config))
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
-    examples = Examples(rows, task, config.crop, config.seed, range(run.step * batch, config.steps * batch))
+    numbers = range(run.step * batch, config.steps * batch)
+    examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom)
     loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
     teach(run, lesson, config, accelerator, loader, splits)
     if accelerator.is_main_process:
-        finish(run, config, splits)
+        finish(run, config, splits, starts)
     accelerator.end_training()
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask import ModelError, Predictor
 from carmask.dataset_folder import DataError
+from carmask.dot_rows import open_dots
 from carmask.reports import score_table, validate
 from carmask.rows import open_data
 
@@ -23,12 +24,16 @@ def main() -> None:
     parser.add_argument("--split", help="default: test if there is one, else validation")
     arguments = parser.parse_args()
     try:
-        splits = open_data(arguments.data)
-        name = arguments.split or ("test" if "test" in splits else "validation")
-        if name not in splits:
-            raise DataError(f"The data set {arguments.data} has no split {name}; it has {', '.join(splits)}.")
         for model in arguments.models:
-            scores, _ = validate(Predictor.from_pretrained(model), splits[name])
+            predictor = Predictor.from_pretrained(model)
+            if predictor.task.kind == "dots":
+                splits, _ = open_dots(arguments.data, predictor.task.entries)
+            else:
+                splits = open_data(arguments.data)
+            name = arguments.split or ("test" if "test" in splits else "validation")
+            if name not in splits:
+                raise DataError(f"The data set {arguments.data} has no split {name}; it has {', '.join(splits)}.")
+            scores, _ = validate(predictor, splits[name])
             print(f"\n{model} on {name} ({len(splits[name])} pictures)\n\n{score_table(scores)}")
     except (DataError, ModelError) as error:
         sys.exit(str(error))

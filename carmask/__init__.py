@@ -1,8 +1,14 @@
-"""Give it a picture of a car, get back a black and white mask."""
+"""Give it a picture of a car, get back a black and white mask, or named dots."""
 
 from importlib import import_module
 
-HOMES = {"ModelError": "predictor", "PictureError": "pictures", "Predictor": "predictor", "open_picture": "pictures"}
+HOMES = {
+    "Dot": "tasks",
+    "ModelError": "predictor",
+    "PictureError": "pictures",
+    "Predictor": "predictor",
+    "open_picture": "pictures",
+}
 __all__ = list(HOMES)
 
 

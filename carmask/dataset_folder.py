@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from carmask.drawing import contact_sheet, overlay_mask
+from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS, data_set_card, sheet_of_rows
 
-SPLITS = ("train", "validation", "test")
 SHARES = (80, 10, 10)
-BACKGROUND, NOT_JUDGED, CAR = 0, 128, 255
-SHEET_TILES = 24
-NOT_JUDGED_BLUE = (64, 96, 255)
+BACKGROUND = 0
 
 
 class DataError(ValueError):
@@ -144,24 +140,26 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
+def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray | None, lossless: bool) -> dict:
     """Writes a picture and its mask under `folder`.
 
     Args:
         folder: a split's folder, or one whose files are moved to the splits later.
         name: of both files, without suffix.
         picture: upright RGB.
-        mask: uint8 (height, width) of 0, 128 and 255.
+        mask: uint8 (height, width) of 0, 128 and 255; None writes no mask.
         lossless: PNG for the picture, otherwise JPEG of quality 95.
 
     Returns:
-        The columns file_name and mask_file_name.
+        The columns file_name and, with a mask, mask_file_name.
     """
-    row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}", "mask_file_name": f"masks/{name}.png"}
+    row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}"}
     (folder / "images").mkdir(exist_ok=True)
-    (folder / "masks").mkdir(exist_ok=True)
     picture.save(folder / row["file_name"], **({} if lossless else {"quality": 95}))
-    Image.fromarray(mask).save(folder / row["mask_file_name"])
+    if mask is not None:
+        row["mask_file_name"] = f"masks/{name}.png"
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(folder / row["mask_file_name"])
     return row
 
 
@@ -185,19 +183,17 @@ def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[
         without = {row["split"] for row in rows} - with_dots
         if with_dots and without:
             raise DataError(f"No picture of the split {min(without)} has a dot: add pictures, or cut with --shares.")
+        (folder / "dot_names.json").write_text(json.dumps(dot_names) + "\n", encoding="utf-8")
     for split in SPLITS:
         lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
         if lines:
             (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if dot_names:
-        (folder / "dot_names.json").write_text(json.dumps(dot_names) + "\n", encoding="utf-8")
-    by_source: dict[str, list[tuple[dict, float, float]]] = {}
-    for row in tqdm(rows, desc="masks", disable=None):
-        by_source.setdefault(row["source"], []).append((row, *mask_shares(folder, row)))
-    _contact_sheet(folder, by_source).save(folder / "contact_sheet.png")
-    readme = _readme(title, count_line(rows), _count_table(by_source), dot_names)
+    masked = (row for row in tqdm(rows, desc="masks", disable=None) if "mask_file_name" in row)
+    shares = {f"{row['split']}/{row['file_name']}": mask_shares(folder, row) for row in masked}
+    sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
+    readme = data_set_card(title, rows, shares, dot_names or [])
     (folder / "README.md").write_text(readme, encoding="utf-8")
-    return sum(car > 0 for judged in by_source.values() for _, car, _ in judged)
+    return sum(car > 0 for car, _ in shares.values())
 
 
 def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
@@ -205,58 +201,3 @@ def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
     with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
         counts, pixels = mask.histogram(), mask.width * mask.height
     return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
-
-
-def count_line(rows: list[dict]) -> str:
-    """Says how many pictures each split has."""
-    counts = Counter(row["split"] for row in rows)
-    return f"{len(rows)} pictures (" + ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split]) + ")"
-
-
-def _count_table(by_source: dict[str, list[tuple[dict, float, float]]]) -> list[str]:
-    lines = []
-    for source, judged in sorted(by_source.items()):
-        for split in SPLITS:
-            shares = [(car, not_judged) for row, car, not_judged in judged if row["split"] == split]
-            if shares:
-                car, not_judged = (f"{100 * share:.1f} %" for share in np.mean(shares, axis=0))
-                with_car = sum(share > 0 for share, _ in shares)
-                lines.append(f"| {source} | {split} | {len(shares)} | {with_car} | {car} | {not_judged} |")
-    return lines
-
-
-def _readme(title: str, counts: str, table: list[str], dot_names: list[str] | None) -> str:
-    names = ", ".join(dot_names or [])
-    dots = f"\nColumn `dots`: [x, y] as fractions of width and height, null where absent: {names}.\n" if names else ""
-    return f"""# {title}
-
-{counts}; masks are PNG, 0 = background, 255 = car, 128 = not judged.
-Open it with `load_dataset("imagefolder", data_dir=...)`.
-
-| source | split | pictures | with a car | car pixels | not judged |
-|---|---|---:|---:|---:|---:|
-{chr(10).join(table)}
-{dots}
-![Some of the pictures: car in red, not judged in blue](contact_sheet.png)
-"""
-
-
-def _contact_sheet(folder: Path, by_source: dict[str, list[tuple[dict, float, float]]]) -> Image.Image:
-    """Shows some pictures of each source, with a car where there are any, and their masks laid over them."""
-    chosen = []
-    for judged in by_source.values():
-        rows = [row for row, car, _ in judged if car] or [row for row, _, _ in judged]
-        number = min(len(rows), -(-SHEET_TILES // len(by_source)))
-        chosen += [rows[index * len(rows) // number] for index in range(number)]
-    tiles = []
-    for row in chosen:
-        with (
-            Image.open(folder / row["split"] / row["file_name"]) as picture,
-            Image.open(folder / row["split"] / row["mask_file_name"]) as opened,
-        ):
-            mask = np.asarray(opened)
-            tile = overlay_mask(picture, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
-            tiles.append(
-                overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
-            )
-    return contact_sheet(tiles, [f"{row['source']} · {row['split']}" for row in chosen])

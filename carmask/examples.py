@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers.image_processing_utils import BaseImageProcessor
 
-LARGEST_ZOOM = 3.0  # a picture's long side is drawn at 0.6 to 3 times the crop's side
-SMALLEST_ZOOM = 0.6
+SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
+LARGEST_ZOOM = 3.0
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 
+# A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
+# height, NaN where a dot is not in the picture.
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -25,9 +27,18 @@ class Examples(Dataset):
     the next, on any number of worker processes, without keeping any state but n.
     """
 
-    def __init__(self, rows: Sequence[Pair], task: object, crop: int, seed: int, numbers: range):
+    def __init__(
+        self,
+        rows: Sequence[Pair],
+        task: object,
+        crop: int,
+        seed: int,
+        numbers: range,
+        largest_zoom: float = LARGEST_ZOOM,
+    ):
         """Supplies the examples `numbers`, squares of `crop` pixels a side, out of `rows`."""
         self.rows, self.task, self.crop, self.seed, self.numbers = rows, task, crop, seed, numbers
+        self.largest_zoom = largest_zoom
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -37,35 +48,53 @@ class Examples(Dataset):
         epoch, draw = divmod(self.numbers[place], len(self.rows))
         row = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw]
         rng = np.random.default_rng((self.seed, epoch, draw))
-        grey, mask = self.rows[row]
+        grey, truth = self.rows[row]
         if rng.random() < 0.5:
-            grey, mask = grey[:, ::-1], self.task.flip(mask)
-        grey, mask = random_crop(grey, mask, self.crop, rng)
-        target = self.task.target(mask, (self.crop, self.crop))
+            grey, truth = grey[:, ::-1], self.task.flip(truth)
+        grey, truth = random_crop(grey, truth, self.crop, rng, self.largest_zoom)
+        target = self.task.target(truth, (self.crop, self.crop))
         return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
 
 
-def random_crop(grey: np.ndarray, mask: np.ndarray, crop: int, rng: np.random.Generator) -> Pair:
+def random_crop(
+    grey: np.ndarray, truth: np.ndarray, crop: int, rng: np.random.Generator, largest_zoom: float = LARGEST_ZOOM
+) -> Pair:
     """Cuts a square of `crop` pixels at a random scale, place, rotation and stretch, in one affine step.
 
-    Half of the crops of a picture with a car are centred on one of its pixels. Beyond the edge the picture is a
-    plain grey and the truth is not judged.
+    Half of the crops of a picture with something to find are centred near it. Beyond the edge the picture is a plain
+    grey and a mask is not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
     """
     height, width = grey.shape
-    zoom = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(LARGEST_ZOOM))) / max(height, width)
+    zoom = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(largest_zoom))) / max(height, width)
     half = crop / 2 / zoom
     centre = np.array([random_place(side, half, rng) for side in (width, height)])
-    cars = np.flatnonzero(mask == 255)
-    if len(cars) and rng.random() < 0.5:
-        y, x = divmod(int(rng.choice(cars)), width)
-        centre = np.array([x, y]) + rng.uniform(-half, half, 2) / 2
+    to_find = places_to_find(truth)
+    if len(to_find) and rng.random() < 0.5:
+        centre = place(truth, rng.choice(to_find), (width, height)) + rng.uniform(-half, half, 2) / 2
     angle = math.radians(rng.normal(0, 5) if rng.random() < 0.5 else 0)
     stretch = math.exp(rng.uniform(-0.15, 0.15))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.diag([1 / (zoom * stretch), stretch / zoom])  # from crop to picture coordinates
     start = centre - matrix @ [crop / 2, crop / 2]
     grey = warp(grey, matrix, start, crop, int(rng.integers(256)))
-    return grey, warp(mask, matrix, start, crop, OUTSIDE, is_mask=True)
+    if is_mask(truth):
+        return grey, warp(truth, matrix, start, crop, OUTSIDE, nearest=True)
+    return grey, (truth * [width, height] - start) @ np.linalg.inv(matrix).T / crop
+
+
+def is_mask(truth: np.ndarray) -> bool:
+    """Whether a truth is a mask, not points."""
+    return truth.dtype == np.uint8
+
+
+def places_to_find(truth: np.ndarray) -> np.ndarray:
+    """The numbers of the car's pixels in a mask, or of the points that are in the picture, int64 (k,)."""
+    return np.flatnonzero(truth == 255 if is_mask(truth) else np.isfinite(truth[:, 0]))
+
+
+def place(truth: np.ndarray, number: int, size: tuple[int, int]) -> np.ndarray:
+    """Where, (x, y) in a picture of `size` (width, height), the place `number` of `places_to_find` is."""
+    return np.array(divmod(int(number), size[0])[::-1]) if is_mask(truth) else truth[number] * size
 
 
 def random_place(side: float, half: float, rng: np.random.Generator) -> float:
@@ -75,14 +104,14 @@ def random_place(side: float, half: float, rng: np.random.Generator) -> float:
 
 
 def warp(
-    values: np.ndarray, matrix: np.ndarray, start: np.ndarray, crop: int, fill: int, is_mask: bool = False
+    values: np.ndarray, matrix: np.ndarray, start: np.ndarray, crop: int, fill: int, nearest: bool = False
 ) -> np.ndarray:
-    """Samples uint8 `values` (H, W) at `matrix @ (x, y) + start` for each crop pixel: masks by the nearest pixel."""
+    """Samples uint8 `values` (H, W) at `matrix @ (x, y) + start` for each crop pixel, or the pixel nearest to it."""
     picture = Image.fromarray(np.ascontiguousarray(values))
-    shrink = 1 if is_mask else max(1, int(np.linalg.norm(matrix[:, 0])))  # averages before it samples coarsely
+    shrink = 1 if nearest else max(1, int(np.linalg.norm(matrix[:, 0])))  # averages before it samples coarsely
     if shrink > 1:
         picture = picture.reduce(shrink)
-    sampling = Image.Resampling.NEAREST if is_mask else Image.Resampling.BILINEAR
+    sampling = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
     rows = (np.column_stack([matrix, start]) / shrink).ravel().tolist()
     return np.array(picture.transform((crop, crop), Image.Transform.AFFINE, rows, sampling, fillcolor=fill))
 

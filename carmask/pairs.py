@@ -1,4 +1,4 @@
-"""Pairs of a picture and its mask: found by name, checked, and imported as a data set."""
+"""Pairs of a picture and its truth, a mask or dots: found by name, checked, and imported as a data set."""
 
 import argparse
 import re
@@ -6,18 +6,17 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
+from carmask.dataset_card import SPLITS, count_line
 from carmask.dataset_folder import (
     SHARES,
-    SPLITS,
     DataError,
-    count_line,
     finish_data_set,
     save_example,
     split_groups,
@@ -29,20 +28,22 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".
 JPEG_FORMATS = ("JPEG", "MPO")
 
 BadFile = tuple[Path, str]  # and the reason
+Dots = list[list[float] | None]  # for each name [x, y] as fractions of width and height, None where it is not there
 
 
 class BadPair(ValueError):
-    """One picture and its mask cannot be used; the text is the reason."""
+    """One picture and its truth cannot be used; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture, the function that makes its mask, and the columns it adds to its row."""
+    """One picture, and the functions that make its mask and, from the picture's (height, width), its dots."""
 
     name: str
     picture: Path
     read_mask: Callable[[], np.ndarray] | None  # uint8 (height, width) of 0, 128 and 255; None: no car in the picture
-    columns: dict = field(default_factory=dict)
+    read_dots: Callable[[tuple[int, int]], Dots] | None = None
+    has_mask: bool = True
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +161,7 @@ def import_pairs(
             raise DataError("Nothing written: no good pair is left.")
         _move_to_splits(folder, rows, arguments)
         with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names)
-    if not with_car and any(pair.read_mask for pair in pairs):
+    if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
         sys.stderr.write("No mask has a single car pixel: check which value or category is car.\n")
     sys.stderr.write(f"{arguments.out}: {count_line(rows)}" + (f"; {len(bad)} bad left out" if bad else "") + ".\n")
     return 0
@@ -180,11 +181,12 @@ def _write_pairs(
                 raise BadPair(f"name clash: {names[pair.name]} pictures are called {pair.name}")
             group = group_of(pair.name)
             picture, mask = read_pair(pair)
+            dots = {"dots": pair.read_dots((picture.height, picture.width))} if pair.read_dots else {}
         except BadPair as error:
             bad.append((pair.picture, str(error)))
             continue
         row = save_example(folder, pair.name, picture, mask, lossless=not _stored_form(pair.picture)[2])
-        rows.append({**row, "source": source, "group": group, **pair.columns})
+        rows.append({**row, "source": source, "group": group, **dots})
     return rows, bad
 
 
@@ -192,12 +194,13 @@ def _move_to_splits(folder: Path, rows: list[dict], arguments: argparse.Namespac
     splits = split_groups({row["group"] for row in rows}, arguments.shares) if arguments.split == "auto" else {}
     for row in rows:
         row["split"] = splits.get(row["group"], arguments.split)
-        for column in ("file_name", "mask_file_name"):
+        for column in {"file_name", "mask_file_name"} & row.keys():
             target = folder / row["split"] / row[column]
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / row[column]).rename(target)
     (folder / "images").rmdir()
-    (folder / "masks").rmdir()
+    if (folder / "masks").exists():
+        (folder / "masks").rmdir()
 
 
 def _group_pattern(pattern: str | None) -> Callable[[str], str]:
@@ -236,11 +239,11 @@ def open_mask(path: Path) -> Image.Image:
     return mask
 
 
-def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray]:
+def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray | None]:
     """Reads a pair and checks that picture and mask lie on each other.
 
     Returns:
-        Upright RGB picture and uint8 (height, width) mask of 0, 128 and 255.
+        Upright RGB picture, and its mask, uint8 (height, width) of 0, 128 and 255, if it is to have one.
 
     Raises:
         BadPair: with the reason.
@@ -250,16 +253,25 @@ def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray]:
     except PictureError as error:
         raise BadPair(f"undecodable: {error}") from None
     upright = (picture.height, picture.width)
+    stored, orientation, _ = _stored_form(pair.picture)
+    if not pair.has_mask:
+        if orientation in range(2, 9):
+            raise turned(orientation, "the points may be turned or not")
+        return picture, None
     if pair.read_mask is None:
         return picture, np.zeros(upright, np.uint8)
     mask = pair.read_mask()
-    stored, orientation, _ = _stored_form(pair.picture)
     if orientation in range(2, 9) and mask.shape == stored:
-        doubt = "the mask fits only the unturned picture" if stored != upright else "the mask may be turned or not"
-        raise BadPair(f"EXIF-turned: its orientation {orientation} turns the picture, {doubt}; save it upright first")
+        fits_unturned = "the mask fits only the unturned picture"
+        raise turned(orientation, fits_unturned if stored != upright else "the mask may be turned or not")
     if mask.shape != upright:
         raise BadPair("size mismatch: picture {1}×{0}, mask {3}×{2}".format(*upright, *mask.shape))
     return picture, mask
+
+
+def turned(orientation: int, doubt: str) -> BadPair:
+    """The refusal of a picture that its EXIF orientation turns, with the doubt that this leaves."""
+    return BadPair(f"EXIF-turned: its orientation {orientation} turns the picture, {doubt}; save it upright first")
 
 
 def _stored_form(path: Path) -> tuple[tuple[int, int], int, bool]:

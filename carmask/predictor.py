@@ -21,7 +21,7 @@ from transformers.utils import logging
 
 from carmask.networks import fold_head
 from carmask.pictures import grey_rgb, upright_rgb
-from carmask.tasks import MaskTask, task_for
+from carmask.tasks import Dot, DotsTask, MaskTask, task_for
 
 SMALLEST = 32  # pixels; below it a network has no last stage
 # transformers answers damaged, foreign or missing models with errors of all these kinds.
@@ -32,34 +32,36 @@ class ModelError(ValueError):
     """Says in one sentence why a model cannot be used."""
 
 
-def network_size(size: tuple[int, int], limits: dict[str, int]) -> tuple[int, int]:
+def network_size(size: tuple[int, int], limits: dict[str, int], multiple: int = 1) -> tuple[int, int]:
     """The size at which a network sees a picture of `size` (height, width).
 
     `limits` is a processor's `size`: "height" and "width" for a fixed size, "max_height" and "max_width" to fit in
-    while keeping the shape. No side falls below 32 pixels.
+    while keeping the shape. Each side is the nearest multiple of `multiple`, and none falls below 32 pixels.
     """
     if "max_height" not in limits:
-        return limits["height"], limits["width"]
-    scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
-    return tuple(max(SMALLEST, int(side * scale)) for side in size)
+        sides = limits["height"], limits["width"]
+    else:
+        scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
+        sides = tuple(int(side * scale) for side in size)
+    return tuple(max(SMALLEST, (side + multiple // 2) // multiple * multiple) for side in sides)
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers one picture: `predictor(picture)` is its mask, uint8 (height, width) of exactly 0 and 255.
+    """Answers one picture, as its task says: `predictor(picture)` is a mask or a list of dots.
 
-    `network` maps pixels (1, 3, H, W) to logits (1, n, h, w) and may be torch or any other run-time; `name` says
-    which model it is.
+    A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
+    pixels (1, 3, H, W) to logits (1, n, h, w) and may be torch or any other run-time; `name` says which model it is.
     """
 
     network: Callable[[Tensor], Tensor]
     processor: BaseImageProcessor
-    task: MaskTask
+    task: MaskTask | DotsTask
     name: str = ""
 
     @property
     def threshold(self) -> float:
-        """The probability above which a pixel is car."""
+        """The probability above which a pixel is car, or a dot is in the picture."""
         return self.task.threshold
 
     def with_threshold(self, threshold: float) -> "Predictor":
@@ -69,16 +71,21 @@ class Predictor:
     def logits(self, picture: Image.Image) -> Tensor:
         """The network's maps for `picture`, float32 (n, h, w)."""
         limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
-        height, width = network_size((picture.height, picture.width), limits)
+        height, width = network_size((picture.height, picture.width), limits, self.task.multiple)
         size = {"height": height, "width": width}
         pixel_values = self.processor(picture, size=size, return_tensors="pt").pixel_values
         return self.network(pixel_values)[0].float()
 
     @torch.inference_mode()
-    def __call__(self, picture: Image.Image) -> np.ndarray:
+    def __call__(self, picture: Image.Image) -> np.ndarray | list[Dot]:
         """Answers for `picture` at the full size it has when upright; the picture itself stays as it is."""
         picture = upright_rgb(picture)
         return self.task.decode(self.logits(grey_rgb(picture)), (picture.height, picture.width))
+
+    @torch.inference_mode()
+    def activations(self, picture: Image.Image) -> np.ndarray:
+        """The network's maps for `picture`, to look at: float32 (n, h, w) in 0 to 1."""
+        return self.task.activations(self.logits(grey_rgb(upright_rgb(picture)))).numpy()
 
     @classmethod
     def from_network(cls, network: PreTrainedModel, processor: BaseImageProcessor, name: str = "") -> "Predictor":
@@ -91,7 +98,7 @@ class Predictor:
         """Opens a model folder or a model of the Hub.
 
         Raises:
-            ModelError: it cannot be opened, or is no network with finite weights that has a label named "car".
+            ModelError: it cannot be opened, or is no network with finite weights for masks of cars or for dots.
         """
         network = load_network(model)
         try:
@@ -107,6 +114,20 @@ class Predictor:
             return cls.from_network(network, processor, Path(model).name)
         except ValueError as error:
             raise ModelError(f"The model {model} cannot be used: {error}.") from error
+
+
+def check_task(predictor: Predictor, kind: str) -> None:
+    """Demands a model of the task `kind`, "mask" or "dots".
+
+    Raises:
+        ModelError: it is made for the other task.
+    """
+    if predictor.task.kind != kind:
+        does = {"mask": "draws masks", "dots": "places dots"}
+        raise ModelError(
+            f"The model {predictor.name} {does[predictor.task.kind]}, but one that {does[kind]} is needed; "
+            "choose another model."
+        )
 
 
 def load_network(model: str | Path) -> PreTrainedModel:

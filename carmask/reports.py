@@ -7,27 +7,35 @@ from pathlib import Path
 import datasets
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from carmask.drawing import contact_sheet, overlay_mask
-from carmask.metrics import MaskScores, picture_counts, summary
+from carmask.metrics import DotScores, MaskScores, best_threshold, picture_counts, summary
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
+from carmask.tasks import Dot, DotsTask
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
+BEST = {"mask": "balanced_iou", "dots": "f1_5"}  # the score by which the best model is chosen
 Scores = dict[str, dict[str, float]]
 
 
-def validate(predictor: Predictor, split: datasets.Dataset, worst: int = 0) -> tuple[Scores, list[Image.Image]]:
+def validate(
+    predictor: Predictor, split: datasets.Dataset, worst: int = 0, calibrate: bool = False
+) -> tuple[Scores, list[Image.Image]]:
     """Scores a split through the predictor, at full resolution, as a visitor would see it.
+
+    For dots see `validate_dots`; for masks nothing is calibrated.
 
     Returns:
         The scores of `carmask.metrics` for "all" and for each source; "all" also has `balanced_iou`, the mean of the
         pooled IoU of the sources with cars, so that many or large pictures of one source do not drown the others.
         And pictures of the `worst` cases: missed car in red, false car in blue.
     """
+    if predictor.task.kind == "dots":
+        return validate_dots(predictor, split, worst, calibrate)
     metric = MaskScores()
     counts = defaultdict(list)
     cases = []
@@ -55,22 +63,92 @@ def draw_case(row: dict, mask: np.ndarray) -> Image.Image:
     return picture
 
 
+def validate_dots(
+    predictor: Predictor, split: datasets.Dataset, worst: int = 0, calibrate: bool = False
+) -> tuple[Scores, list[Image.Image]]:
+    """Scores the dots of a split through the predictor, by the task's threshold or, to calibrate, by the best one.
+
+    Returns:
+        The scores of `carmask.metrics.DotScores` for "all", with the threshold, and for each name. And pictures of the
+        `worst` cases, which have the most dots missed, false, or more than 5 % off: a red ring where a dot is, a blue
+        disc where it was found, and a line between the two.
+    """
+    task, everything = predictor.task, predictor.with_threshold(0.0)
+    predictions, references = [], []
+    for row in tqdm(split, desc="Validating", leave=False, disable=None):
+        grey, truth = read_pair(row)
+        shares = np.array(grey.shape[::-1]) / max(grey.shape)
+        predictions.append(dot_table(everything(row["image"]), task, max(grey.shape)))
+        references.append(truth * shares)
+    threshold = best_threshold(predictions, references, task.entries) if calibrate else task.threshold
+    settings = {"names": task.entries, "pairs": task.pairs, "threshold": threshold}
+    scores = DotScores().compute(predictions=predictions, references=references, **settings)
+    scores["all"]["threshold"] = threshold
+    quality = [
+        DotScores().compute(predictions=[one], references=[other], **settings)["all"]["f1_5"]
+        for one, other in zip(predictions, references, strict=True)
+        if worst
+    ]
+    worst_cases = sorted(range(len(quality)), key=lambda index: (quality[index], index))[:worst]
+    predictor = predictor.with_threshold(threshold)
+    return scores, [draw_dots_case(split[index], predictor) for index in worst_cases]
+
+
+def dot_table(dots: list[Dot], task: DotsTask, longest: int) -> np.ndarray:
+    """Dots as float64 (entries, 3): x and y as shares of a picture's side `longest`, NaN where nowhere, and score."""
+    waiting = {name: [dot for dot in dots if dot.name == name] for name in task.names}
+    found = [waiting[name].pop(0) if waiting[name] else Dot(name, None, None, 0.0) for name in task.entries]
+    places = np.array([[dot.x, dot.y] for dot in found], dtype=np.float64) / longest
+    return np.column_stack([places, [dot.score for dot in found]])
+
+
+def draw_dots_case(row: dict, predictor: Predictor) -> Image.Image:
+    """One picture with a red ring at each true dot, a blue disc at each found one, and lines between the two."""
+    picture = grey_rgb(upright_rgb(row["image"]))
+    true = np.array(row["dots"]) * picture.size
+    longest = max(picture.size)
+    found = dot_table(predictor(row["image"]), predictor.task, longest)[:, :2] * longest
+    draw, radius = ImageDraw.Draw(picture), max(2, longest / 60)
+    for (x, y), (found_x, found_y) in zip(true, found, strict=True):
+        if not np.isnan([x, found_x]).any():
+            draw.line([x, y, found_x, found_y], MISSED, max(1, round(radius / 3)))
+        if not np.isnan(x):
+            draw.ellipse(
+                [x - radius, y - radius, x + radius, y + radius], outline=MISSED, width=max(1, int(radius / 3))
+            )
+        if not np.isnan(found_x):
+            small = radius / 2
+            draw.ellipse([found_x - small, found_y - small, found_x + small, found_y + small], fill=FALSE)
+    return picture
+
+
+def headline(kind: str, scores: Scores) -> str:
+    """The scores of one validation in a line."""
+    if kind == "mask":
+        return "validation IoU " + ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items())
+    return "validation " + ", ".join(f"{key} {scores['all'][key]:.3f}" for key in ("pck_5", "presence_f1", "f1_5"))
+
+
 def draw_curves(history: list[dict], path: Path) -> None:
-    """Draws loss and validation IoU against steps into a PNG."""
+    """Draws the loss, and the score that chooses the best model, against steps into a PNG."""
+    key = next(key for key in BEST.values() if key in history[0])
+    title = {"balanced_iou": "Validation IoU", "f1_5": "Validation: dots found within 5 % (F1)"}[key]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
-    for axes, key, title in zip(
-        figure.subplots(1, 2), ("loss", "balanced_iou"), ("Loss", "Validation IoU"), strict=True
-    ):
-        axes.plot([line["step"] for line in history], [line[key] for line in history], marker=".")
-        axes.set(title=title, xlabel="step")
+    for axes, name, heading in zip(figure.subplots(1, 2), ("loss", key), ("Loss", title), strict=True):
+        axes.plot([line["step"] for line in history], [line[name] for line in history], marker=".")
+        axes.set(title=heading, xlabel="step")
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 
 
+MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share")
+DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_f1", "f1_5", "swapped")
+
+
 def score_table(scores: Scores) -> str:
-    """A Markdown table of scores, one row per source."""
-    keys = ["iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share"]
-    lines = ["| pictures | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    """A Markdown table of scores: a row per source for masks, per name for dots."""
+    first, keys = ("pictures", MASK_KEYS) if "iou" in scores["all"] else ("dot", DOT_KEYS)
+    lines = [f"| {first} | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
     for source, values in scores.items():
         cells = [f"{values[key]:.4f}" if key in values else "–" for key in keys]
         lines.append(f"| {source} | " + " | ".join(cells) + " |")
@@ -82,16 +160,16 @@ RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so m
 CARD = """---
 license: {licence}
 library_name: transformers
-pipeline_tag: image-segmentation
-tags: [image-segmentation, car, {network}]
+pipeline_tag: {tag}
+tags: [{tags}, {network}]
 ---
 # {name}
 
-Gives a picture of a car back as a mask: 255 where the car is, 0 elsewhere. Pictures are read as grey.
+{purpose} Pictures are read as grey.
 
 ```python
 from carmask import Predictor
-mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture's height and width
+{answer}
 ```
 
 Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. Its weights
@@ -99,24 +177,49 @@ go back to {origin}.{terms}
 
 {tables}
 
-`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is over pictures;
-`false_car_share` is the share of pixels called car on pictures without one. Pixels marked as not judged do not count.
+{meaning}
 
-![Loss and validation IoU](curves.png)
+![Loss and validation score](curves.png)
 """
+CARD_TEXTS = {
+    "mask": {
+        "tag": "image-segmentation",
+        "tags": "image-segmentation, car",
+        "purpose": "Gives a picture of a car back as a mask: 255 where the car is, 0 elsewhere.",
+        "answer": 'mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture\'s height and width',
+        "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
+over pictures; `false_car_share` is the share of pixels called car on pictures without one. Pixels marked as not
+judged do not count.""",
+    },
+    "dots": {
+        "tag": "keypoint-detection",
+        "tags": "keypoint-detection",
+        "purpose": "Places named dots on a picture, and says which are not there: {labels}.",
+        "answer": 'dots = Predictor.from_pretrained("{name}")(picture)  # [Dot(name, x, y, score), …], in pixels',
+        "meaning": """`pck_2`, `pck_5` and `pck_10` are the shares of the visible dots found within 2, 5 and 10 % of
+the picture's longer side, a dot not found counting as wrong; `mean_error` and `median_error` are shares of the longer
+side, over found dots; `presence_f1` judges whether dots are found where there are any, wherever; `f1_5` counts dots
+within 5 % only; `swapped` is the share of found dots that lie on their left or right partner. A dot counts as found
+from the score stored in config.json as threshold, which is the best one on the validation pictures.""",
+    },
+}
 
 
 def write_report(
-    folder: Path, facts: dict[str, str], train: datasets.Dataset, scores: dict[str, Scores], history: list[dict]
+    folder: Path,
+    facts: dict[str, str | list[str]],
+    train: datasets.Dataset,
+    scores: dict[str, Scores],
+    history: list[dict],
 ) -> None:
     """Writes the model card, `scores.json` (with the history) and the curves into a model folder.
 
     Args:
         folder: the model folder.
-        facts: the run's network, command, side and origin.
+        facts: the run's task, labels, network, command, side and origin.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
-        history: one line per validation with step, loss and balanced_iou.
+        history: one line per validation with step, loss and scores.
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
@@ -124,9 +227,11 @@ def write_report(
     research_only = any("nvidia/" in one for one in facts["origin"])
     terms = RESEARCH_ONLY if research_only else "" if free else " Their terms hold for this model too."
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": "apache-2.0" if free else "other"}
+    facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
+    facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
-        CARD.format(name=folder.name, counts=counts, tables=tables, terms=terms, **facts),
+        CARD.format(counts=counts, tables=tables, terms=terms, **facts),
         encoding="utf-8",
     )
     report = {"scores": scores, "history": history}
@@ -136,6 +241,6 @@ def write_report(
 
 
 def write_worst(folder: Path, cases: list[Image.Image]) -> None:
-    """Writes worst.png: the cases with the lowest IoU, missed car in red and false car in blue."""
+    """Writes worst.png, the worst cases as `validate` draws them."""
     if cases:
         contact_sheet(cases, columns=4, tile=240).save(folder / "worst.png")

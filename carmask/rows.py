@@ -1,4 +1,4 @@
-"""Where a data set comes from, and one of its rows as a pair of arrays: grey picture and mask."""
+"""Where a data set comes from, and one of its rows as a pair of arrays: grey picture, and mask or points."""
 
 import json
 from collections.abc import Sequence
@@ -14,19 +14,20 @@ from carmask.pictures import DECODE_ERRORS, grey_rgb, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 MASK_VALUES = {0, 128, 255}
+FILE_COLUMNS = {"file_name": "image", "mask_file_name": "mask"}
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def open_data(data: str) -> datasets.DatasetDict:
+def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
     """Opens a folder of the project's layout, a `save_to_disk` folder, or a data set of the Hub.
 
     Returns:
-        At least the splits "train" and "validation", with the columns image and mask; a missing validation split is a
-        tenth of train, by group.
+        At least the splits "train" and "validation", with the columns image and `truth` ("mask" or "dots") and without
+        the truth of the other task; a missing validation split is a tenth of train, by group.
 
     Raises:
-        DataError: there is no such data, or it has no pictures with masks.
+        DataError: there is no such data, or it has no pictures with that truth.
     """
     try:
         splits = load_splits(data)
@@ -38,9 +39,10 @@ def open_data(data: str) -> datasets.DatasetDict:
     if "train" not in splits:
         raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits) or 'none'}.")
     for name, split in splits.items():
-        missing = {"image", "mask"} - set(split.column_names)
+        missing = {"image", truth} - set(split.column_names)
         if missing:
             raise DataError(f"The split {name} of {data} has no column {' and '.join(sorted(missing))}; add it.")
+        splits[name] = split.remove_columns({"mask", "dots"} & set(split.column_names) - {truth})
     if "validation" not in splits:
         splits = split_off_validation(splits)
     return splits
@@ -54,8 +56,7 @@ def load_splits(data: str) -> datasets.DatasetDict:
     if (folder / "state.json").is_file():  # one split alone, saved
         return datasets.DatasetDict({"train": datasets.load_from_disk(data)})
     if folder.is_dir():
-        check_files(folder)
-        return datasets.load_dataset("imagefolder", data_dir=data)
+        return load_folder(folder)
     if data.startswith((".", "/", "~")) or data.count("/") != 1:
         raise DataError(f"There is no folder {data}; make one with a program of data_scripts/.")
     try:
@@ -72,24 +73,41 @@ def first_line(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
 
 
-def check_files(folder: Path) -> None:
-    """Demands that every file named by a metadata.jsonl is there: the loader finds out only when it decodes it.
+def load_folder(folder: Path) -> datasets.DatasetDict:
+    """Opens a folder of the project's layout.
+
+    The stock loader guesses each column's type and refuses a split where a column holds nothing but nulls.
 
     Raises:
-        DataError: no metadata.jsonl at all, or one that names missing files.
+        DataError: no metadata.jsonl for training, or one that is damaged or names missing files.
     """
-    tables = [path for split in ("train", "validation", "test") for path in folder.glob(f"{split}/metadata.jsonl")]
+    tables = [folder / name / "metadata.jsonl" for name in ("train", "validation", "test")]
+    tables = [table for table in tables if table.is_file()]
     if not tables:
         raise DataError(f"The folder {folder} has no train/metadata.jsonl; make a data set with data_scripts/.")
-    for table in tables:
-        try:
-            rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
-            names = [row[key] for row in rows for key in ("file_name", "mask_file_name") if row.get(key)]
-        except (ValueError, AttributeError) as error:
-            raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
-        missing = [name for name in names if not (table.parent / name).is_file()]
-        if missing:
-            raise DataError(f"{table} names {len(missing)} files that are missing, the first is {missing[0]}.")
+    return datasets.DatasetDict({table.parent.name: load_table(table) for table in tables})
+
+
+def load_table(table: Path) -> datasets.Dataset:
+    """Opens the split that a metadata.jsonl lists: `file_name` becomes image and `mask_file_name` mask.
+
+    Raises:
+        DataError: it is damaged, or names files that are missing.
+    """
+    try:
+        rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+        columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
+    files = {column: columns.pop(key) for key, column in FILE_COLUMNS.items() if key in columns}
+    missing = [name for names in files.values() for name in names if name and not (table.parent / name).is_file()]
+    if missing:
+        raise DataError(f"{table} names {len(missing)} files that are missing, the first is {missing[0]}.")
+    paths = {column: [name and str(table.parent / name) for name in names] for column, names in files.items()}
+    split = datasets.Dataset.from_dict(paths | columns, split=datasets.NamedSplit(table.parent.name))
+    for column in files:
+        split = split.cast_column(column, datasets.Image())
+    return split
 
 
 def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
@@ -106,14 +124,20 @@ def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
 
 
 def read_pair(row: dict) -> Pair:
-    """One row as arrays: grey picture uint8 (H, W), and mask uint8 (H, W) of 0, 128 and 255.
+    """One row as arrays: grey picture uint8 (H, W), and its truth.
+
+    The truth is a mask uint8 (H, W) of 0, 128 and 255, or points float64 (k, 2), as fractions of width and height, NaN
+    where a dot is not in the picture.
 
     Raises:
-        DataError: there is no mask, the two sizes differ, or the mask has other values.
+        DataError: the picture or its truth is missing, the two sizes differ, or the mask has other values.
     """
-    if row["image"] is None or row["mask"] is None:
-        raise DataError("the picture or its mask is missing.")
+    truth = "dots" if "dots" in row else "mask"
+    if row["image"] is None or row[truth] is None:
+        raise DataError(f"the picture or its {truth} is missing.")
     grey = np.array(grey_rgb(upright_rgb(row["image"])).getchannel(0))
+    if truth == "dots":
+        return grey, np.array(row["dots"], dtype=np.float64).reshape(-1, 2)
     mask = np.array(row["mask"].convert("L") if row["mask"].mode != "L" else row["mask"])
     if mask.shape != grey.shape:
         raise DataError(f"the picture has size {grey.shape} (height, width), its mask {mask.shape}.")
@@ -122,6 +146,11 @@ def read_pair(row: dict) -> Pair:
         values = ", ".join(map(str, sorted(strange)[:5]))
         raise DataError(f"the mask has the values {values}; only 0, 128 and 255 mean something here.")
     return grey, mask
+
+
+def shows_something(truth: np.ndarray) -> bool:
+    """Whether a mask has a pixel of a car, or any of the points is in the picture."""
+    return bool((truth == 255).any() if truth.dtype == np.uint8 else np.isfinite(truth).any())
 
 
 def read_numbered(split: datasets.Dataset, index: int) -> Pair:
@@ -143,38 +172,44 @@ def check_split(split: datasets.Dataset) -> None:
     """Reads every row once, so that nothing wrong with it is left for the end of a long run.
 
     Raises:
-        DataError: a row cannot be used, or no picture shows a car.
+        DataError: a row cannot be used, or no picture shows a car or a dot.
     """
-    rows = range(len(split))
-    has_car = [(read_numbered(split, index)[1] == 255).any() for index in tqdm(rows, desc="Checking", disable=None)]
-    if not any(has_car):
-        raise DataError(f"No picture of the split {split.split} shows a car, so there is nothing to learn from it.")
+    rows = tqdm(range(len(split)), desc="Checking", disable=None)
+    if not any([shows_something(read_numbered(split, index)[1]) for index in rows]):
+        raise nothing_to_find(split)
+
+
+def nothing_to_find(split: datasets.Dataset) -> DataError:
+    """The refusal of a split whose pictures all show nothing."""
+    wanted = "has a dot" if "dots" in split.column_names else "shows a car"
+    return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
 class GreyRows(Sequence):
-    """The rows of a split as grey pictures and masks, decoded once where memory allows."""
+    """The rows of a split as grey pictures and their truth, decoded once where memory allows."""
 
     def __init__(self, split: datasets.Dataset, longest: int):
         """Decodes every row, so that bad ones are met before the first step.
 
         Args:
-            split: rows with the columns image and mask.
+            split: rows with the columns image and mask or dots.
             longest: pictures with a longer side, in pixels, are kept at this size: crops show no more.
 
         Raises:
-            DataError: a row cannot be used, or no picture shows a car.
+            DataError: a row cannot be used, or no picture shows a car or a dot.
         """
-        self.split, self.longest = split.select_columns(["image", "mask"]), longest
+        truth = "dots" if "dots" in split.column_names else "mask"
+        self.split, self.longest = split.select_columns(["image", truth]), longest
         self.kept: dict[int, Pair] = {}
-        room, has_car = CACHE_BYTES, False
+        room, something = CACHE_BYTES, False
         for index in tqdm(range(len(split)), desc="Reading pictures", disable=None):
             pair = self._read(index)
-            has_car = has_car or (pair[1] == 255).any()
+            something = something or shows_something(pair[1])
             room -= pair[0].nbytes + pair[1].nbytes
             if room > 0:
                 self.kept[index] = pair
-        if not has_car:
-            raise DataError("No picture of the split train shows a car, so there is nothing to learn from it.")
+        if not something:
+            raise nothing_to_find(split)
 
     def __len__(self) -> int:
         return len(self.split)
@@ -183,10 +218,12 @@ class GreyRows(Sequence):
         return self.kept[index] if index in self.kept else self._read(index)
 
     def _read(self, index: int) -> Pair:
-        grey, mask = read_numbered(self.split, index)
+        grey, truth = read_numbered(self.split, index)
         scale = self.longest / max(grey.shape)
         if scale >= 1:
-            return grey, mask
+            return grey, truth
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
         small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        return np.array(small), np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+        if "dots" in self.split.column_names:
+            return np.array(small), truth
+        return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))

@@ -1,8 +1,10 @@
 """Where a network's first weights come from: random numbers, a backbone, or a whole model."""
 
 import json
+from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
@@ -13,6 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
 from carmask.efficientnet import pretrained_efficientnet_lite
+from carmask.model_folder import RunError
 from carmask.networks import (
     FcnConfig,
     FcnForSemanticSegmentation,
@@ -20,7 +23,10 @@ from carmask.networks import (
     UnetForSemanticSegmentation,
     fold_head,
 )
+from carmask.tasks import DotsTask, MaskTask
 
+DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
+RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
 SEGFORMER_SIZES = {
     "b0": {},
@@ -34,6 +40,42 @@ NETWORKS = {
     "fcn": FcnForSemanticSegmentation,
     "unet": UnetForSemanticSegmentation,
 }
+
+
+def origins(models: list[str]) -> list[str]:
+    """The starts of these starts and teachers (empty names are none), for the model card."""
+    found = []
+    for model in filter(None, models):
+        file = Path(model) / "config.json"
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        found += stored.get("origin", [model])
+    return sorted(set(found))
+
+
+def start_network(
+    network: str, start: str, task: MaskTask | DotsTask, words: list[str], starts: list[str]
+) -> tuple[PreTrainedModel, set[str]]:
+    """The network to train for `task`, and the names of its untrained parameters.
+
+    `words` are settings of its configuration such as `skips=2`; its folder will name `starts` as its origin.
+
+    Raises:
+        RunError: there is no such start or setting.
+    """
+    try:
+        settings = read_settings(network, words) | task.settings | {"origin": starts}
+        return build_network(network, start, task.labels, settings)
+    except KeyError as error:
+        raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
+    except NetworkError as error:
+        raise RunError(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
+            "connection, or start from random weights with --model scratch-b0."
+        ) from error
 
 
 def read_settings(network: str, words: list[str]) -> dict:
@@ -95,7 +137,11 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
         built, trained = pretrained_network(NETWORKS[network], start, settings)
     if network == "segformer":
         fold_head(built)
-    return built, {name for name, _ in built.named_parameters()} - trained
+    fresh = {name for name, _ in built.named_parameters()} - trained
+    for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
+        if settings.get("task") == "dots":
+            nn.init.constant_(built.get_parameter(name), RARE)
+    return built, fresh
 
 
 def stored_type(start: str) -> str | None:
@@ -137,6 +183,10 @@ def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) 
     stored, wanted = stored_type(start), kind.config_class.model_type
     if stored != wanted:
         raise NetworkError(f"The start {start} is a network of the type {stored}, not {wanted}.")
+    old = kind.config_class.from_pretrained(start)
+    other_maps = "dots" in (old.to_dict().get("task"), settings.get("task")) and (
+        list(old.id2label.values()) != list(settings["id2label"].values())
+    )
     config = kind.config_class.from_dict(PreTrainedConfig.get_config_dict(start)[0] | settings)
     built, report = kind.from_pretrained(
         start,
@@ -147,4 +197,10 @@ def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) 
         output_loading_info=True,
     )
     mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
-    return built, {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    trained = {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    if other_maps:  # they may be as many, yet mean something else
+        classifier = {name for name in trained if "classifier." in name}
+        for name in classifier:
+            nn.init.normal_(built.get_parameter(name), std=0.02)
+        trained -= classifier
+    return built, trained

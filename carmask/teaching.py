@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from carmask.tasks import MaskTask, task_for
+from carmask.tasks import DotsTask, MaskTask, task_for
 
 NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
 FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
@@ -23,8 +23,8 @@ class Lesson(nn.Module):
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Romero et al. 2015, https://arxiv.org/abs/1412.6550.
     """
 
-    def __init__(self, student: PreTrainedModel, task: MaskTask, teacher: PreTrainedModel | None = None):
-        """Takes a teacher of any labels, if one is named "car"; ValueError if none is."""
+    def __init__(self, student: PreTrainedModel, task: MaskTask | DotsTask, teacher: PreTrainedModel | None = None):
+        """Takes a teacher of any labels, if one is named "car"; ValueError if none is. Dots have no teacher."""
         super().__init__()
         self.student, self.task = student, task
         self.teacher = teacher.eval().requires_grad_(False) if teacher else None

@@ -9,7 +9,8 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_folder import DataError, count_line, exit_code, natural_number, staged_folder
+from carmask.dataset_card import count_line
+from carmask.dataset_folder import DataError, exit_code, natural_number, staged_folder
 from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
 
 

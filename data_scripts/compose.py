@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from carmask.dataset_card import count_line
 from carmask.dataset_folder import (
     DataError,
-    count_line,
     exit_code,
     finish_data_set,
     mask_shares,
@@ -72,7 +72,7 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
     """
     cars, grounds = [], []
     for row in read_rows(data_set):
-        if row["split"] != "train":
+        if row["split"] != "train" or "mask_file_name" not in row:
             continue
         car, not_judged = mask_shares(data_set, row)
         if not_judged == 0 and car > LEAST_CAR_SHARE:

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from carmask.dataset_card import count_line
 from carmask.dataset_folder import (
-    count_line,
     exit_code,
     finish_data_set,
     natural_number,

@@ -1,4 +1,4 @@
-"""Makes a data set from pictures and a COCO annotation file (polygons and run lengths)."""
+"""Makes a data set from pictures and a COCO annotation file (polygons, run lengths and keypoints)."""
 
 import argparse
 import functools
@@ -12,123 +12,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_folder import CAR, NOT_JUDGED, DataError, exit_code
-from carmask.pairs import BadPair, Pair, add_options, find_pictures, import_pairs
-
-Size = tuple[int, int]
-
-
-def paint(annotation: dict, size: Size) -> np.ndarray:
-    """Paints the segmentation of an annotation, polygons or run lengths, as a bool mask (height, width).
-
-    Raises:
-        BadPair: The segmentation is broken, or of another size.
-    """
-    try:
-        segmentation = annotation["segmentation"]
-        if not segmentation:
-            raise BadPair(f"no outline: annotation {annotation.get('id')} has an empty segmentation")
-        if isinstance(segmentation, dict):
-            return paint_runs(segmentation["counts"], tuple(segmentation["size"]), size)
-        mask = np.zeros(size, bool)
-        for polygon in segmentation:
-            mask |= paint_polygon(np.asarray(polygon, float).reshape(-1, 2), size)
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise BadPair(f"undecodable: annotation {annotation.get('id')} has a broken segmentation") from None
-    return mask
-
-
-def paint_polygon(corners: np.ndarray, size: Size) -> np.ndarray:
-    """Paints the pixels whose centres lie in a polygon (even-odd rule).
-
-    Args:
-        corners: (n, 2) points (x, y) in pixels.
-        size: (height, width).
-
-    Returns:
-        bool (height, width).
-    """
-    height, width = size
-    toggles = np.zeros((height, width + 1), np.int32)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        top, bottom = np.clip(np.ceil(np.sort([y0, y1]) - 0.5), 0, height).astype(int)
-        if top < bottom:
-            rows = np.arange(top, bottom)
-            crossings = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(int)
-            toggles[rows, columns] += 1
-    return np.cumsum(toggles, axis=1)[:, :width] % 2 == 1
-
-
-def paint_runs(counts: list[int] | str, counted_size: Size, size: Size) -> np.ndarray:
-    """Paints COCO run lengths, column by column, compressed or not, as a bool mask (height, width).
-
-    Raises:
-        ValueError: They are not those of a picture of this size.
-    """
-    if isinstance(counts, str):
-        counts = unpack_counts(counts)
-    if counted_size != size or sum(counts) != size[0] * size[1]:
-        raise ValueError("The run lengths do not fill the picture.")
-    height, width = size
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T
-
-
-def unpack_counts(text: str) -> list[int]:
-    """Reads COCO's compressed run lengths: 5 bits a character, low bits first, from the third on as differences.
-
-    Source: cocodataset/cocoapi, rleFrString in common/maskApi.c.
-    """
-    counts, value, shift = [], 0, 0
-    for character in text:
-        bits = ord(character) - 48
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value, shift = 0, 0
-    return counts
-
-
-def wide_hull(mask: np.ndarray, margin: float) -> np.ndarray:
-    """Fills the convex hull around a mask, widened on all sides.
-
-    Args:
-        mask: bool (height, width), not empty.
-        margin: share of the mask's longer side.
-
-    Returns:
-        bool (height, width).
-    """
-    rows = np.flatnonzero(mask.any(axis=1))
-    left = mask[rows].argmax(axis=1)
-    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    points = np.concatenate([np.stack([x, y], axis=1) for x in (left, right) for y in (rows, rows + 1)])
-    radius = margin * max(np.ptp(points, axis=0))
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    circle = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    corners = convex_hull(points)
-    return paint_polygon(convex_hull((corners[:, None] + circle).reshape(-1, 2)), mask.shape)
-
-
-def convex_hull(points: np.ndarray) -> np.ndarray:
-    """Returns the corners (m, 2) of the convex hull of points (n, 2) in order (monotone chain)."""
-
-    def chain(ordered: list) -> list:
-        corners = []
-        for x, y in ordered:
-            while len(corners) > 1:
-                (x0, y0), (x1, y1) = corners[-2:]
-                if (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) > 0:
-                    break
-                corners.pop()
-            corners.append((x, y))
-        return corners[:-1]
-
-    ordered = np.unique(points, axis=0).tolist()
-    return np.array(chain(ordered) + chain(ordered[::-1])).reshape(-1, 2)
+from carmask.pairs import BadPair, Dots, Pair, add_options, find_pictures, import_pairs
+from data_scripts.coco_outlines import Size, paint, wide_hull
 
 
 def annotation_mask(parts: list[dict], size: Size, arguments: argparse.Namespace) -> np.ndarray:
@@ -146,17 +31,54 @@ def annotation_mask(parts: list[dict], size: Size, arguments: argparse.Namespace
     return mask
 
 
-def part_centres(parts: list[dict], size: Size, names: list[str]) -> list[list[float] | None]:
-    """Returns the centre [x, y] of each named part as fractions of the size, of its largest piece if it has many."""
-    centres = []
-    for name in names:
-        painted = [paint(part, size) for part in parts if part["category"] == name]
-        largest = max(painted, key=np.sum, default=np.zeros(size, bool))
-        rows, columns = np.nonzero(largest)
-        height, width = size
-        centre = ((columns.mean() + 0.5) / width, (rows.mean() + 0.5) / height) if len(rows) else None
-        centres.append(centre and [round(float(value), 6) for value in centre])
-    return centres
+def part_centres(parts: list[dict], size: Size, names: list[str]) -> Dots:
+    """Returns the centre [x, y] of each named part, or None, as fractions of the size.
+
+    A name that occurs once stands for the largest annotation of its category; one that repeats, such as wheel, for as
+    many of the category's largest pieces, from left to right.
+    """
+    centres = {name: iter(_centres(parts, size, name, names.count(name))) for name in names}
+    return [next(centres[name], None) for name in names]
+
+
+def _centres(parts: list[dict], size: Size, name: str, number: int) -> list[list[float]]:
+    found = [part for part in parts if part["category"] == name]
+    if number > 1:
+        found = [piece for part in found for piece in pieces(part)]
+    painted = sorted((paint(part, size) for part in found), key=np.sum, reverse=True)[:number]
+    height, width = size
+    centres = [np.argwhere(piece).mean(axis=0) + 0.5 for piece in painted if piece.any()]
+    return sorted([round(float(x / width), 6), round(float(y / height), 6)] for y, x in centres)
+
+
+def pieces(part: dict) -> list[dict]:
+    """Takes an annotation apart: a polygon each; run lengths stay whole."""
+    outlines = part.get("segmentation")
+    return [{**part, "segmentation": [outline]} for outline in outlines] if isinstance(outlines, list) else [part]
+
+
+def keypoints(parts: list[dict], size: Size, names: list[str]) -> Dots:
+    """Returns the keypoints of the largest annotation as fractions of the size, None where visibility is 0.
+
+    COCO counts pixels, so that their centres lie half a pixel further on.
+
+    Raises:
+        BadPair: They are not as many as the names, or one lies outside the picture.
+    """
+    if not parts:
+        return [None] * len(names)
+    largest = max(parts, key=lambda part: part.get("area", 0))
+    where = f"the keypoints of annotation {largest.get('id')}"
+    try:
+        points = np.asarray(largest["keypoints"], float).reshape(len(names), 3)
+    except (ValueError, TypeError):
+        raise BadPair(f"undecodable: {where} are not x, y and visibility of {len(names)} names") from None
+    height, width = size
+    labelled = points[:, 2] > 0
+    if not ((points[labelled, :2] >= 0) & (points[labelled, :2] <= (width, height))).all():
+        raise BadPair(f"outside: {where} do not all lie in the picture")
+    fractions = np.minimum((points[:, :2] + 0.5) / (width, height), 1).round(6).tolist()
+    return [point if seen else None for point, seen in zip(fractions, labelled, strict=True)]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -173,8 +95,17 @@ def main(argv: list[str] | None = None) -> int:
         "--parts-of-one-car", action="store_true", help="categories are parts that do not cover the car"
     )
     parser.add_argument("--margin", type=float, default=0.12, help="of the not-judged hull, share of the car's length")
-    parser.add_argument("--only-with-car", action="store_true", help="leave out pictures without the category")
-    parser.add_argument("--dots", type=names, default=[], help="categories whose centres become the column dots")
+    parser.add_argument("--only-with-car", action="store_true", help="leave out pictures without the car categories")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--dots",
+        type=names,
+        default=[],
+        help="categories whose centres become the column dots; wheel,wheel gives up to two wheels",
+    )
+    which.add_argument(
+        "--keypoints", metavar="CATEGORY", help="category whose keypoints (of its largest annotation) become dots"
+    )
     add_options(parser)
     return exit_code(functools.partial(convert, parser.parse_args(argv)))
 
@@ -184,12 +115,12 @@ def names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def read_annotations(path: Path) -> tuple[list[tuple[int, str, Size]], dict[int, list[dict]], list[str]]:
+def read_annotations(path: Path) -> tuple[list[tuple[int, str, Size]], dict[int, list[dict]], dict[str, list[str]]]:
     """Reads a COCO file.
 
     Returns:
         id, file name and (height, width) of each picture; the annotations of each id, with the name of their
-        `category`; all category names.
+        `category`; the names of each category's keypoints.
 
     Raises:
         DataError: It is no COCO file.
@@ -197,6 +128,7 @@ def read_annotations(path: Path) -> tuple[list[tuple[int, str, Size]], dict[int,
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         category = {item["id"]: item["name"] for item in content["categories"]}
+        known = {item["name"]: item.get("keypoints", []) for item in content["categories"]}
         parts = defaultdict(list)
         for part in content["annotations"]:
             parts[part["image_id"]].append({**part, "category": category[part["category_id"]]})
@@ -205,36 +137,60 @@ def read_annotations(path: Path) -> tuple[list[tuple[int, str, Size]], dict[int,
         ]
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path} is no COCO file with images, annotations and categories.") from None
-    return pictures, parts, list(category.values())
+    return pictures, parts, known
+
+
+def car_categories(arguments: argparse.Namespace, known: list[str]) -> list[str]:
+    """Returns the categories that are car; none where the file knows no car and dots are all that is wanted."""
+    wanted = arguments.car or (known if arguments.parts_of_one_car else ["car"])
+    dots_only = (arguments.dots or arguments.keypoints) and not arguments.car and "car" not in known
+    if dots_only and not arguments.parts_of_one_car:
+        wanted = []
+    given = [arguments.keypoints] if arguments.keypoints else []
+    for name in [*wanted, *arguments.not_judged, *arguments.dots, *given]:
+        if name not in known:
+            raise DataError(f"There is no category {name}; the file knows {', '.join(known)}.")
+    return wanted
+
+
+def picture_dots(actual: Size, parts: list[dict], size: Size, arguments: argparse.Namespace, names: list[str]) -> Dots:
+    """Returns the dots of a picture whose file has the `actual` size and whose annotations are made for `size`.
+
+    Raises:
+        BadPair: The two sizes differ, or an annotation is broken.
+    """
+    if actual != size:
+        raise BadPair("size mismatch: picture {1}×{0}, annotation file {3}×{2}".format(*actual, *size))
+    if arguments.dots:
+        return part_centres(parts, size, names)
+    return keypoints([part for part in parts if part["category"] == arguments.keypoints], size, names)
 
 
 def convert(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     pictures, parts_of, known = read_annotations(arguments.annotations)
-    wanted = arguments.car or (known if arguments.parts_of_one_car else ["car"])
-    for name in [*wanted, *arguments.not_judged, *arguments.dots]:
-        if name not in known:
-            raise DataError(f"There is no category {name}; the file knows {', '.join(known)}.")
+    wanted = car_categories(arguments, list(known))
+    dot_names = arguments.dots or known.get(arguments.keypoints, [])
+    if arguments.keypoints and not dot_names:
+        raise DataError(f"The category {arguments.keypoints} has no keypoints; choose another.")
     unlisted = set(find_pictures(arguments.images)) - {arguments.images / file_name for _, file_name, _ in pictures}
     bad = [(path, "missing partner: the annotation file does not list it") for path in sorted(unlisted)]
     pairs = []
     for identity, file_name, size in pictures:
         parts = [part for part in parts_of[identity] if part["category"] in {*wanted, *arguments.not_judged}]
-        if arguments.only_with_car and not any(part["category"] in wanted for part in parts):
-            continue
         path = arguments.images / file_name
-        try:
-            dots = part_centres(parts_of[identity], size, arguments.dots)
-        except BadPair as error:
-            bad.append((path, str(error)))
+        if arguments.only_with_car and not any(part["category"] in wanted for part in parts):
             continue
         if not path.is_file():
             bad.append((path, "missing partner: the annotation file lists it, but it is not there"))
             continue
         name = Path(file_name).with_suffix("").as_posix().replace("/", "_")
-        read_mask = functools.partial(annotation_mask, parts, size, arguments)
-        pairs.append(Pair(name, path, read_mask, {"dots": dots} if arguments.dots else {}))
-    return import_pairs(pairs, bad, arguments, arguments.dots)
+        mask = functools.partial(annotation_mask, parts, size, arguments)
+        dots = functools.partial(
+            picture_dots, parts=parts_of[identity], size=size, arguments=arguments, names=dot_names
+        )
+        pairs.append(Pair(name, path, mask, dots if dot_names else None, has_mask=bool(wanted)))
+    return import_pairs(pairs, bad, arguments, dot_names)
 
 
 if __name__ == "__main__":

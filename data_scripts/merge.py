@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_folder import SPLITS, DataError, count_line, exit_code, finish_data_set, staged_folder
+from carmask.dataset_card import SPLITS, count_line
+from carmask.dataset_folder import DataError, exit_code, finish_data_set, staged_folder
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,17 +36,28 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
     """Writes the union of data sets into an empty folder; returns its rows, each with its `split`.
 
     Raises:
-        DataError: One of them is no data set.
+        DataError: One of them is no data set, or they share neither masks nor dots.
     """
     data_sets = [(source, read_rows(source)) for source in sources]
     dot_names = common_dot_names(sources)
+    if all("mask_file_name" in row for _, rows in data_sets for row in rows):
+        lost = []
+    else:
+        lost = ["mask_file_name"]
+        if any("mask_file_name" in row for _, rows in data_sets for row in rows):
+            sys.stderr.write("Some pictures have no mask: the merged data set has none.\n")
+    lost += [] if dot_names else ["dots"]
+    if len(lost) == 2:
+        raise DataError("Some data sets have no masks and others not the same dots, so nothing joins them.")
     taken = set()
-    merged = [take_over(row, source, staged, taken) for source, rows in data_sets for row in rows]
-    if not dot_names:
-        for row in merged:
-            row.pop("dots", None)
+    merged = [take_over(without(row, lost), source, staged, taken) for source, rows in data_sets for row in rows]
     finish_data_set(staged, merged, title, dot_names)
     return merged
+
+
+def without(row: dict, columns: list[str]) -> dict:
+    """Returns a row that lacks some columns."""
+    return {name: value for name, value in row.items() if name not in columns}
 
 
 def read_rows(data_set: Path) -> list[dict]:
@@ -62,7 +74,7 @@ def read_rows(data_set: Path) -> list[dict]:
             rows += [{**json.loads(line), "split": split} for line in lines]
     except (ValueError, TypeError):
         rows = []
-    if not rows or any(not {"file_name", "mask_file_name", "source", "group"} <= row.keys() for row in rows):
+    if not rows or any(not {"file_name", "source", "group"} <= row.keys() for row in rows):
         raise DataError(f"{data_set} is no data set of these programs: make one with a program of data_scripts.")
     return rows
 
@@ -86,6 +98,8 @@ def take_over(row: dict, source: Path, staged: Path, taken: set[tuple[str, str]]
     taken.add((row["split"], name))
     result = {**row, "group": prefixed(row["source"], row["group"])}
     for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
+        if column not in row:
+            continue
         old = source / row["split"] / row[column]
         result[column] = f"{kind}/{name}{old.suffix}"
         new = staged / row["split"] / result[column]

@@ -1,5 +1,6 @@
 """Tiny networks and drawn pictures, so that every law can be tested in a moment and without a network connection."""
 
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -54,6 +55,40 @@ def drawn_car(size=(64, 96), seed=0):
     for image, ink in ((picture, int(rng.integers(0, 80))), (mask, 255)):
         ImageDraw.Draw(image).rectangle(box, fill=ink)
     return picture.convert("RGB"), np.array(mask)
+
+
+DOT_NAMES = ["left_spot", "right_spot", "hole"]
+DOT_INKS = [230, 230, 20]
+
+
+def drawn_dots(size=(64, 96), seed=0):
+    """A grey picture, uint8 (H, W), of a bright spot in each half and a dark one, and where they are; some are not."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    picture = Image.fromarray(rng.integers(100, 140, size, dtype=np.uint8))
+    truth = np.full((3, 2), np.nan)
+    for index, (low, high) in enumerate([(0.1, 0.4), (0.6, 0.9), (0.1, 0.9)]):
+        if rng.random() < 0.75 or index == seed % 3:
+            truth[index] = rng.uniform(low, high), rng.uniform(0.15, 0.4) + 0.4 * (index == 2)
+            x, y = truth[index] * [width, height]
+            ImageDraw.Draw(picture).ellipse([x - 5, y - 5, x + 4, y + 4], fill=DOT_INKS[index])
+    return np.array(picture), truth
+
+
+def write_dots(folder, counts):
+    """A data set as someone else might write it: grey JPEGs, dots, their names, and nothing more."""
+    folder.mkdir(parents=True)
+    (folder / "dot_names.json").write_text(json.dumps(DOT_NAMES))
+    for split, count in counts.items():
+        (folder / split).mkdir()
+        rows = []
+        for index in range(count):
+            grey, truth = drawn_dots(seed=len(split) * 100 + index)
+            Image.fromarray(grey).save(folder / split / f"{index}.jpg", quality=95)
+            dots = [None if np.isnan(x) else [x, y] for x, y in truth.tolist()]
+            rows.append(json.dumps({"file_name": f"{index}.jpg", "dots": dots}))
+        (folder / split / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
 
 
 def save_balanced(network, folder, side=64):

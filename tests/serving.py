@@ -15,12 +15,13 @@ SECONDS_TO_START = 300
 
 
 @contextmanager
-def served_demo(model):
-    """Gives the address of `python app.py` with this model, and stops it afterwards."""
+def served_demo(model, dots_model=""):
+    """Gives the address of `python app.py` with these models, and stops it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "CARMASK_MODEL": str(model)}
+    server = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    server |= {"CARMASK_MODEL": str(model), "CARMASK_DOTS_MODEL": str(dots_model)}
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(

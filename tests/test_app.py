@@ -13,7 +13,7 @@ from PIL import Image
 from serving import ROOT, served_demo
 
 import app
-from carmask import Predictor
+from carmask import Predictor, uploads
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_only_uploaded_files_are_opened(demo):
 )
 def test_hostile_names_become_harmless(given, kept, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    path = app.save_for_page(Image.new("L", (1, 1)), {"path": "/uploads/upload.png", "orig_name": given}, "_mask")
+    path = uploads.save_for_page(Image.new("L", (1, 1)), {"path": "/uploads/upload.png", "orig_name": given}, "_mask")
     assert path.startswith(str(tmp_path))
     assert os.path.basename(path) == kept
 
@@ -102,7 +102,7 @@ def test_old_uploads_are_swept_away_and_new_ones_stay(tmp_path, monkeypatch):
     for name in ("tmp_old", "tmp_new"):
         (tmp_path / name).write_bytes(b"half a picture")
     os.utime(tmp_path / "tmp_old", (0, 0))
-    app.sweep()
+    uploads.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["tmp_new"]
 
 

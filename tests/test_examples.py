@@ -58,6 +58,6 @@ def test_a_crop_keeps_picture_and_mask_together(seed):
 
 def test_beyond_the_edge_nothing_is_judged():
     mask = np.full((20, 20), 255, dtype=np.uint8)
-    truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, OUTSIDE, is_mask=True)
+    truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, OUTSIDE, nearest=True)
     assert (truth[:, :10] == OUTSIDE).all()
     assert (truth[:, 10:] == 255).all()

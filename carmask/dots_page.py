@@ -1,0 +1,118 @@
+"""The demo's tab for dots: a picture in, its named dots drawn and listed, and the maps they were read from."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from carmask.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
+from carmask.drawing import draw_dots, heat_picture
+from carmask.tasks import Dot
+from carmask.uploads import as_browsers_show, open_upload, path_for_page, save_for_page
+
+EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
+REFUSED_LINE = "No dots were found; try another picture."
+LONGEST_SIDE = 1600  # pixels of the pictures shown
+
+Upload = dict[str, Any] | None
+Answer = tuple[str, list[list], str, str, str]
+
+
+def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:
+    """Says in one line how many dots are in a picture of `size` (height, width), and how the answer came about."""
+    found = sum(dot.x is not None for dot in dots)
+    height, width = size
+    words = f"{found} of {len(dots)} dots found" if found else "No dot found."
+    return f"{words} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
+
+
+def make_dots_answer(find_dots: Callable[[Image.Image], list[Dot]], model_name: str) -> Callable[[Upload], Answer]:
+    """Returns the function behind the tab and the API for one predictor."""
+
+    def answer(picture: Upload) -> Answer:
+        """Finds the named dots in a picture.
+
+        Returns the picture with the dots drawn on it; a table of name, x, y and score, with x and y in pixels of the
+        upright picture, empty for a dot that is not in it; one line of text; the table as CSV; and as JSON.
+        """
+        start = time.perf_counter()
+        opened = open_upload(picture)
+        dots = find_dots(opened)
+        size = (opened.height, opened.width)
+        line = describe_dots(dots, size, time.perf_counter() - start, model_name)
+        drawn = save_for_page(draw_dots(opened, dots, scores=True), picture, "_dots")
+        table, record = (path_for_page(picture, f"_dots.{kind}") for kind in ("csv", "json"))
+        name = record.name.replace("_dots.json", "")
+        table.write_text(dots_as_csv([(name, dots)]), encoding="utf-8")
+        record.write_text(dots_as_json(name, size, dots), encoding="utf-8")
+        return drawn, [list(rounded(dot)) for dot in dots], line, str(table), str(record)
+
+    return answer
+
+
+def make_map_answer(
+    find_maps: Callable[[Image.Image], np.ndarray], names: Sequence[str]
+) -> Callable[[Upload, str], str]:
+    """Returns the function that shows one of the network's maps, by name."""
+
+    def show_map(picture: Upload, name: str) -> str:
+        """Lays the map called `name` over the grey picture."""
+        opened = open_upload(picture)
+        activation = find_maps(opened)[names.index(name)]
+        opened.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        return save_for_page(heat_picture(opened, activation), picture, "_" + re.sub(r"\W+", "_", name))
+
+    return show_map
+
+
+def dots_tab(
+    answer: Callable[[Upload], Answer],
+    show_map: Callable[[Upload, str], str],
+    names: Sequence[str],
+    examples: Sequence[str],
+) -> None:
+    """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
+    image = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
+    with gr.Row(equal_height=True):
+        picture = gr.Image(label="Picture", elem_id="dots-picture", **image)
+        drawn = gr.Image(label="Dots", elem_id="dots", interactive=False, **image)
+    with gr.Row(elem_id="dots-actions"):
+        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="dots-line")
+        downloads = [
+            gr.DownloadButton(f"Download {kind}", interactive=False, scale=0, min_width=150, elem_id=f"dots-{kind}")
+            for kind in ("CSV", "JSON")
+        ]
+    if examples:
+        chosen = gr.Examples(list(examples), picture, cache_examples=False, api_visibility="private")
+    with gr.Row():
+        types = ["str", "number", "number", "number"]
+        table = gr.Dataframe(
+            headers=list(COLUMNS), datatype=types, label="Dots", interactive=False, elem_id="dots-table"
+        )
+        with gr.Column():
+            name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
+            heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **image)
+
+    outputs = [drawn, table, line, *downloads]
+    private = {"preprocess": False, "api_visibility": "private"}
+    latest = {"trigger_mode": "always_last", "preprocess": False}
+    answered = [picture.upload(answer, picture, outputs, api_name="dots", show_progress_on=drawn, **latest)]
+    picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
+    if examples:
+        answered.append(chosen.load_input_event.then(answer, picture, outputs, **private))
+    for event in answered:
+        event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **private)
+        event.success(show_map, [picture, name], heat, **private)
+        event.failure(lambda: cleared(REFUSED_LINE), None, [*outputs, heat], **private)
+    answered.append(name.input(show_map, [picture, name], heat, **private))
+    picture.clear(lambda: cleared(EMPTY_LINE), None, [*outputs, heat], cancels=answered, **private)
+
+
+def cleared(line: str) -> list:
+    """The tab's outputs without an answer."""
+    button = gr.DownloadButton(value=None, interactive=False)
+    return [None, None, line, button, button, None]

@@ -1,0 +1,79 @@
+"""Files of the browser demo: what a person uploaded, opened with care, and what the page gives back."""
+
+import contextlib
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from carmask.pictures import PictureError, open_picture
+
+KEPT_SECONDS = 600
+NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
+
+
+def uploaded_file(upload: dict[str, Any] | None) -> Path:
+    """Returns the path of an uploaded file; only files that lie in the upload folder are ever opened.
+
+    Raises:
+        gr.Error: There is no upload, or it names anything else.
+    """
+    if not upload:
+        raise gr.Error("Choose a picture first.", print_exception=False)
+    path = Path(upload["path"] or "").resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+        raise gr.Error("This picture is no longer on the server; upload it again.", print_exception=False)
+    return path
+
+
+def open_upload(upload: dict[str, Any] | None) -> Image.Image:
+    """Opens an uploaded picture, upright and RGB, and sweeps away what is old.
+
+    Raises:
+        gr.Error: There is none, or it is refused; the text says why.
+    """
+    path = uploaded_file(upload)
+    sweep()
+    try:
+        return open_picture(path)
+    except PictureError as refusal:
+        raise gr.Error(str(refusal), duration=None, print_exception=False) from None
+
+
+def path_for_page(upload: dict[str, Any], ending: str) -> Path:
+    """Returns a path for a new file under the person's own file name, with `ending` such as _mask.png."""
+    given_name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
+    stem = re.sub(r"[^\w-]+", "_", Path(given_name).stem)[:50].strip("_") or "picture"
+    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{stem}{ending}"
+
+
+def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> str:
+    """Saves a picture as PNG under the person's own file name plus `ending`, and returns its path."""
+    path = path_for_page(upload, f"{ending}.png")
+    picture.save(path, compress_level=1)
+    return str(path)
+
+
+def sweep() -> None:
+    """Deletes what gradio leaves behind: aborted uploads, and folders of answers that nobody can reach any more."""
+    for path in Path(get_upload_folder()).glob("tmp*"):
+        with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
+            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def as_browsers_show(upload: dict[str, Any] | None) -> Any:  # noqa: ANN401 - a path or gradio's "leave as it is"
+    """Replaces an uploaded TIFF or HEIC by a PNG, because browsers cannot show those."""
+    path = uploaded_file(upload)
+    if path.suffix.lower() not in NOT_SHOWN_BY_BROWSERS:
+        return gr.skip()
+    try:
+        return save_for_page(open_picture(path), upload, "")
+    except PictureError:
+        return gr.skip()

@@ -1,0 +1,101 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import drawn_car
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from serving import ROOT, served_demo
+from tiny_dots import NAMES, save_dots_model
+
+from carmask import Predictor
+from carmask.dot_files import rounded
+from carmask.dots_page import describe_dots
+from carmask.tasks import Dot
+
+
+@pytest.fixture(scope="module")
+def dots_model(tmp_path_factory):
+    return save_dots_model(tmp_path_factory.mktemp("models") / "tiny-dots")
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_mask_model, dots_model):
+    with served_demo(tiny_mask_model, dots_model) as address:
+        yield address
+
+
+@pytest.fixture
+def client(demo, tmp_path):
+    return Client(demo, verbose=False, download_files=tmp_path / "downloads")
+
+
+@pytest.fixture
+def picture_path(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawn_car()[0].save(tmp_path / "holiday.jpg", exif=exif)
+    return tmp_path / "holiday.jpg"
+
+
+def test_the_dots_of_the_api_are_the_predictors_in_table_csv_and_json(client, picture_path, dots_model):
+    drawn, table, line, csv_path, json_path = client.predict(handle_file(picture_path), api_name="/dots")
+    expected = [rounded(dot) for dot in Predictor.from_pretrained(dots_model)(Image.open(picture_path))]
+    assert [tuple(row) for row in table["data"]] == expected
+    with open(csv_path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["name"], row["x"], row["score"]) for row in rows] == [
+        (dot.name, "" if dot.x is None else str(dot.x), str(dot.score)) for dot in expected
+    ]
+    with open(json_path, encoding="utf-8") as file:
+        record = json.load(file)
+    assert (record["width"], record["height"]) == (64, 96)
+    assert [Dot(**dot) for dot in record["dots"]] == expected
+    assert "64 × 96 pixels" in line
+    assert expected[-1].x is None
+    assert expected[0].x is not None
+    with Image.open(drawn) as opened:
+        assert opened.width / opened.height == pytest.approx(64 / 96, abs=0.01)
+
+
+def test_the_files_keep_the_persons_file_name(client, picture_path):
+    drawn, _, _, csv_path, json_path = client.predict(handle_file(picture_path), api_name="/dots")
+    names = [os.path.basename(path) for path in (drawn, csv_path, json_path)]
+    assert names == ["holiday_dots.png", "holiday_dots.csv", "holiday_dots.json"]
+
+
+def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
+    picture_path.write_bytes(picture_path.read_bytes()[:-100])
+    with pytest.raises(AppError, match="damaged or incomplete"):
+        client.predict(handle_file(picture_path), api_name="/dots")
+
+
+def test_the_masks_stay_as_they_are_beside_the_dots(client, picture_path, tiny_mask_model):
+    mask_path, _ = client.predict(handle_file(picture_path), api_name="/mask")
+    expected = Predictor.from_pretrained(tiny_mask_model)(Image.open(picture_path))
+    assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
+
+
+def test_the_api_names_masks_and_dots_and_nothing_else(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/dots"}
+
+
+@pytest.mark.parametrize(("found", "words"), [(0, "No dot found."), (1, "1 of 4 dots found"), (4, "4 of 4 dots")])
+def test_the_line_says_how_many_dots_are_found(found, words):
+    dots = [Dot(name, 1.0 if index < found else None, 1.0, 0.5) for index, name in enumerate(NAMES)]
+    assert words in describe_dots(dots, (3, 4), 0.1, "model")
+
+
+@pytest.mark.parametrize(("variable", "needed"), [("CARMASK_MODEL", "masks"), ("CARMASK_DOTS_MODEL", "dots")])
+def test_a_model_of_the_other_task_gives_one_sentence_and_exit_code_1(variable, needed, tiny_mask_model, dots_model):
+    wrong = {"CARMASK_MODEL": dots_model, "CARMASK_DOTS_MODEL": tiny_mask_model}
+    environment = os.environ | {"CARMASK_MODEL": str(tiny_mask_model), variable: str(wrong[variable])}
+    run = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert f"{needed} is needed" in run.stderr
