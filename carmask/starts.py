@@ -92,6 +92,7 @@ def read_settings(network: str, words: list[str]) -> dict:
         if name not in known or not equals:
             raise NetworkError(f"--settings {word} means nothing to {network}; it knows {'=, '.join(known)}=.")
         usual = getattr(default, name)
+        usual = list(usual) if isinstance(usual, tuple) else usual  # as JSON writes it
         try:
             value = text if isinstance(usual, str) else json.loads(text)
         except ValueError as error:

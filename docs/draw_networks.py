@@ -6,6 +6,7 @@ python docs/draw_networks.py
 import argparse
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,10 +49,10 @@ def shapes_of(network: PreTrainedModel) -> dict[str, tuple[int, ...]]:
     """The shape (channels, height, width) of what goes into and comes out of each module for one square picture."""
     shapes = {"picture": (3, SIDE, SIDE)}
 
-    def note(name: str) -> callable:
+    def note(name: str) -> Callable:
         def hook(module: nn.Module, inputs: tuple, output: object) -> None:
-            maps = {f"into {name}": inputs[0]} if inputs else {}
-            maps |= {name: output} if isinstance(output, Tensor) else {}
+            ends = {f"into {name}": inputs[0] if inputs else None, name: output}
+            maps = {key: value for key, value in ends.items() if isinstance(value, Tensor)}
             if name == "backbone":
                 maps |= {f"backbone {k}": stage for k, stage in enumerate(output.feature_maps)}
             shapes.update({key: tuple(value.shape[1:]) for key, value in maps.items()})
