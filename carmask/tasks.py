@@ -200,12 +200,13 @@ class DotsTask:
         return torch.stack([group.amax(1) for group in bumps.split(list(self.peaks), dim=1)], dim=1)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Binary cross-entropy between each pixel's sigmoid and the painted bumps, balanced, for logits (B, n, h, w).
+        """Binary cross-entropy between each pixel's sigmoid and the painted bumps, for logits (B, n, h, w).
 
-        One bump among thousands of empty pixels would hardly be heard, so each pixel counts by 1 / (h w), and those
-        of a bump by their height besides, such that each bump as a whole counts as much as its whole map. Each
-        pixel's best answer stays the painted height. `focal` above 0 multiplies each pixel by that power of its
-        error, so that what is already right is heard less.
+        A mean over pixels would hardly hear one bump among thousands of empty ones, so the sum over a map is divided
+        by the cells of one bump instead: a dot counts the same on a map of any size, and a missed dot as much as a
+        false one, so that a score stays a probability. The empty cells do not drown it at the start, since a network
+        for dots starts from rare ones (`RARE` in networks). `focal` above 0 multiplies each pixel by that power of
+        its error, so that what is already right is heard less.
 
         Source: Li et al. 2020, https://arxiv.org/abs/2006.04388 (focal weighting of soft targets).
         """
@@ -213,8 +214,8 @@ class DotsTask:
         loss = F.binary_cross_entropy_with_logits(logits.float(), bumps, reduction="none")
         if self.focal:
             loss = loss * (logits.sigmoid() - bumps).abs().detach() ** self.focal
-        height = bumps.sum((-2, -1), keepdim=True).clamp(min=1e-6)
-        return (loss * (bumps / height + 1 / bumps[0, 0].numel())).sum((-2, -1)).mean()
+        radius = max(self.sigma * max(logits.shape[-2:]), THINNEST)
+        return loss.sum((-2, -1)).mean() / (2 * math.pi * radius**2)
 
     def activations(self, logits: Tensor) -> Tensor:
         """What each map says: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
