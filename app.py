@@ -34,7 +34,7 @@ CSS = """
 #head h1 {margin-bottom: 0;}
 #mask {background: var(--neutral-200);}
 .dark #mask {background: var(--neutral-800);}
-#mask .image-container {padding-bottom: 40px;}
+#mask .image-container, #dots .image-container {padding-bottom: 40px;}
 #actions, #dots-actions {align-items: center;}
 #line, #dots-line {flex: 1 1 320px;}
 #line p, #dots-line p {margin: 0; font-size: var(--text-lg);}
@@ -49,7 +49,8 @@ HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
 """
-FOOT = "Pictures and masks are deleted from the server after about ten minutes."
+DOTS_HEAD = "The tab *Dots* finds named points instead, each with a score."
+FOOT = "Pictures and answers are deleted from the server after about ten minutes."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "No mask was made; try another picture."
 
@@ -115,7 +116,7 @@ def build_page(for_masks: Predictor, for_dots: Predictor | None) -> gr.Blocks:
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
     answer = make_answer(on_gpu(for_masks.__call__), for_masks.name)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
-        gr.Markdown(HEAD, elem_id="head")
+        gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         if for_dots is None:
             mask_tab(answer, examples)
         else:

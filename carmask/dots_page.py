@@ -83,7 +83,7 @@ def dots_tab(
     with gr.Row(elem_id="dots-actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="dots-line")
         downloads = [
-            gr.DownloadButton(f"Download {kind}", interactive=False, scale=0, min_width=150, elem_id=f"dots-{kind}")
+            gr.DownloadButton(f"Download {kind}", interactive=False, scale=0, min_width=190, elem_id=f"dots-{kind}")
             for kind in ("CSV", "JSON")
         ]
     if examples:
@@ -91,7 +91,12 @@ def dots_tab(
     with gr.Row():
         types = ["str", "number", "number", "number"]
         table = gr.Dataframe(
-            headers=list(COLUMNS), datatype=types, label="Dots", interactive=False, elem_id="dots-table"
+            headers=list(COLUMNS),
+            datatype=types,
+            column_widths=["37%", "21%", "21%", "21%"],
+            label="Dots",
+            interactive=False,
+            elem_id="dots-table",
         )
         with gr.Column():
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")

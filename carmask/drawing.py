@@ -77,7 +77,7 @@ def draw_dots(
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     drawn = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     placed = [(name, x * scale, y * scale, score) for name, x, y, score in dots if x is not None and y is not None]
-    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=max(10, max(size) / 50))
+    draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=max(10, max(size) / 36))
     radius = font.size / 3
     colours = name_colours([name for name, *_ in dots])
     taken = [(x - radius, y - radius, x + radius, y + radius) for _, x, y, _ in placed]
@@ -135,7 +135,7 @@ def heat_picture(picture: Image.Image, activation: np.ndarray) -> Image.Image:
     grey = np.asarray(picture.convert("L"), np.float32)[:, :, None]
     steps = np.linspace(0, 1, len(HEAT))
     heat = np.stack([np.interp(value, steps, channel) for channel in zip(*HEAT, strict=True)], axis=-1)
-    weight = np.sqrt(value)[:, :, None]
+    weight = 0.75 * np.sqrt(value)[:, :, None]  # so that the picture shines through
     return Image.fromarray((grey * (1 - weight) + heat * weight).round().astype(np.uint8))
 
 
