@@ -67,6 +67,7 @@ class TrainConfig:
     accumulate: int = HfArg(default=1, help="Batches per update.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
     largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
+    paste: float = HfArg(default=0.0, help="Masks: share of the crops on which another picture's car is pasted.")
     side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
     learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
     weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
@@ -84,7 +85,7 @@ class TrainConfig:
 RANGES = {
     "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
     "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
-    "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1),
+    "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1), "paste": (0, 1),
     "sigma": (0.001, 0.5), "focal": (0, 10), "largest_zoom": (SMALLEST_ZOOM, 100),
 }  # fmt: skip
 
@@ -102,6 +103,8 @@ def check(config: TrainConfig) -> None:
             raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
         raise RunError("--teacher_features needs a --teacher and --network segformer.")
+    if config.paste and config.task == "dots":
+        raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":
         raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
     check_output(Path(config.output), vars(config))
@@ -253,7 +256,7 @@ def train(config: TrainConfig) -> None:
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     numbers = range(run.step * batch, config.steps * batch)
-    examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom)
+    examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom, config.paste)
     loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
     teach(run, lesson, config, accelerator, loader, splits)
     if accelerator.is_main_process:

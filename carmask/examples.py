@@ -35,10 +35,15 @@ class Examples(Dataset):
         seed: int,
         numbers: range,
         largest_zoom: float = LARGEST_ZOOM,
+        paste: float = 0.0,
     ):
-        """Supplies the examples `numbers`, squares of `crop` pixels a side, out of `rows`."""
+        """Supplies the examples `numbers`, squares of `crop` pixels a side, out of `rows`.
+
+        On a share `paste` of the crops lies the car of another row's crop: few pictures of masks so become many.
+        Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177 (copy and paste).
+        """
         self.rows, self.task, self.crop, self.seed, self.numbers = rows, task, crop, seed, numbers
-        self.largest_zoom = largest_zoom
+        self.largest_zoom, self.paste = largest_zoom, paste
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -48,12 +53,18 @@ class Examples(Dataset):
         epoch, draw = divmod(self.numbers[place], len(self.rows))
         row = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw]
         rng = np.random.default_rng((self.seed, epoch, draw))
+        grey, truth = self._crop(row, rng)
+        if self.paste and rng.random() < self.paste:
+            other_grey, other_mask = self._crop(rng.integers(len(self.rows)), rng)
+            grey, truth = (np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth)))
+        target = self.task.target(truth, (self.crop, self.crop))
+        return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
+
+    def _crop(self, row: int, rng: np.random.Generator) -> Pair:
         grey, truth = self.rows[row]
         if rng.random() < 0.5:
             grey, truth = grey[:, ::-1], self.task.flip(truth)
-        grey, truth = random_crop(grey, truth, self.crop, rng, self.largest_zoom)
-        target = self.task.target(truth, (self.crop, self.crop))
-        return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
+        return random_crop(grey, truth, self.crop, rng, self.largest_zoom)
 
 
 def random_crop(
