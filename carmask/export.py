@@ -27,7 +27,8 @@ from carmask.__main__ import find_pictures
 from carmask.pictures import PictureError, open_picture
 from carmask.predictor import ModelError, Predictor, load_network, load_processor
 from carmask.quantize import mask_overlap, write_int8
-from carmask.runtimes import FILES, PACKAGES, Network, RuntimeFileError, import_optional, open_exported
+from carmask.runtimes import FILES, PACKAGES, Network, RuntimeFileError, exported_file, import_optional, open_exported
+from carmask.tasks import MaskTask
 
 SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
 CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
@@ -135,6 +136,21 @@ def write_folder(
         shutil.copy(onnx_file, folder / FILES[to])
 
 
+def check_possible(model: str | Path, out: Path, to: str) -> None:
+    """Finds out, before any work, whether `model` can be exported into `out`.
+
+    Raises:
+        ExportError: `out` exists, or the model is no network of torch.
+        RuntimeFileError: a package is missing.
+    """
+    if out.exists():
+        raise ExportError(f"The output {out} exists; choose another or delete it.")
+    if exported_file(Path(model)):
+        raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
+    for package in ("onnx", PACKAGES[to]):
+        import_optional(package)
+
+
 def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None = None) -> list[str]:
     """Exports `model`, a folder or a model of the Hub, into the new folder `out`.
 
@@ -150,10 +166,7 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
         RuntimeFileError: a package is missing.
         OSError: `out` cannot be written.
     """
-    if out.exists():
-        raise ExportError(f"The output {out} exists; choose another or delete it.")
-    for package in ("onnx", PACKAGES[to]):
-        import_optional(package)
+    check_possible(model, out, to)
     network, processor = load_network(model), load_processor(model)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
@@ -169,10 +182,12 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
             write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
             folder = scratch / "int8"
             write_folder(scratch / "int8.onnx", folder, to, network, processor)
-            overlap = mask_overlap(before, Predictor.from_pretrained(folder), opened(calibration))
-            report.append(
-                f"int8 masks have an IoU of {overlap:.4f} with those of float32 on {len(calibration)} pictures."
-            )
+            after = Predictor.from_pretrained(folder)
+            if isinstance(after.task, MaskTask):
+                overlap = mask_overlap(before, after, opened(calibration))
+                report.append(
+                    f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
+                )
         folder.rename(out)
     return report
 

@@ -15,7 +15,6 @@ from carmask.predictor import load_network
 from carmask.runtimes import open_exported
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
@@ -138,6 +137,11 @@ def test_an_int8_export_is_smaller_and_says_how_far_its_masks_are_from_float(tin
     assert not np.array_equal(*masks)
     assert 0.5 < overlap < 1
     assert (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum() == pytest.approx(overlap, abs=0.1)
+
+
+def test_an_exported_model_is_not_exported_again(exported, tmp_path, capsys):
+    assert export_command([str(exported[1] / "onnx"), str(tmp_path / "out")]) == 1
+    assert "exported already" in capsys.readouterr().err
 
 
 def test_int8_without_pictures_is_refused(tiny_mask_model, tmp_path, capsys):
