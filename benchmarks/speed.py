@@ -34,7 +34,7 @@ SIDE = 1024  # of the matrices of the floor
 PAUSE = 0.02  # seconds, in which a run-time's waiting threads fall asleep
 
 
-def open_all(model: str, scratch: Path) -> dict[str, Network]:
+def open_all(model: str, scratch: Path, threads: int) -> dict[str, Network]:
     """Opens the stock network and ours in every run-time.
 
     Raises:
@@ -52,8 +52,8 @@ def open_all(model: str, scratch: Path) -> dict[str, Network]:
         write_onnx(network, folder / FILES["onnx"], {})
         write_openvino(folder / FILES["onnx"], folder / FILES["openvino"], {})
         functions[f"{owner}, {EAGER}"] = torch_function(network)
-        functions[f"{owner}, {ONNX}"] = open_exported(folder / FILES["onnx"], labels)
-        functions[f"{owner}, {OPENVINO}"] = open_exported(folder / FILES["openvino"], labels)
+        functions[f"{owner}, {ONNX}"] = open_exported(folder / FILES["onnx"], labels, threads)
+        functions[f"{owner}, {OPENVINO}"] = open_exported(folder / FILES["openvino"], labels, threads)
     return functions
 
 
@@ -97,11 +97,13 @@ def main() -> None:
     parser.add_argument("model", help="folder of a SegFormer")
     parser.add_argument("--side", type=int, default=512, help="height and width (default: 512)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each (default: 9)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each pass (default: one per core)")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     pixel_values = made_up_pixels((1, 3, arguments.side, arguments.side), seed=0)
     try:
         with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
-            functions = open_all(arguments.model, Path(scratch))
+            functions = open_all(arguments.model, Path(scratch), arguments.threads)
             operations = count_operations(functions[f"{OURS}, {EAGER}"], pixel_values)
             wanted = functions[f"{STOCK}, {EAGER}"](pixel_values)
             change = {name: (function(pixel_values) - wanted).abs().max() for name, function in functions.items()}
