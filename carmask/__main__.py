@@ -6,9 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
+import torch
 from PIL import Image
+from torch import distributed
 from tqdm import tqdm
 
 from carmask.dot_files import dots_as_csv, dots_as_json
@@ -19,6 +23,7 @@ from carmask.tasks import Dot
 MODELS = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODELS = {"mask": MODELS / "car-mask-b0", "dots": MODELS / "car-dots-b0"}
 ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an answer's file ends on
+MOST_WORKERS = 8  # pictures in memory at a time
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".mpo", ".jfif"}
 
 
@@ -46,17 +51,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def find_pictures(inputs: list[Path], out: Path, ending: str = "_mask.png") -> Iterator[tuple[Path, Path]]:
-    """Pairs each picture with its answer's path: in `out`, below the sub-folders that it has in its input folder."""
+def find_pictures(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Pairs each picture with its answer's path, without the ending: in `out`, in the sub-folders of its input."""
     for given in inputs:
         if not given.is_dir():
-            yield given, out / f"{given.stem}{ending}"
+            yield given, out / given.stem
             continue
         for path in sorted(given.rglob("*")):
             inside = path.relative_to(given)
             hidden = any(part.startswith(".") for part in inside.parts)
             if path.suffix.lower() in ENDINGS and not hidden and not is_mask(path, given, out):
-                yield path, out / inside.with_name(f"{path.stem}{ending}")
+                yield path, out / inside.with_name(path.stem)
 
 
 def is_mask(path: Path, given: Path, out: Path) -> bool:
@@ -67,8 +72,19 @@ def is_mask(path: Path, given: Path, out: Path) -> bool:
     return path.stem != partner and any(path.with_name(partner + ending).exists() for ending in ENDINGS)
 
 
+def plan_answers(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Lists each picture with its answer's path, once; and says which pictures would replace another one's answer."""
+    planned: dict[Path, Path] = {}
+    refused = []
+    for picture, target in find_pictures(inputs, out):
+        first = planned.setdefault(target, picture)
+        if first.resolve() != picture.resolve():
+            refused.append(f"{picture}: its answer would replace that of {first}; rename one of the two.")
+    return [(picture, target) for target, picture in planned.items()], refused
+
+
 def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]:
-    """Writes the answer for one picture file: a mask as PNG or dots as JSON.
+    """Writes the answer for one picture file to `target` and an ending: a mask as PNG or dots as JSON.
 
     Returns:
         The dots, if the model places dots.
@@ -80,6 +96,7 @@ def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]
     opened = open_picture(picture)
     answer = predictor(opened)
     target.parent.mkdir(parents=True, exist_ok=True)
+    target = target.with_name(target.name + ANSWERS[predictor.task.kind])
     if predictor.task.kind == "dots":
         text = dots_as_json(picture.name, (opened.height, opened.width), answer)
         write_whole(target, text.encode())
@@ -101,40 +118,61 @@ def write_whole(target: Path, content: bytes) -> None:
 
 
 def write_answers(
-    predictor: Predictor, found: list[tuple[Path, Path]], out: Path
-) -> tuple[dict[Path, tuple[str, list[Dot]]], list[str]]:
-    """Writes the answer for each picture that is paired with the answer's path.
+    predictor: Predictor, planned: list[tuple[Path, Path]], workers: int, quiet: bool
+) -> tuple[list[tuple[Path, list[Dot]]], list[str]]:
+    """Writes answers in several threads, each with one picture at a time from file to file.
 
     Returns:
-        For each path written, the picture's path as seen from `out`, and its dots; and what failed, in sentences.
+        The path and the dots of each answer written, and what failed, in sentences.
     """
-    failed: list[str] = []
-    asked: dict[Path, Path] = {}
-    answers: dict[Path, tuple[str, list[Dot]]] = {}
-    for picture, target in tqdm(found, disable=None, unit="picture"):
-        if target in answers:
-            if picture.resolve() != asked[target].resolve():
-                failed.append(f"{picture}: its answer would replace that of {asked[target]}; rename one of the two.")
-            continue
+
+    def answer(picture: Path, target: Path) -> tuple[Path, list[Dot]] | str:
         try:
-            dots = write_answer(predictor, picture, target)
+            return target.with_name(picture.name), write_answer(predictor, picture, target)
         except PictureError as error:
-            failed.append(f"{picture}: {error}")
+            return f"{picture}: {error}"
         except OSError as error:
-            failed.append(f"{picture}: its answer cannot be written to {target} ({error.strerror}).")
-        else:
-            asked[target] = picture
-            answers[target] = (target.relative_to(out).with_name(picture.name).as_posix(), dots)
-    return answers, failed
+            return f"{picture}: its answer cannot be written to {target.parent} ({error.strerror})."
+
+    with ThreadPoolExecutor(workers) as pool:
+        answers = pool.map(answer, *zip(*planned, strict=True)) if planned else ()
+        results = [*tqdm(answers, total=len(planned), disable=quiet or None, unit="picture")]
+    return [result for result in results if not isinstance(result, str)], [
+        result for result in results if isinstance(result, str)
+    ]
 
 
-def open_model(arguments: argparse.Namespace) -> Predictor:
-    """Opens the model that the command line asks for.
+def gather(value: list) -> list[list]:
+    """The values of all processes that a launcher started; waits for the slowest, so that none is stopped."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes == 1:
+        return [value]
+    gathered = [None] * processes
+    distributed.init_process_group("gloo", timeout=timedelta(days=30))
+    distributed.all_gather_object(gathered, value)
+    distributed.destroy_process_group()
+    return gathered
+
+
+def write_table(predictor: Predictor, written: list[tuple[Path, list[Dot]]], out: Path) -> list[str]:
+    """Writes the dots of all pictures to one dots.csv, if the model places dots; returns what failed."""
+    if predictor.task.kind != "dots" or not written:
+        return []
+    lines = [(path.relative_to(out).as_posix(), dots) for path, dots in written]
+    try:
+        write_whole(out / "dots.csv", dots_as_csv(sorted(lines)).encode())
+    except OSError as error:
+        return [f"{out / 'dots.csv'} cannot be written ({error.strerror})."]
+    return []
+
+
+def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
+    """Opens the model that the command line asks for, to take `threads` for one picture where it is exported.
 
     Raises:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
-    predictor = Predictor.from_pretrained(arguments.model or DEFAULT_MODELS[arguments.task or "mask"])
+    predictor = Predictor.from_pretrained(arguments.model or DEFAULT_MODELS[arguments.task or "mask"], threads)
     if arguments.task:
         check_task(predictor, arguments.task)
     return predictor.with_threshold(arguments.threshold) if arguments.threshold else predictor
@@ -143,33 +181,35 @@ def open_model(arguments: argparse.Namespace) -> Predictor:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 if anything failed."""
     arguments = parse_arguments(argv)
+    process, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    everything, refused = plan_answers(arguments.inputs, arguments.out)
+    planned = everything[process::processes]  # under torchrun or accelerate launch each process takes its share
+    cores = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    workers = max(1, min(cores, MOST_WORKERS, len(planned)))
+    torch.set_num_threads(min(cores // workers, torch.get_num_threads()))
     try:
-        predictor = open_model(arguments)
+        predictor = open_model(arguments, cores // workers)
     except ModelError as error:
         print(f"carmask: {error}", file=sys.stderr)
         return 1
     start = time.monotonic()
-    ending = ANSWERS[predictor.task.kind]
-    found = [*find_pictures(arguments.inputs, arguments.out, ending)]
-    answers, failed = write_answers(predictor, found, arguments.out)
-    if predictor.task.kind == "dots" and answers:
-        table = arguments.out / "dots.csv"
-        try:
-            write_whole(table, dots_as_csv(answers.values()).encode())
-        except OSError as error:
-            failed.append(f"{table} cannot be written ({error.strerror}).")
+    written, failed = write_answers(predictor, planned, workers, quiet=process > 0)
     for line in failed:
         print(f"carmask: {line}", file=sys.stderr)
-    rate = len(answers) / max(time.monotonic() - start, 1e-9)
+    shares = gather([written, failed])
+    if process > 0:
+        return int(bool(failed))
+    written, failed = (sum((share[part] for share in shares), []) for part in (0, 1))
+    rate = len(written) / max(time.monotonic() - start, 1e-9)
+    for line in refused + write_table(predictor, written, arguments.out):
+        print(f"carmask: {line}", file=sys.stderr)
+        failed.append(line)
     kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
-    print(f"{len(answers)} {kind} written to {arguments.out} ({rate:.1f} pictures/s), {len(failed)} pictures failed.")
-    if not found:
+    print(f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s), {len(failed)} pictures failed.")
+    if not everything:
         print("carmask: there are no pictures in what was given.", file=sys.stderr)
-    return int(bool(failed) or not answers)
+    return int(bool(failed) or not written)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("carmask: stopped; the files written so far are whole.")
+    sys.exit(main())

@@ -11,8 +11,10 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
     PreTrainedModel,
     SegformerForSemanticSegmentation,
 )
@@ -20,7 +22,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
 from carmask.networks import fold_head
-from carmask.pictures import grey_rgb, upright_rgb
+from carmask.pictures import upright_rgb
+from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
 from carmask.tasks import Dot, DotsTask, MaskTask, task_for
 
 SMALLEST = 32  # pixels; below it a network has no last stage
@@ -68,50 +71,52 @@ class Predictor:
         """The same predictor with another threshold between 0 and 1."""
         return replace(self, task=replace(self.task, threshold=threshold))
 
-    def logits(self, picture: Image.Image) -> Tensor:
-        """The network's maps for `picture`, float32 (n, h, w)."""
+    def pixel_values(self, picture: Image.Image) -> Tensor:
+        """What the network sees of an upright picture: its luminance at the network's size, float32 (1, 3, H, W)."""
         limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
         height, width = network_size((picture.height, picture.width), limits, self.task.multiple)
-        size = {"height": height, "width": width}
-        pixel_values = self.processor(picture, size=size, return_tensors="pt").pixel_values
-        return self.network(pixel_values)[0].float()
+        # One channel is resized, not three equal ones.
+        small = picture.convert("L").resize((width, height), Image.Resampling(self.processor.resample))
+        return self.processor(small.convert("RGB"), do_resize=False, return_tensors="pt").pixel_values
+
+    def logits(self, picture: Image.Image) -> Tensor:
+        """The network's maps for an upright `picture`, float32 (n, h, w)."""
+        return self.network(self.pixel_values(picture))[0].float()
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image) -> np.ndarray | list[Dot]:
         """Answers for `picture` at the full size it has when upright; the picture itself stays as it is."""
         picture = upright_rgb(picture)
-        return self.task.decode(self.logits(grey_rgb(picture)), (picture.height, picture.width))
+        return self.task.decode(self.logits(picture), (picture.height, picture.width))
 
     @torch.inference_mode()
     def activations(self, picture: Image.Image) -> np.ndarray:
         """The network's maps for `picture`, to look at: float32 (n, h, w) in 0 to 1."""
-        return self.task.activations(self.logits(grey_rgb(upright_rgb(picture)))).numpy()
+        return self.task.activations(self.logits(upright_rgb(picture))).numpy()
 
     @classmethod
     def from_network(cls, network: PreTrainedModel, processor: BaseImageProcessor, name: str = "") -> "Predictor":
         """Wraps a network in memory, as validation does during training."""
-        device = next(network.parameters()).device
-        return cls(lambda pixels: network(pixels.to(device)).logits.cpu(), processor, task_for(network.config), name)
+        return cls(torch_function(network), processor, task_for(network.config), name)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path) -> "Predictor":
-        """Opens a model folder or a model of the Hub.
+    def from_pretrained(cls, model: str | Path, threads: int = 0) -> "Predictor":
+        """Opens a model folder, of torch or exported, or a model of the Hub.
+
+        `threads` says how many an exported network takes for one picture (0: one per core); torch has its own switch.
 
         Raises:
             ModelError: it cannot be opened, or is no network with finite weights for masks of cars or for dots.
         """
-        network = load_network(model)
+        exported = exported_file(Path(model))
+        if exported:
+            function, config = load_exported(exported, threads)
+        else:
+            network = load_network(model)
+            function, config = torch_function(network), network.config
+        processor = load_processor(model)
         try:
-            processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
-        except OPENING_ERRORS as error:
-            raise ModelError(
-                f"The preprocessor_config.json of the model {model} cannot be read; fetch it again."
-            ) from error
-        sides = {side for side, length in dict(processor.size).items() if length}
-        if sides not in ({"height", "width"}, {"max_height", "max_width"}):
-            raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
-        try:
-            return cls.from_network(network, processor, Path(model).name)
+            return cls(function, processor, task_for(config), Path(model).name)
         except ValueError as error:
             raise ModelError(f"The model {model} cannot be used: {error}.") from error
 
@@ -128,6 +133,46 @@ def check_task(predictor: Predictor, kind: str) -> None:
             f"The model {predictor.name} {does[predictor.task.kind]}, but one that {does[kind]} is needed; "
             "choose another model."
         )
+
+
+def torch_function(network: PreTrainedModel) -> Network:
+    """The network as a plain function from pixels (B, 3, H, W) to logits (B, n, h, w), both on the CPU."""
+    device = next(network.parameters()).device
+    return lambda pixel_values: network(pixel_values.to(device)).logits.cpu()
+
+
+def load_processor(model: str | Path) -> BaseImageProcessor:
+    """Opens the part of a model that turns pictures into pixels.
+
+    Raises:
+        ModelError: it cannot be read, or names its picture size in a way that is not known here.
+    """
+    try:
+        processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
+    except OPENING_ERRORS as error:
+        raise ModelError(
+            f"The preprocessor_config.json of the model {model} cannot be read; fetch it again."
+        ) from error
+    sides = {side for side, length in dict(processor.size).items() if length}
+    if sides not in ({"height", "width"}, {"max_height", "max_width"}):
+        raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
+    return processor
+
+
+def load_exported(file: Path, threads: int = 0) -> tuple[Network, PreTrainedConfig]:
+    """Opens the exported network of a model folder, and its configuration.
+
+    Raises:
+        ModelError: the folder lacks something, the file is damaged, or its run-time is not installed.
+    """
+    check_folder(file.parent)
+    try:
+        config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False)
+        return open_exported(file, config.num_labels, threads), config
+    except RuntimeFileError as error:
+        raise ModelError(str(error)) from error
+    except OPENING_ERRORS as error:
+        raise ModelError(f"The config.json in {file.parent} cannot be used; export the model again.") from error
 
 
 def load_network(model: str | Path) -> PreTrainedModel:
@@ -174,7 +219,7 @@ def check_folder(folder: Path) -> None:
     """Says early, and in one sentence, what a model folder lacks.
 
     Raises:
-        ModelError: no folder, no readable configuration, or no weights in safetensors form.
+        ModelError: no folder, no readable configuration, or neither weights in safetensors form nor an exported file.
     """
     if not folder.is_dir():
         raise ModelError(
@@ -188,5 +233,5 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"The config.json in {folder} is not readable; fetch or train the model again.") from error
     if not (folder / "preprocessor_config.json").is_file():
         raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
-    if not list(folder.glob("*.safetensors")):
+    if not list(folder.glob("*.safetensors")) and not exported_file(folder):
         raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")

@@ -1,4 +1,8 @@
+import os
 import shutil
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,3 +92,27 @@ def test_an_output_that_cannot_be_written_is_said(tiny_mask_model, pictures, tmp
     (tmp_path / "out").write_text("a file")
     assert run(tiny_mask_model, pictures / "a.png", "--out", tmp_path / "out") == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_two_processes_share_the_pictures_and_each_mask_is_written_once(tiny_mask_model, pictures, tmp_path):
+    (pictures / "bad.jpg").write_bytes(b"no picture")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "carmask", str(pictures), "--out", str(tmp_path / "out")]
+    command += ["--model", str(tiny_mask_model)]
+    settings = os.environ | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            command, env=settings | {"RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for rank in ("0", "1")
+    ]
+    (first, first_errors), (second, second_errors) = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [1, 1]
+    assert "3 masks written" in first
+    assert "1 pictures failed" in first
+    assert not second
+    assert (first_errors + second_errors).count("bad.jpg:") == 1
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3

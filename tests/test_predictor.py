@@ -9,6 +9,7 @@ from PIL import Image
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
 
 from carmask import ModelError, Predictor, open_picture
+from carmask.pictures import grey_rgb
 from carmask.predictor import network_size
 
 
@@ -37,6 +38,15 @@ def test_a_turned_photo_gives_the_mask_of_the_upright_one(tiny_mask_model, tmp_p
     wanted = predictor(upright)
     assert np.array_equal(predictor(Image.open(tmp_path / "turned.png")), wanted)
     assert np.array_equal(predictor(open_picture(tmp_path / "turned.png")), wanted)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (77, 33), (300, 500)])
+def test_the_network_sees_the_grey_picture_as_the_processor_itself_would_resize_it(tiny_mask_model, size):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    predictor = Predictor.from_pretrained(tiny_mask_model)
+    height, width = network_size(size, {"max_height": 64, "max_width": 64})
+    wanted = predictor.processor(grey_rgb(picture), size={"height": height, "width": width}, return_tensors="pt")
+    assert torch.equal(predictor.pixel_values(picture), wanted.pixel_values)
 
 
 def test_the_picture_given_stays_as_it_was(tiny_mask_model):
