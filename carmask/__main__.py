@@ -197,17 +197,19 @@ def main(argv: list[str] | None = None) -> int:
     for line in failed:
         print(f"carmask: {line}", file=sys.stderr)
     shares = gather([written, failed])
-    if process > 0:
-        return int(bool(failed))
     written, failed = (sum((share[part] for share in shares), []) for part in (0, 1))
-    rate = len(written) / max(time.monotonic() - start, 1e-9)
-    for line in refused + write_table(predictor, written, arguments.out):
-        print(f"carmask: {line}", file=sys.stderr)
-        failed.append(line)
-    kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
-    print(f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s), {len(failed)} pictures failed.")
-    if not everything:
-        print("carmask: there are no pictures in what was given.", file=sys.stderr)
+    failed += refused
+    if process == 0:
+        rate = len(written) / max(time.monotonic() - start, 1e-9)
+        unwritten = write_table(predictor, written, arguments.out)
+        for line in refused + unwritten:
+            print(f"carmask: {line}", file=sys.stderr)
+        failed += unwritten
+        kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
+        count = f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s)"
+        print(f"{count}, {len(failed)} pictures failed.")
+        if not everything:
+            print("carmask: there are no pictures in what was given.", file=sys.stderr)
     return int(bool(failed) or not written)
 
 
