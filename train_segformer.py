@@ -25,7 +25,7 @@ from datasets import DatasetDict
 from safetensors import SafetensorError
 from torch import nn
 from torch.optim import AdamW
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
 from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
 from transformers.hf_argparser import HfArg
@@ -37,7 +37,7 @@ from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
 from carmask.model_folder import RunError, check_output, make_output, save_model
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.reports import BEST, headline, validate, write_report, write_worst
-from carmask.rows import GreyRows, check_split, open_data
+from carmask.rows import GreyRows, check_split, open_data, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
@@ -60,6 +60,7 @@ class TrainConfig:
     focal: float = HfArg(default=0.0, help="Dots: power of focal weighting, 0 for none, 2 is usual.")
     swap: str = HfArg(default="", help="Dots: names that mirroring swaps, as a:b,c:d (default: left and right ones).")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
+    unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
     forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
     steps: int = HfArg(default=2000, help="Updates of the weights.")
@@ -103,6 +104,8 @@ def check(config: TrainConfig) -> None:
             raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
         raise RunError("--teacher_features needs a --teacher and --network segformer.")
+    if config.unlabelled and not config.teacher:
+        raise RunError("--unlabelled pictures need a --teacher that labels them.")
     if config.paste and config.task == "dots":
         raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":
@@ -241,6 +244,8 @@ def train(config: TrainConfig) -> None:
     starts = origins([start, config.teacher])
     network, fresh = start_network(config.network, start, task, config.settings, starts)
     rows = GreyRows(splits["train"], int(config.crop * config.largest_zoom))
+    if config.unlabelled:
+        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), int(config.crop * config.largest_zoom))])
     for name in set(splits) - {"train"}:
         check_split(splits[name])
     try:

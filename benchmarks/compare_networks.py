@@ -48,7 +48,7 @@ ROWS = {  # folder: title and what differs; parts that no start has trained lear
     ),
     "fcn8": (
         "FCN-8s, EfficientNet-Lite0 with ImageNet weights",
-        "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning_rate 3e-4",
+        "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning_rate 4e-4",
     ),
     "unet": (
         "U-Net, first width 16, random weights",

@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from carmask.dataset_card import NOT_JUDGED
 from carmask.dataset_folder import DataError
-from carmask.pictures import DECODE_ERRORS, grey_rgb, upright_rgb
+from carmask.pairs import find_pictures
+from carmask.pictures import DECODE_ERRORS, PictureError, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 MASK_VALUES = {0, 128, 255}
@@ -227,3 +229,20 @@ class GreyRows(Sequence):
         if "dots" in self.split.column_names:
             return np.array(small), truth
         return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+
+
+def unlabelled_rows(folder: Path, longest: int) -> list[Pair]:
+    """The pictures in and below a folder as rows whose masks are nowhere judged: for a teacher to label.
+
+    Raises:
+        DataError: there are no pictures, or one cannot be read.
+    """
+    rows = []
+    for path in tqdm(find_pictures(folder), desc="Reading unlabelled pictures", disable=None):
+        try:
+            picture = open_picture(path).convert("L")
+        except PictureError as error:
+            raise DataError(f"{path}: {error}") from error
+        picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+        rows.append((np.array(picture), np.full((picture.height, picture.width), NOT_JUDGED, np.uint8)))
+    return rows

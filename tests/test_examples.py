@@ -61,3 +61,16 @@ def test_beyond_the_edge_nothing_is_judged():
     truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, OUTSIDE, nearest=True)
     assert (truth[:, :10] == OUTSIDE).all()
     assert (truth[:, 10:] == 255).all()
+
+
+@pytest.mark.parametrize("paste", [0.0, 1.0])
+def test_a_pasted_car_comes_with_its_mask_and_covers_what_was_there(paste):
+    empty = (np.full((40, 40), 20, np.uint8), np.zeros((40, 40), np.uint8))
+    car = (np.full((40, 40), 240, np.uint8), np.full((40, 40), 255, np.uint8))
+    rows = Examples([empty, car], MaskTask(), 32, 0, range(40), paste=paste)
+    shows_car = {0: [], 1: []}
+    for number in range(40):
+        row = np.random.default_rng((0, number // 2)).permutation(2)[number % 2]
+        shows_car[row].append(bool((rows[number]["target"] == 1).any()))
+    assert any(shows_car[0]) == (paste > 0)
+    assert all(shows_car[1])

@@ -8,7 +8,9 @@ from datasets import Dataset, DatasetDict, load_dataset
 from PIL import Image
 
 from carmask.dataset_folder import DataError
-from carmask.rows import GreyRows, check_split, open_data, read_pair
+from carmask.examples import Examples
+from carmask.rows import GreyRows, check_split, open_data, read_pair, unlabelled_rows
+from carmask.tasks import IGNORED, MaskTask
 
 
 def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, tmp_path):
@@ -121,3 +123,17 @@ def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
         "train": 11,
         "validation": 1,
     }
+
+
+def test_an_unlabelled_picture_is_judged_nowhere_in_any_crop(tmp_path):
+    drawn_car()[0].save(tmp_path / "a.png")
+    rows = unlabelled_rows(tmp_path, 48)
+    assert max(rows[0][0].shape) == 48
+    crops = Examples(rows, MaskTask(), 32, 0, range(8))
+    assert all((crops[number]["target"] == IGNORED).all() for number in range(8))
+
+
+def test_an_unreadable_unlabelled_picture_is_named(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="bad.png"):
+        unlabelled_rows(tmp_path, 48)

@@ -226,6 +226,9 @@ def test_the_licence_of_the_start_reaches_the_card_of_every_descendant(
         ({"learning_rate": -1}, "--learning_rate"),
         ({"network": "fcn"}, "network of the type segformer"),
         ({"forced_share": 0.2, "teacher_features": True}, "--teacher"),
+        ({"unlabelled": "no/such/folder"}, "--teacher"),
+        ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
+        ({"paste": 2}, "--paste"),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_sentence_and_leaves_nothing(
