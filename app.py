@@ -20,7 +20,7 @@ from PIL import Image
 from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
 from carmask.pictures import MAX_FILE_BYTES
 from carmask.predictor import ModelError, Predictor, check_task
-from carmask.uploads import KEPT_SECONDS, as_browsers_show, open_upload, save_for_page, uploaded_file
+from carmask.uploads import EMPTY_LINE, KEPT_SECONDS, as_browsers_show, open_upload, save_for_page, uploaded_file
 
 try:
     import spaces
@@ -51,7 +51,6 @@ Give it a photo of a car and get back its mask: white where the car is, black ev
 """
 DOTS_HEAD = "The tab *Dots* finds named points instead, each with a score."
 FOOT = "Pictures and answers are deleted from the server after about ten minutes."
-EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "No mask was made; try another picture."
 
 

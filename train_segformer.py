@@ -68,7 +68,7 @@ class TrainConfig:
     accumulate: int = HfArg(default=1, help="Batches per update.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
     largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
-    paste: float = HfArg(default=0.0, help="Masks: share of the crops on which another picture's car is pasted.")
+    paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
     side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
     learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
     weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
@@ -110,7 +110,7 @@ def check(config: TrainConfig) -> None:
         raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":
         raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
-    check_output(Path(config.output), vars(config))
+    check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
 
 
 def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
@@ -226,7 +226,8 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]
     facts |= {"task": config.task, "labels": predictor.task.labels}
     write_report(output, facts | {"origin": starts}, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
-    print(f"The model is in {output}. Try it: CARMASK_MODEL={shlex.quote(str(output))} python app.py")
+    variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
+    print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
 
 
 def train(config: TrainConfig) -> None:
@@ -251,7 +252,7 @@ def train(config: TrainConfig) -> None:
     try:
         lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
         if config.teacher_features:
-            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS))
+            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS), config.largest_zoom)
             lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
     except ValueError as error:
         raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -117,8 +117,10 @@ def seconds_per_step(row: str, data: str, own_start: str, timed: int) -> float:
     return (times[-1] - times[0]) / timed
 
 
-def make_plan(out: Path, data: str, own_start: str, minutes: float, timed: int) -> dict[str, dict[str, float]]:
-    """How many steps of each row fit into the minutes; timed once, then read from `out`.
+def make_plan(
+    out: Path, data: str, own_start: str, minutes: float, timed: int, rows: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """How many steps of each of `rows` fit into the minutes; timed once, then read from `out`.
 
     Raises:
         CompareError: the plan in `out` was made for something else.
@@ -131,7 +133,7 @@ def make_plan(out: Path, data: str, own_start: str, minutes: float, timed: int) 
             f"{out / PLAN} is of another comparison (data, start, minutes or rows); choose another --out."
         )
     plan = stored.get("plan", {})
-    missing = [row for row in ROWS if row not in plan]
+    missing = [row for row in rows if row not in plan]
     if not missing:
         return plan
     out.mkdir(parents=True, exist_ok=True)
@@ -262,7 +264,7 @@ def main() -> None:
     out, data, own_start = arguments.out, arguments.data, arguments.own_start
     try:
         sources = check(arguments)
-        plan = make_plan(out, data, own_start, arguments.minutes, arguments.timed)
+        plan = make_plan(out, data, own_start, arguments.minutes, arguments.timed, arguments.rows)
         if arguments.plan:
             for row in arguments.rows:
                 print(shlex.join(command_for(row, data, out / row, plan[row]["steps"], own_start)))

@@ -42,10 +42,11 @@ def open_all(model: str, scratch: Path, threads: int) -> dict[str, Network]:
         RuntimeFileError: a run-time is not installed.
     """
     functions = {}
-    for owner, network in (
-        (STOCK, SegformerForSemanticSegmentation.from_pretrained(model, dtype=torch.float32).eval()),
-        (OURS, load_network(model)),
-    ):
+    ours = load_network(model)  # first: it refuses in one sentence
+    if ours.config.model_type != "segformer":
+        raise ModelError(f"The model {model} is no SegFormer; give the folder of one.")
+    stock = SegformerForSemanticSegmentation.from_pretrained(model, dtype=torch.float32).eval()
+    for owner, network in ((STOCK, stock), (OURS, ours)):
         labels = network.config.num_labels
         folder = scratch / owner
         folder.mkdir()

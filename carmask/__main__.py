@@ -136,7 +136,11 @@ def write_answers(
 
     with ThreadPoolExecutor(workers) as pool:
         answers = pool.map(answer, *zip(*planned, strict=True)) if planned else ()
-        results = [*tqdm(answers, total=len(planned), disable=quiet or None, unit="picture")]
+        try:
+            results = [*tqdm(answers, total=len(planned), disable=quiet or None, unit="picture")]
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
     return [result for result in results if not isinstance(result, str)], [
         result for result in results if isinstance(result, str)
     ]
@@ -172,6 +176,8 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
     Raises:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
+    if not arguments.model and not DEFAULT_MODELS[arguments.task or "mask"].is_dir():
+        raise ModelError(f"There is no model for --task {arguments.task} here yet; name one with --model.")
     predictor = Predictor.from_pretrained(arguments.model or DEFAULT_MODELS[arguments.task or "mask"], threads)
     if arguments.task:
         check_task(predictor, arguments.task)
@@ -201,17 +207,20 @@ def main(argv: list[str] | None = None) -> int:
     failed += refused
     if process == 0:
         rate = len(written) / max(time.monotonic() - start, 1e-9)
+        kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
+        count = f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s)"
+        print(f"{count}, {len(failed)} pictures failed.")
         unwritten = write_table(predictor, written, arguments.out)
         for line in refused + unwritten:
             print(f"carmask: {line}", file=sys.stderr)
         failed += unwritten
-        kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
-        count = f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s)"
-        print(f"{count}, {len(failed)} pictures failed.")
         if not everything:
             print("carmask: there are no pictures in what was given.", file=sys.stderr)
     return int(bool(failed) or not written)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("carmask: stopped; the answers written so far are whole.")

@@ -42,7 +42,7 @@ def open_dots(data: str, wanted: list[str] | None = None) -> tuple[datasets.Data
     places = {name: [place for place, one in enumerate(stored) if one == name] for name in wanted}
     order = [places[name].pop(0) if places[name] else None for name in wanted]
     for key, split in splits.items():
-        points = [row_points(row, len(stored), f"Row {k} of the split {key}") for k, row in enumerate(split["dots"])]
+        points = [row_points(row, stored, f"Row {k} of the split {key}") for k, row in enumerate(split["dots"])]
         ordered = [[NOWHERE if place is None else row[place] for place in order] for row in points]
         splits[key] = split.remove_columns("dots").add_column("dots", ordered)
     return splits, wanted
@@ -77,19 +77,20 @@ def swapped_pairs(entries: list[str], given: str = "") -> tuple[tuple[str, str],
     return tuple(pairs)
 
 
-def row_points(row: list | dict | None, count: int, where: str) -> list[list[float]]:
-    """The points of one row, `count` times [x, y], NaN for null.
+def row_points(row: list | dict | None, names: list[str], where: str) -> list[list[float]]:
+    """The points of one row, [x, y] for each of `names`, NaN for null.
 
     Raises:
         DataError: they are not as many, or no fractions.
     """
-    points = list(row.values()) if isinstance(row, dict) else row
-    if points is None or len(points) != count:
+    points = [row.get(name) for name in names] if isinstance(row, dict) else row
+    if points is None or len(points) != len(names):
         raise DataError(
-            f"{where} has {len(points or [])} dots, but there are {count} names; write null where none is."
+            f"{where} has {len(points or [])} dots, but there are {len(names)} names; write null where none is."
         )
     points = [NOWHERE if point is None else point for point in points]
     for point in points:
-        if len(point) != 2 or not all(math.isnan(value) or 0 <= value <= 1 for value in point):
+        numbers = isinstance(point, list) and all(isinstance(value, float | int) for value in point)
+        if not numbers or len(point) != 2 or not all(math.isnan(value) or 0 <= value <= 1 for value in point):
             raise DataError(f"{where} has the dot {point}; give fractions of width and height, between 0 and 1.")
     return points

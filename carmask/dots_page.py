@@ -12,9 +12,8 @@ from PIL import Image
 from carmask.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
 from carmask.drawing import draw_dots, heat_picture
 from carmask.tasks import Dot
-from carmask.uploads import as_browsers_show, open_upload, path_for_page, save_for_page
+from carmask.uploads import EMPTY_LINE, as_browsers_show, open_upload, path_for_page, save_for_page
 
-EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "No dots were found; try another picture."
 LONGEST_SIDE = 1600  # pixels of the pictures shown
 
@@ -69,6 +68,18 @@ def make_map_answer(
     return show_map
 
 
+def dots_table() -> gr.Dataframe:
+    """The table of a picture's dots: name, x, y and score."""
+    return gr.Dataframe(
+        headers=list(COLUMNS),
+        datatype=["str", "number", "number", "number"],
+        column_widths=["37%", "21%", "21%", "21%"],
+        label="Dots",
+        interactive=False,
+        elem_id="dots-table",
+    )
+
+
 def dots_tab(
     answer: Callable[[Upload], Answer],
     show_map: Callable[[Upload, str], str],
@@ -89,15 +100,7 @@ def dots_tab(
     if examples:
         chosen = gr.Examples(list(examples), picture, cache_examples=False, api_visibility="private")
     with gr.Row():
-        types = ["str", "number", "number", "number"]
-        table = gr.Dataframe(
-            headers=list(COLUMNS),
-            datatype=types,
-            column_widths=["37%", "21%", "21%", "21%"],
-            label="Dots",
-            interactive=False,
-            elem_id="dots-table",
-        )
+        table = dots_table()
         with gr.Column():
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
             heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **image)

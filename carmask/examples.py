@@ -39,7 +39,8 @@ class Examples(Dataset):
     ):
         """Supplies the examples `numbers`, squares of `crop` pixels a side, out of `rows`.
 
-        On a share `paste` of the crops lies the car of another row's crop: few pictures of masks so become many.
+        On a share `paste` of the crops lies what another row's crop shows of a car: few pictures so become many. A
+        crop that nobody judged stays as it is, since only the pasted car would be judged there.
         Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177 (copy and paste).
         """
         self.rows, self.task, self.crop, self.seed, self.numbers = rows, task, crop, seed, numbers
@@ -56,7 +57,10 @@ class Examples(Dataset):
         grey, truth = self._crop(row, rng)
         if self.paste and rng.random() < self.paste:
             other_grey, other_mask = self._crop(rng.integers(len(self.rows)), rng)
-            grey, truth = (np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth)))
+            if (truth != OUTSIDE).any():
+                grey, truth = (
+                    np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth))
+                )
         target = self.task.target(truth, (self.crop, self.crop))
         return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
 

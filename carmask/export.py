@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.__main__ import find_pictures
+from carmask.dataset_folder import DataError
+from carmask.pairs import find_pictures
 from carmask.pictures import PictureError, open_picture
 from carmask.predictor import ModelError, Predictor, load_network, load_processor
 from carmask.quantize import mask_overlap, write_int8
@@ -175,7 +176,8 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
         write_folder(scratch / "float32.onnx", folder, to, network, processor)
         equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
         report = [
-            f"{equal:.4%} of the mask's pixels are as before, the logits within {difference:.0e} of their spread."
+            f"At {equal:.4%} of the pixels the strongest map is as before, "
+            f"and the logits are within {difference:.0e} of their spread."
         ]
         if calibration:
             before = Predictor.from_pretrained(folder)
@@ -193,8 +195,12 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
 
 
 def opened(files: list[Path]) -> Iterator[Image.Image]:
-    """Opens picture files one at a time."""
-    return map(open_picture, files)
+    """Opens picture files one at a time; a refusal names the file."""
+    for file in files:
+        try:
+            yield open_picture(file)
+        except PictureError as error:
+            raise PictureError(f"{file}: {error}") from error
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -208,15 +214,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
     arguments = parser.parse_args(argv)
     try:
-        calibration = None
-        if arguments.int8:
-            calibration = [picture for picture, _ in find_pictures([arguments.int8], arguments.out)][:MOST_CALIBRATION]
-            if not calibration:
-                raise ExportError(
-                    f"There are no pictures in {arguments.int8}; name a folder of pictures to calibrate on."
-                )
+        calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
         report = export(arguments.model, arguments.out, arguments.to, calibration)
-    except (ExportError, ModelError, PictureError, RuntimeFileError) as error:
+    except (DataError, ExportError, ModelError, PictureError, RuntimeFileError) as error:
         print(f"carmask.export: {error}", file=sys.stderr)
         return 1
     except OSError as error:

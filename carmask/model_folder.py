@@ -22,14 +22,16 @@ class RunError(ValueError):
     """Says in one sentence why a run cannot start or go on."""
 
 
-def check_output(output: Path, settings: dict) -> None:
+def check_output(output: Path, settings: dict, defaults: dict) -> None:
     """Finds out, before anything is read or written, whether a run with these settings may use the folder.
+
+    `defaults` are what runs had that know fewer settings.
 
     Raises:
         RunError: it holds something and may not be replaced, or not be resumed with these settings.
     """
     if settings["resume"]:
-        check_resumable(output, settings)
+        check_resumable(output, settings, defaults)
     elif output.is_dir():
         names = {path.name for path in output.iterdir()}
         foreign = sorted(names - OUR_FILES)
@@ -42,15 +44,18 @@ def check_output(output: Path, settings: dict) -> None:
         raise RunError(f"The output {output} is a file; choose another output.")
 
 
-def check_resumable(output: Path, settings: dict) -> None:
+def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
     """Demands a checkpoint of a run with the same settings, but for those that change nothing done so far.
 
     Raises:
-        RunError: there is none, or a setting differs.
+        RunError: there is none, it is damaged, or a setting differs.
     """
     if find_checkpoint(output) is None or not (output / SETTINGS).is_file():
         raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
-    before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    try:
+        before = defaults | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"The {SETTINGS} in {output} is damaged; start anew with --overwrite.") from error
     for name in sorted(settings.keys() - MAY_CHANGE):
         if settings[name] != before.get(name):
             raise RunError(f"The run in {output} had --{name} {before.get(name)}; resume it with the same.")

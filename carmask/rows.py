@@ -244,5 +244,5 @@ def unlabelled_rows(folder: Path, longest: int) -> list[Pair]:
         except PictureError as error:
             raise DataError(f"{path}: {error}") from error
         picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
-        rows.append((np.array(picture), np.full((picture.height, picture.width), NOT_JUDGED, np.uint8)))
+        rows.append((np.array(picture), np.broadcast_to(np.uint8(NOT_JUDGED), (picture.height, picture.width))))
     return rows

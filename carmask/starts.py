@@ -34,7 +34,11 @@ SEGFORMER_SIZES = {
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
 }
 
-
+OWN_STARTS = {
+    "segformer": [f"scratch-{size}" for size in SEGFORMER_SIZES],
+    "fcn": ["efficientnet-lite0"],
+    "unet": ["scratch"],
+}
 NETWORKS = {
     "segformer": SegformerForSemanticSegmentation,
     "fcn": FcnForSemanticSegmentation,
@@ -43,11 +47,18 @@ NETWORKS = {
 
 
 def origins(models: list[str]) -> list[str]:
-    """The starts of these starts and teachers (empty names are none), for the model card."""
+    """The starts of these starts and teachers (empty names are none), for the model card.
+
+    Raises:
+        RunError: a model's configuration cannot be read.
+    """
     found = []
     for model in filter(None, models):
         file = Path(model) / "config.json"
-        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise RunError(f"The config.json in {model} is not readable; fetch or train the model again.") from error
         found += stored.get("origin", [model])
     return sorted(set(found))
 
@@ -62,11 +73,12 @@ def start_network(
     Raises:
         RunError: there is no such start or setting.
     """
+    own = OWN_STARTS[network]
+    if start.startswith("scratch") and start not in own:
+        raise RunError(f"There is no start {start} for {network}; use {', '.join(own)} or a model.")
     try:
         settings = read_settings(network, words) | task.settings | {"origin": starts}
         return build_network(network, start, task.labels, settings)
-    except KeyError as error:
-        raise RunError(f"There is no start {start}; use scratch-b0, scratch-b1 or scratch-b2.") from error
     except NetworkError as error:
         raise RunError(str(error)) from error
     except ModuleNotFoundError as error:
@@ -74,8 +86,10 @@ def start_network(
     except (OSError, ValueError) as error:
         raise RunError(
             f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
-            "connection, or start from random weights with --model scratch-b0."
+            f"connection, or start with --model {own[0]}."
         ) from error
+    except (LookupError, TypeError, RuntimeError) as error:
+        raise RunError(f"The --settings do not fit {network}: {error}.") from error
 
 
 def read_settings(network: str, words: list[str]) -> dict:

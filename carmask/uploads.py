@@ -15,6 +15,7 @@ from PIL import Image
 from carmask.pictures import PictureError, open_picture
 
 KEPT_SECONDS = 600
+EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
 
 

@@ -70,12 +70,12 @@ def test_the_training_program_understands_every_row(row, tmp_path):
 def test_steps_follow_from_the_minutes_and_are_timed_once(tmp_path, tiny_data, monkeypatch):
     timed = []
     monkeypatch.setattr(compare_networks, "seconds_per_step", lambda row, *_: timed.append(row) or 2.0)
-    plan = make_plan(tmp_path, str(tiny_data), "start", 3, 5)
+    plan = make_plan(tmp_path, str(tiny_data), "start", 3, 5, list(ROWS))
     assert {row: facts["steps"] for row, facts in plan.items()} == dict.fromkeys(ROWS, 90)
-    assert make_plan(tmp_path, str(tiny_data), "start", 3, 5) == plan
+    assert make_plan(tmp_path, str(tiny_data), "start", 3, 5, list(ROWS)) == plan
     assert timed == list(ROWS)
     with pytest.raises(CompareError, match="another comparison"):
-        make_plan(tmp_path, str(tiny_data), "start", 4, 5)
+        make_plan(tmp_path, str(tiny_data), "start", 4, 5, list(ROWS))
     assert (tmp_path / PLAN).is_file()
 
 

@@ -59,7 +59,7 @@ def test_someone_else_s_dots_train_with_one_command(faces, tiny_start, tmp_path,
     assert all(0 <= dot.x <= 96 and 0 <= dot.y <= 64 for dot in dots)
     maps = predictor.activations(picture)
     assert maps.shape == (3, 8, 16)  # seen at 64 × 32 pixels: 64 × 42, rounded to multiples of 32
-    assert "dot" in (output / "README.md").read_text()
+    assert "left_spot" in (output / "README.md").read_text()
     assert {"curves.png", "worst.png"} <= {path.name for path in output.iterdir()}
 
 
@@ -154,3 +154,16 @@ def test_pairs_to_swap_must_be_names_of_as_many_dots():
     for wrong in ("a", "a:x", "a:b:c", "a:d"):
         with pytest.raises(DataError, match="cannot be swapped"):
             swapped_pairs(["a", "b", "c", "d", "d"], wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[None, None]] * 3, [0.1, 0.2, 0.3], [[2, 0.5], None, None], [None], ["a", None, None]]
+)
+def test_dots_of_a_wrong_shape_are_refused_with_their_row(faces, tmp_path, monkeypatch, capsys, wrong):
+    data = shutil.copytree(faces, tmp_path / "faces")
+    rows = (data / "test/metadata.jsonl").read_text().splitlines()
+    (data / "test/metadata.jsonl").write_text(
+        "\n".join([json.dumps(json.loads(rows[0]) | {"dots": wrong}), *rows[1:]])
+    )
+    assert train(monkeypatch, data, tmp_path / "model") == 1
+    assert "test" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from conftest import drawn_car
 from torch.utils.data import DataLoader
 
 from carmask.examples import OUTSIDE, Examples, random_crop, warp
-from carmask.tasks import MaskTask
+from carmask.tasks import IGNORED, MaskTask
 
 
 def pairs(count=5):
@@ -74,3 +74,12 @@ def test_a_pasted_car_comes_with_its_mask_and_covers_what_was_there(paste):
         shows_car[row].append(bool((rows[number]["target"] == 1).any()))
     assert any(shows_car[0]) == (paste > 0)
     assert all(shows_car[1])
+
+
+def test_on_a_crop_that_nobody_judged_nothing_is_pasted():
+    unjudged = (np.full((40, 40), 20, np.uint8), np.full((40, 40), OUTSIDE, np.uint8))
+    car = (np.full((40, 40), 240, np.uint8), np.full((40, 40), 255, np.uint8))
+    rows = Examples([unjudged, car], MaskTask(), 32, 0, range(20), paste=1.0)
+    for number in range(20):
+        if np.random.default_rng((0, number // 2)).permutation(2)[number % 2] == 0:
+            assert (rows[number]["target"] == IGNORED).all()

@@ -170,9 +170,23 @@ def test_a_run_is_not_resumed_with_other_settings_or_from_damage(
     killed_in("finish", monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1))
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2, batch_size=2), "--resume") == 1
     assert "had --batch_size 4" in capsys.readouterr().err
+    settings = (output / "run.json").read_text()
+    (output / "run.json").write_text(settings[:50])
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
+    assert "run.json" in capsys.readouterr().err
+    (output / "run.json").write_text(settings)
     (output / "checkpoint/state.safetensors").write_bytes(b"damaged")
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
     assert "damaged" in capsys.readouterr().err
+
+
+def test_a_run_from_before_an_option_existed_ran_with_its_default(tmp_path, tiny_mask_model, tiny_data, monkeypatch):
+    output = tmp_path / "model"
+    killed_in("finish", monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1))
+    settings = json.loads((output / "run.json").read_text())
+    assert {"paste", "focal"} <= settings.keys()
+    (output / "run.json").write_text(json.dumps({k: v for k, v in settings.items() if k not in ("paste", "focal")}))
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1), "--resume") == 0
 
 
 def test_a_bad_test_picture_is_named_before_the_first_step(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
@@ -229,6 +243,7 @@ def test_the_licence_of_the_start_reaches_the_card_of_every_descendant(
         ({"unlabelled": "no/such/folder"}, "--teacher"),
         ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
         ({"paste": 2}, "--paste"),
+        ({"network": "unet", "model": "scratch-b0"}, "use scratch or a model"),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_sentence_and_leaves_nothing(
