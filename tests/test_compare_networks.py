@@ -89,6 +89,8 @@ def test_a_finished_row_is_not_trained_again_and_gets_its_line(tmp_path, monkeyp
     assert len(commands) == 1
     folder = Path(save_balanced(tiny_network("unet"), tmp_path / "unet"))
     (folder / "run.json").write_text(json.dumps({"batch_size": 8}))
+    plan = {"unet": {"steps": 5, "seconds_per_step": 2.0}}
+    (tmp_path / PLAN).write_text(json.dumps({"plan": plan}))
     scores = {"boxes": {"iou": 0.5, "boundary_iou": 0.25}}
     (folder / "scores.json").write_text(json.dumps({"scores": {"test": scores}}))
     head, _, line = table(["unet"], tmp_path, ["boxes"]).splitlines()
