@@ -19,7 +19,7 @@ from PIL import Image
 
 from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
 from carmask.pictures import MAX_FILE_BYTES
-from carmask.predictor import ModelError, Predictor, check_task
+from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 from carmask.uploads import EMPTY_LINE, KEPT_SECONDS, as_browsers_show, open_upload, save_for_page, uploaded_file
 
 try:
@@ -141,13 +141,12 @@ def open_models() -> tuple[Predictor, Predictor | None]:
     Raises:
         ModelError: One of them cannot be used, or is made for the other task.
     """
-    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or HERE / "models" / "car-mask-b0")
+    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"])
     check_task(for_masks, "mask")
-    embedded = HERE / "models" / "car-dots-b0"
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
-    if not chosen and not embedded.is_dir():
+    if not chosen and not EMBEDDED["dots"].is_dir():
         return for_masks, None
-    for_dots = Predictor.from_pretrained(chosen or embedded)
+    for_dots = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
     check_task(for_dots, "dots")
     return for_masks, for_dots
 

@@ -16,15 +16,12 @@ from torch import distributed
 from tqdm import tqdm
 
 from carmask.dot_files import dots_as_csv, dots_as_json
-from carmask.pictures import PictureError, open_picture
-from carmask.predictor import ModelError, Predictor, check_task
+from carmask.pictures import ENDINGS, PictureError, open_picture, pictures_below
+from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 from carmask.tasks import Dot
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
-DEFAULT_MODELS = {"mask": MODELS / "car-mask-b0", "dots": MODELS / "car-dots-b0"}
 ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an answer's file ends on
 MOST_WORKERS = 8  # pictures in memory at a time
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".mpo", ".jfif"}
 
 
 def probability(text: str) -> float:
@@ -57,11 +54,9 @@ def find_pictures(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
         if not given.is_dir():
             yield given, out / given.stem
             continue
-        for path in sorted(given.rglob("*")):
-            inside = path.relative_to(given)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.suffix.lower() in ENDINGS and not hidden and not is_mask(path, given, out):
-                yield path, out / inside.with_name(path.stem)
+        for path in pictures_below(given):
+            if not is_mask(path, given, out):
+                yield path, out / path.relative_to(given).with_name(path.stem)
 
 
 def is_mask(path: Path, given: Path, out: Path) -> bool:
@@ -176,9 +171,10 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
     Raises:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
-    if not arguments.model and not DEFAULT_MODELS[arguments.task or "mask"].is_dir():
+    model = arguments.model or EMBEDDED[arguments.task or "mask"]
+    if not arguments.model and not model.is_dir():
         raise ModelError(f"There is no model for --task {arguments.task} here yet; name one with --model.")
-    predictor = Predictor.from_pretrained(arguments.model or DEFAULT_MODELS[arguments.task or "mask"], threads)
+    predictor = Predictor.from_pretrained(model, threads)
     if arguments.task:
         check_task(predictor, arguments.task)
     return predictor.with_threshold(arguments.threshold) if arguments.threshold else predictor

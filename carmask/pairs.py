@@ -22,9 +22,8 @@ from carmask.dataset_folder import (
     split_groups,
     staged_folder,
 )
-from carmask.pictures import DECODE_ERRORS, PictureError, open_picture
+from carmask.pictures import DECODE_ERRORS, PictureError, open_picture, pictures_below
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 JPEG_FORMATS = ("JPEG", "MPO")
 
 BadFile = tuple[Path, str]  # and the reason
@@ -79,11 +78,10 @@ def percent(text: str) -> tuple[int, int, int]:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Lists the picture files under a folder, sorted; hidden files and other kinds of files do not count."""
+    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-    pictures = sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    pictures = pictures_below(folder)
     if not pictures:
         raise DataError(f"{folder} holds no pictures.")
     return pictures

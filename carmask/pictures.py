@@ -16,6 +16,10 @@ MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
 
+ENDINGS = {
+    f".{name}"
+    for name in ["jpg", "jpeg", "jfif", "mpo", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
+}
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
@@ -53,6 +57,12 @@ TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and
 
 class PictureError(ValueError):
     """A picture that is refused; the text is one sentence for a person and holds no path or file name."""
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Lists the picture files in and below a folder, sorted; hidden files and other kinds of files do not count."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
 def open_picture(path: str | Path) -> Image.Image:

@@ -26,6 +26,8 @@ from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
 from carmask.tasks import Dot, DotsTask, MaskTask, task_for
 
+MODELS = Path(__file__).resolve().parent.parent / "models"
+EMBEDDED = {"mask": MODELS / "car-mask-b0", "dots": MODELS / "car-dots-b0"}
 SMALLEST = 32  # pixels; below it a network has no last stage
 # transformers answers damaged, foreign or missing models with errors of all these kinds.
 OPENING_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)

@@ -6,8 +6,8 @@ from PIL import Image
 from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
-from carmask.__main__ import DEFAULT_MODELS
 from carmask.metrics import mask_scores
+from carmask.predictor import EMBEDDED
 from data_scripts.draw_cars import draw_picture
 
 UNSEEN_SEED = 77
@@ -15,7 +15,7 @@ UNSEEN_SEED = 77
 
 @pytest.fixture(scope="module")
 def predictor():
-    return Predictor.from_pretrained(DEFAULT_MODELS["mask"])
+    return Predictor.from_pretrained(EMBEDDED["mask"])
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def drawn():
 
 
 def test_the_embedded_model_is_small_and_stored_as_float16():
-    weights = DEFAULT_MODELS["mask"] / "model.safetensors"
+    weights = EMBEDDED["mask"] / "model.safetensors"
     assert weights.stat().st_size < 8_000_000
     header = weights.read_bytes()[:100_000]
     assert b'"F16"' in header
@@ -42,12 +42,12 @@ def test_an_empty_picture_has_no_car(predictor):
 
 
 def test_the_stock_class_opens_it_whole():
-    _, report = SegformerForSemanticSegmentation.from_pretrained(DEFAULT_MODELS["mask"], output_loading_info=True)
+    _, report = SegformerForSemanticSegmentation.from_pretrained(EMBEDDED["mask"], output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
 def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(predictor, drawn):
-    stock = pipeline("image-segmentation", str(DEFAULT_MODELS["mask"]), subtask="semantic")
+    stock = pipeline("image-segmentation", str(EMBEDDED["mask"]), subtask="semantic")
     for one in drawn[:4]:
         grey = one.picture.convert("L")
         masks = {part["label"]: np.array(part["mask"]) for part in stock(grey)}
@@ -56,6 +56,6 @@ def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(predictor, draw
 
 
 def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is():
-    card = (DEFAULT_MODELS["mask"] / "README.md").read_text(encoding="utf-8")
+    card = (EMBEDDED["mask"] / "README.md").read_text(encoding="utf-8")
     for word in ("camvid", "intelecai", "train_segformer.py", "Scores on test", "license: apache-2.0"):
         assert word in card
