@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from carmask.drawing import contact_sheet, overlay_mask
-from carmask.metrics import DotScores, MaskScores, best_threshold, picture_counts, summary
+from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, picture_counts, summary
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
+from carmask.starts import OWN_STARTS
 from carmask.tasks import Dot, DotsTask
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
@@ -85,13 +86,13 @@ def validate_dots(
     scores = DotScores().compute(predictions=predictions, references=references, **settings)
     scores["all"]["threshold"] = threshold
     quality = [
-        DotScores().compute(predictions=[one], references=[other], **settings)["all"]["f1_5"]
+        dot_scores([one], [other], **settings)["all"]["f1_5"]
         for one, other in zip(predictions, references, strict=True)
         if worst
     ]
     worst_cases = sorted(range(len(quality)), key=lambda index: (quality[index], index))[:worst]
-    predictor = predictor.with_threshold(threshold)
-    return scores, [draw_dots_case(split[index], predictor) for index in worst_cases]
+    found = [np.where(one[:, 2:] >= threshold, one[:, :2], np.nan) for one in predictions]
+    return scores, [draw_dots_case(split[index], found[index]) for index in worst_cases]
 
 
 def dot_table(dots: list[Dot], task: DotsTask, longest: int) -> np.ndarray:
@@ -102,14 +103,16 @@ def dot_table(dots: list[Dot], task: DotsTask, longest: int) -> np.ndarray:
     return np.column_stack([places, [dot.score for dot in found]])
 
 
-def draw_dots_case(row: dict, predictor: Predictor) -> Image.Image:
-    """One picture with a red ring at each true dot, a blue disc at each found one, and lines between the two."""
+def draw_dots_case(row: dict, found: np.ndarray) -> Image.Image:
+    """One picture with a red ring at each true dot, a blue disc at each found one, and lines between the two.
+
+    `found` (entries, 2) are shares of the picture's longer side, NaN where a dot was not found.
+    """
     picture = grey_rgb(upright_rgb(row["image"]))
     true = np.array(row["dots"]) * picture.size
     longest = max(picture.size)
-    found = dot_table(predictor(row["image"]), predictor.task, longest)[:, :2] * longest
     draw, radius = ImageDraw.Draw(picture), max(2, longest / 60)
-    for (x, y), (found_x, found_y) in zip(true, found, strict=True):
+    for (x, y), (found_x, found_y) in zip(true, found * longest, strict=True):
         if not np.isnan([x, found_x]).any():
             draw.line([x, y, found_x, found_y], MISSED, max(1, round(radius / 3)))
         if not np.isnan(x):
@@ -155,7 +158,6 @@ def score_table(scores: Scores) -> str:
     return "\n".join(lines)
 
 
-FREE_ORIGINS = {"scratch", "scratch-b0", "scratch-b1", "scratch-b2", "efficientnet-lite0"}
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 CARD = """---
 license: {licence}
@@ -223,7 +225,7 @@ def write_report(
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
-    free = set(facts["origin"]) <= FREE_ORIGINS
+    free = set(facts["origin"]) <= {start for starts in OWN_STARTS.values() for start in starts}
     research_only = any("nvidia/" in one for one in facts["origin"])
     terms = RESEARCH_ONLY if research_only else "" if free else " Their terms hold for this model too."
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": "apache-2.0" if free else "other"}
