@@ -171,9 +171,7 @@ def teach(
             loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
             losses.append(accelerator.reduce(loss.detach(), "mean").item())
             if not math.isfinite(losses[-1]):
-                raise RunError(
-                    f"The loss is {losses[-1]} at step {run.step}; try again with half the --learning_rate."
-                )
+                raise RunError(f"The loss is {losses[-1]} at step {run.step}; try half the --learning_rate.")
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(lesson.parameters(), 1.0)

@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
 from transformers.image_processing_utils import BaseImageProcessor
+
+from carmask.tasks import DotsTask, MaskTask
 
 SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
 LARGEST_ZOOM = 3.0
@@ -20,31 +23,26 @@ OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 Pair = tuple[np.ndarray, np.ndarray]
 
 
+@dataclass(frozen=True)
 class Examples(Dataset):
-    """A numbered supply of training examples: example n depends on `seed` and n alone.
+    """A numbered supply of training examples, squares of `crop` pixels a side.
 
-    Every `len(rows)` examples use each row once, in a new order. So a run can stop after any example and go on with
-    the next, on any number of worker processes, without keeping any state but n.
+    Example n depends on `seed` and n alone, and every `len(rows)` examples use each row once, in a new order. So a run
+    can stop after any example and go on with the next, on any number of worker processes, without keeping any state
+    but n; `numbers` are those to supply.
+
+    On a share `paste` of the crops lies what another row's crop shows of a car: few pictures so become many. A crop
+    that nobody judged stays as it is, since only the pasted car would be judged there.
+    Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177 (copy and paste).
     """
 
-    def __init__(
-        self,
-        rows: Sequence[Pair],
-        task: object,
-        crop: int,
-        seed: int,
-        numbers: range,
-        largest_zoom: float = LARGEST_ZOOM,
-        paste: float = 0.0,
-    ):
-        """Supplies the examples `numbers`, squares of `crop` pixels a side, out of `rows`.
-
-        On a share `paste` of the crops lies what another row's crop shows of a car: few pictures so become many. A
-        crop that nobody judged stays as it is, since only the pasted car would be judged there.
-        Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177 (copy and paste).
-        """
-        self.rows, self.task, self.crop, self.seed, self.numbers = rows, task, crop, seed, numbers
-        self.largest_zoom, self.paste = largest_zoom, paste
+    rows: Sequence[Pair]
+    task: MaskTask | DotsTask
+    crop: int
+    seed: int
+    numbers: range
+    largest_zoom: float = LARGEST_ZOOM
+    paste: float = 0.0
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -11,14 +11,13 @@ from tqdm import tqdm
 
 from carmask.dataset_card import NOT_JUDGED
 from carmask.dataset_folder import DataError
+from carmask.examples import Pair, is_mask, places_to_find
 from carmask.pairs import find_pictures
 from carmask.pictures import DECODE_ERRORS, PictureError, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 MASK_VALUES = {0, 128, 255}
 FILE_COLUMNS = {"file_name": "image", "mask_file_name": "mask"}
-
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
@@ -152,7 +151,7 @@ def read_pair(row: dict) -> Pair:
 
 def shows_something(truth: np.ndarray) -> bool:
     """Whether a mask has a pixel of a car, or any of the points is in the picture."""
-    return bool((truth == 255).any() if truth.dtype == np.uint8 else np.isfinite(truth).any())
+    return len(places_to_find(truth)) > 0
 
 
 def read_numbered(split: datasets.Dataset, index: int) -> Pair:
@@ -226,7 +225,7 @@ class GreyRows(Sequence):
             return grey, truth
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
         small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        if "dots" in self.split.column_names:
+        if not is_mask(truth):
             return np.array(small), truth
         return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 

@@ -153,8 +153,8 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
     if network == "segformer":
         fold_head(built)
     fresh = {name for name, _ in built.named_parameters()} - trained
-    for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
-        if settings.get("task") == "dots":
+    if settings.get("task") == "dots":
+        for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
             nn.init.constant_(built.get_parameter(name), RARE)
     return built, fresh
 

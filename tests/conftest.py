@@ -103,6 +103,19 @@ def save_balanced(network, folder, side=64):
     return folder
 
 
+CAR_DOTS = ("wheel", "left_light", "right_light", "horn")
+
+
+def save_dots_model(folder):
+    """Saves a model for dots: three names that it finds somewhere, one of them twice, and one that it never finds."""
+    network = tiny_network(labels=CAR_DOTS, task="dots", peaks={"wheel": 2}, threshold=0.5)
+    with torch.no_grad():
+        network.decode_head.classifier.bias.copy_(torch.tensor([3.0, 3.0, 3.0, -30.0]))
+    network.save_pretrained(folder)
+    SegformerImageProcessorPil(size={"max_height": 64, "max_width": 64}).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_mask_model(tmp_path_factory):
     """A model folder with a tiny random SegFormer."""
@@ -120,6 +133,39 @@ def tiny_data(tmp_path_factory):
     """A data set folder of twelve drawn pictures in the project's layout."""
     folder = tmp_path_factory.mktemp("data") / "boxes"
     write_data(folder, {"train": 8, "validation": 2, "test": 2})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dots_model(tmp_path_factory):
+    """A model folder with a tiny network for dots."""
+    return save_dots_model(tmp_path_factory.mktemp("models") / "tiny-dots")
+
+
+@pytest.fixture
+def client(demo, tmp_path):
+    """A program that talks to the module's demo."""
+    from gradio_client import Client  # takes a second, which most tests need not wait
+
+    return Client(demo, verbose=False, download_files=tmp_path / "downloads")
+
+
+@pytest.fixture
+def picture_path(tmp_path):
+    """A photo file that its EXIF turns by a quarter."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawn_car()[0].save(tmp_path / "holiday.jpg", exif=exif)
+    return tmp_path / "holiday.jpg"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of three picture files, one of them in a sub-folder."""
+    folder = tmp_path / "pictures"
+    (folder / "inner").mkdir(parents=True)
+    for index, name in enumerate(["a.png", "b.jpg", "inner/a.png"]):
+        drawn_car(seed=index)[0].save(folder / name)
     return folder
 
 

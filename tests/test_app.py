@@ -6,8 +6,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from conftest import drawn_car
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
@@ -20,19 +19,6 @@ from carmask import Predictor, uploads
 def demo(tiny_mask_model):
     with served_demo(tiny_mask_model) as address:
         yield address
-
-
-@pytest.fixture
-def client(demo, tmp_path):
-    return Client(demo, verbose=False, download_files=tmp_path / "downloads")
-
-
-@pytest.fixture
-def picture_path(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    drawn_car()[0].save(tmp_path / "holiday.jpg", exif=exif)
-    return tmp_path / "holiday.jpg"
 
 
 def test_the_mask_of_the_api_is_the_predictors_bit_for_bit(client, picture_path, tiny_mask_model):

@@ -6,12 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import drawn_car
-from gradio_client import Client, handle_file
+from conftest import CAR_DOTS
+from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
-from tiny_dots import NAMES, save_dots_model
 
 from carmask import Predictor
 from carmask.dot_files import rounded
@@ -20,27 +19,9 @@ from carmask.tasks import Dot
 
 
 @pytest.fixture(scope="module")
-def dots_model(tmp_path_factory):
-    return save_dots_model(tmp_path_factory.mktemp("models") / "tiny-dots")
-
-
-@pytest.fixture(scope="module")
 def demo(tiny_mask_model, dots_model):
     with served_demo(tiny_mask_model, dots_model) as address:
         yield address
-
-
-@pytest.fixture
-def client(demo, tmp_path):
-    return Client(demo, verbose=False, download_files=tmp_path / "downloads")
-
-
-@pytest.fixture
-def picture_path(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    drawn_car()[0].save(tmp_path / "holiday.jpg", exif=exif)
-    return tmp_path / "holiday.jpg"
 
 
 def test_the_dots_of_the_api_are_the_predictors_in_table_csv_and_json(client, picture_path, dots_model):
@@ -87,7 +68,7 @@ def test_the_api_names_masks_and_dots_and_nothing_else(client):
 
 @pytest.mark.parametrize(("found", "words"), [(0, "No dot found."), (1, "1 of 4 dots found"), (4, "4 of 4 dots")])
 def test_the_line_says_how_many_dots_are_found(found, words):
-    dots = [Dot(name, 1.0 if index < found else None, 1.0, 0.5) for index, name in enumerate(NAMES)]
+    dots = [Dot(name, 1.0 if index < found else None, 1.0, 0.5) for index, name in enumerate(CAR_DOTS)]
     assert words in describe_dots(dots, (3, 4), 0.1, "model")
 
 

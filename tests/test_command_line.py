@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import drawn_car
 from PIL import Image
 
 from carmask import Predictor
@@ -15,15 +14,6 @@ from carmask.__main__ import main
 
 def run(tiny_mask_model, *arguments):
     return main([*map(str, arguments), "--model", str(tiny_mask_model)])
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    (folder / "inner").mkdir(parents=True)
-    for index, name in enumerate(["a.png", "b.jpg", "inner/a.png"]):
-        drawn_car(seed=index)[0].save(folder / name)
-    return folder
 
 
 def test_each_picture_gets_its_mask_and_sub_folders_stay(tiny_mask_model, pictures, tmp_path):

@@ -2,28 +2,12 @@ import csv
 import json
 
 import pytest
-from conftest import drawn_car
 from PIL import Image
-from tiny_dots import save_dots_model
 
 from carmask import Predictor
 from carmask.__main__ import main
 from carmask.dot_files import rounded
 from carmask.tasks import Dot
-
-
-@pytest.fixture(scope="module")
-def dots_model(tmp_path_factory):
-    return save_dots_model(tmp_path_factory.mktemp("models") / "tiny-dots")
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    (folder / "inner").mkdir(parents=True)
-    for index, name in enumerate(["a.png", "b.jpg", "inner/a.png"]):
-        drawn_car(seed=index)[0].save(folder / name)
-    return folder
 
 
 def run(model, *arguments):

@@ -3,20 +3,20 @@ import runpy
 
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import CAR_DOTS, drawn_car, save_dots_model
 from PIL import Image
 from serving import ROOT
-from tiny_dots import NAMES, save_dots_model
 
 figure = runpy.run_path(str(ROOT / "docs/make_dots_figure.py"))
 
 
 @pytest.fixture
 def data(tmp_path):
-    (tmp_path / "set/test/images").mkdir(parents=True)
-    drawn_car()[0].save(tmp_path / "set/test/images/a.png")
     row = {"file_name": "images/a.png", "dots": [[0.25, 0.5], None, [0.5, 0.5], [0.75, 0.5], None]}
-    (tmp_path / "set/test/metadata.jsonl").write_text(json.dumps(row) + "\n")
+    for split in ("train", "validation", "test"):
+        (tmp_path / "set" / split / "images").mkdir(parents=True)
+        drawn_car()[0].save(tmp_path / "set" / split / "images/a.png")
+        (tmp_path / "set" / split / "metadata.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "set/dot_names.json").write_text(json.dumps(["horn", "left_light", "wheel", "wheel", "right_light"]))
     return tmp_path / "set"
 
@@ -29,10 +29,9 @@ def test_the_figure_shows_target_above_learned_maps(data, tmp_path):
         assert made.height > 2 * figure["TILE"]
 
 
-def test_truth_follows_the_names_of_the_model_not_the_order_of_the_data_set():
-    task = figure["DotsTask"].from_entries(["wheel", *NAMES])
-    dots = [[0.25, 0.5], None, [0.5, 0.5], [0.75, 0.5], None]
-    truth = figure["truth_for"](task, ["horn", "left_light", "wheel", "wheel", "right_light"], dots)
+def test_truth_follows_the_names_of_the_model_not_the_order_of_the_data_set(data):
+    task = figure["DotsTask"].from_entries(["wheel", *CAR_DOTS])
+    truth = np.array(figure["chosen_rows"](str(data), task, 1)[0]["dots"], float)
     expected = [[0.5, 0.5], [0.75, 0.5], [np.nan] * 2, [np.nan] * 2, [0.25, 0.5]]
     assert np.array_equal(truth, expected, equal_nan=True)
 
