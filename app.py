@@ -20,7 +20,16 @@ from PIL import Image
 from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
 from carmask.pictures import MAX_FILE_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
-from carmask.uploads import EMPTY_LINE, KEPT_SECONDS, as_browsers_show, open_upload, save_for_page, uploaded_file
+from carmask.uploads import (
+    EMPTY_LINE,
+    IMAGE,
+    KEPT_SECONDS,
+    PRIVATE,
+    answer_pictures,
+    open_upload,
+    save_for_page,
+    uploaded_file,
+)
 
 try:
     import spaces
@@ -51,7 +60,6 @@ Give it a photo of a car and get back its mask: white where the car is, black ev
 """
 DOTS_HEAD = "The tab *Dots* finds named points instead, each with a score."
 FOOT = "Pictures and answers are deleted from the server after about ten minutes."
-REFUSED_LINE = "No mask was made; try another picture."
 
 
 def describe(mask: np.ndarray, seconds: float, model_name: str) -> str:
@@ -87,27 +95,16 @@ def download_of(mask: dict[str, Any] | None) -> gr.DownloadButton:
 def mask_tab(answer: Callable[..., tuple[str, str]], examples: list[str]) -> None:
     """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`."""
     with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", height=420, buttons=["fullscreen"], format="png", elem_id="picture")
-        mask = gr.Image(
-            label="Mask", height=420, buttons=["fullscreen"], format="png", elem_id="mask", interactive=False
-        )
+        picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
+        mask = gr.Image(label="Mask", elem_id="mask", interactive=False, **IMAGE)
     with gr.Row(elem_id="actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
         download = gr.DownloadButton(
             "Download mask", variant="primary", interactive=False, scale=0, min_width=220, elem_id="download"
         )
-    private = {"preprocess": False, "api_visibility": "private"}
-    if examples:
-        chosen = gr.Examples(examples, picture, cache_examples=False, api_visibility="private")
-        chosen.load_input_event.then(answer, picture, [mask, line], **private)
-
-    # Not `change`: it comes twice when one picture replaces another.
-    latest = {"trigger_mode": "always_last", "preprocess": False}
-    answered = picture.upload(answer, picture, [mask, line], api_name="mask", show_progress_on=mask, **latest)
-    answered.failure(lambda: (None, REFUSED_LINE), None, [mask, line], **private)
-    picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
-    picture.clear(lambda: (None, EMPTY_LINE), None, [mask, line], cancels=answered, **private)
-    mask.change(download_of, mask, download, show_progress="hidden", **private)
+    chosen = gr.Examples(examples, picture, cache_examples=False, api_visibility="private") if examples else None
+    answer_pictures(picture, chosen, answer, [mask, line], "mask", lambda words: [None, words])
+    mask.change(download_of, mask, download, show_progress="hidden", **PRIVATE)
 
 
 def build_page(for_masks: Predictor, for_dots: Predictor | None) -> gr.Blocks:

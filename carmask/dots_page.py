@@ -12,9 +12,8 @@ from PIL import Image
 from carmask.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
 from carmask.drawing import draw_dots, heat_picture
 from carmask.tasks import Dot
-from carmask.uploads import EMPTY_LINE, as_browsers_show, open_upload, path_for_page, save_for_page
+from carmask.uploads import EMPTY_LINE, IMAGE, PRIVATE, answer_pictures, open_upload, path_for_page, save_for_page
 
-REFUSED_LINE = "No dots were found; try another picture."
 LONGEST_SIDE = 1600  # pixels of the pictures shown
 
 Upload = dict[str, Any] | None
@@ -87,40 +86,33 @@ def dots_tab(
     examples: Sequence[str],
 ) -> None:
     """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
-    image = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
     with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", elem_id="dots-picture", **image)
-        drawn = gr.Image(label="Dots", elem_id="dots", interactive=False, **image)
+        picture = gr.Image(label="Picture", elem_id="dots-picture", **IMAGE)
+        drawn = gr.Image(label="Dots", elem_id="dots", interactive=False, **IMAGE)
     with gr.Row(elem_id="dots-actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="dots-line")
         downloads = [
             gr.DownloadButton(f"Download {kind}", interactive=False, scale=0, min_width=190, elem_id=f"dots-{kind}")
             for kind in ("CSV", "JSON")
         ]
-    if examples:
-        chosen = gr.Examples(list(examples), picture, cache_examples=False, api_visibility="private")
+    given = list(examples)
+    chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
     with gr.Row():
         table = dots_table()
         with gr.Column():
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
-            heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **image)
+            heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **IMAGE)
 
-    outputs = [drawn, table, line, *downloads]
-    private = {"preprocess": False, "api_visibility": "private"}
-    latest = {"trigger_mode": "always_last", "preprocess": False}
-    answered = [picture.upload(answer, picture, outputs, api_name="dots", show_progress_on=drawn, **latest)]
-    picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
-    if examples:
-        answered.append(chosen.load_input_event.then(answer, picture, outputs, **private))
+    answered = answer_pictures(picture, chosen, answer, [drawn, table, line, *downloads], "dots", cleared)
     for event in answered:
-        event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **private)
-        event.success(show_map, [picture, name], heat, **private)
-        event.failure(lambda: cleared(REFUSED_LINE), None, [*outputs, heat], **private)
-    answered.append(name.input(show_map, [picture, name], heat, **private))
-    picture.clear(lambda: cleared(EMPTY_LINE), None, [*outputs, heat], cancels=answered, **private)
+        event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **PRIVATE)
+        event.success(show_map, [picture, name], heat, **PRIVATE)
+        event.failure(lambda: None, None, heat, **PRIVATE)
+    shown = name.input(show_map, [picture, name], heat, **PRIVATE)
+    picture.clear(lambda: None, None, heat, cancels=shown, **PRIVATE)
 
 
 def cleared(line: str) -> list:
     """The tab's outputs without an answer."""
     button = gr.DownloadButton(value=None, interactive=False)
-    return [None, None, line, button, button, None]
+    return [None, None, line, button, button]

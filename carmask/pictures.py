@@ -17,9 +17,8 @@ MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
 
 ENDINGS = {
-    f".{name}"
-    for name in ["jpg", "jpeg", "jfif", "mpo", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif"]
-}
+    ".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+}  # fmt: skip
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.

@@ -5,10 +5,14 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
+from gradio.helpers import Examples
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -16,6 +20,9 @@ from carmask.pictures import PictureError, open_picture
 
 KEPT_SECONDS = 600
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
+REFUSED_LINE = "There is no answer; try another picture."
+IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
+PRIVATE = {"preprocess": False, "api_visibility": "private"}
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
 
 
@@ -67,6 +74,39 @@ def sweep() -> None:
         with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
             if time.time() - path.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def answer_pictures(
+    picture: gr.Image,
+    chosen: Examples | None,
+    answer: Callable[..., tuple],
+    outputs: list[Component],
+    api_name: str,
+    blank: Callable[[str], list],
+) -> list[Dependency]:
+    """Has `answer` fill the `outputs` of a tab whenever a picture comes, and empties them when it goes or is refused.
+
+    Args:
+        picture: where a person's picture comes in.
+        chosen: the example pictures that fill it too, if there are any.
+        answer: the function of an uploaded picture that gives the outputs.
+        outputs: what shows the answer; the first one also shows the progress.
+        api_name: the name under which programs call `answer`.
+        blank: the outputs without an answer, with a line of text.
+
+    Returns:
+        The events that answer, for what else a tab does then.
+    """
+    # Not `change`: it comes twice when one picture replaces another.
+    latest = {"trigger_mode": "always_last", "preprocess": False}
+    answered = [picture.upload(answer, picture, outputs, api_name=api_name, show_progress_on=outputs[0], **latest)]
+    picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
+    if chosen:
+        answered.append(chosen.load_input_event.then(answer, picture, outputs, **PRIVATE))
+    for event in answered:
+        event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
+    picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
+    return answered
 
 
 def as_browsers_show(upload: dict[str, Any] | None) -> Any:  # noqa: ANN401 - a path or gradio's "leave as it is"
