@@ -3,11 +3,16 @@
 import importlib
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import openvino
 
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -70,12 +75,22 @@ def open_onnx(file: Path, threads: int) -> Network:
     return lambda pixel_values: torch.from_numpy(session.run(["logits"], {"pixel_values": pixel_values.numpy()})[0])
 
 
+@cache
+def openvino_core() -> "openvino.Core":
+    """OpenVINO's engine, one for the life of the process.
+
+    A core lends the thread that makes it a stack for signal handlers and takes it back when it goes. Of two cores, the
+    second gives back the first one's, long freed, and the next signal, such as a child's end, would kill the program.
+    """
+    return import_optional("openvino").Core()
+
+
 def open_openvino(file: Path, threads: int) -> Network:
     """Opens an OpenVINO file; with `threads` it runs as many calls side by side as there are cores for."""
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings |= {"NUM_STREAMS": max(1, (os.cpu_count() or 1) // threads), "PERFORMANCE_HINT": "THROUGHPUT"}
-    model = import_optional("openvino").Core().compile_model(file, "CPU", settings)
+    model = openvino_core().compile_model(file, "CPU", settings)
 
     def run(pixel_values: Tensor) -> Tensor:
         answers = model.create_infer_request().infer({"pixel_values": pixel_values.numpy()})  # one per thread

@@ -1,5 +1,6 @@
 import json
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -47,6 +48,27 @@ def test_an_exported_network_is_the_same_function_for_any_batch_height_and_width
     found = open_exported(root / file, labels=2)(pixel_values)
     assert found.shape == wanted.shape
     assert (found - wanted).abs().max() <= 1e-4 * wanted.std()
+
+
+AFTER_CLOSING = """
+import gc, os, pathlib, signal, sys
+from carmask.runtimes import open_exported
+
+networks = [open_exported(pathlib.Path(sys.argv[1]), labels=2) for _ in range(2)]
+networks.pop(0)
+gc.collect()
+networks.clear()
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.parametrize("file", ["onnx/model.onnx", "openvino/model.xml"])
+def test_a_program_handles_signals_after_exported_networks_are_closed(exported, file):
+    command = [sys.executable, "-c", AFTER_CLOSING, exported[1] / file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_the_exported_file_says_how_to_use_it(exported):
