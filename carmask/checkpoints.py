@@ -44,7 +44,8 @@ def save_checkpoint(output: Path, run: Run) -> None:
     for stale in (temporary, old):
         shutil.rmtree(stale, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, temporary / "state.safetensors")
+    plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    save_file(plain, temporary / "state.safetensors")
     state = {"step": run.step, "history": run.history}
     (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in [*temporary.iterdir(), temporary]:

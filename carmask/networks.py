@@ -64,6 +64,17 @@ def fold_head(network: SegformerForSemanticSegmentation) -> SegformerForSemantic
     return network
 
 
+def make_fast(network: PreTrainedModel) -> PreTrainedModel:
+    """Rearranges `network` in place to run faster; it is the same function and saves the same model.
+
+    A SegFormer gets the folded head. The weights of the others are laid out pixel by pixel, as their convolutions
+    on a CPU want them.
+    """
+    if isinstance(network, SegformerForSemanticSegmentation):
+        return fold_head(network)
+    return network.to(memory_format=torch.channels_last)
+
+
 class NetworkError(ValueError):
     """Says in one sentence why a network cannot be built."""
 

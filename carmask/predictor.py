@@ -16,12 +16,11 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     PreTrainedConfig,
     PreTrainedModel,
-    SegformerForSemanticSegmentation,
 )
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
-from carmask.networks import fold_head
+from carmask.networks import make_fast
 from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
 from carmask.tasks import Dot, DotsTask, MaskTask, task_for
@@ -212,9 +211,7 @@ def load_network(model: str | Path) -> PreTrainedModel:
         )
     if not all(value.isfinite().all() for value in network.state_dict().values()):
         raise ModelError(f"The weights of the model {model} are not finite numbers; train it again or fetch another.")
-    if isinstance(network, SegformerForSemanticSegmentation):
-        fold_head(network)
-    return network.eval()
+    return make_fast(network).eval()
 
 
 def check_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from carmask.networks import (
     FcnForSemanticSegmentation,
     NetworkError,
     UnetForSemanticSegmentation,
-    fold_head,
+    make_fast,
 )
 from carmask.tasks import DotsTask, MaskTask
 
@@ -150,8 +150,7 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
         built, trained = fcn_on(*pretrained_backbone(start), settings)
     else:
         built, trained = pretrained_network(NETWORKS[network], start, settings)
-    if network == "segformer":
-        fold_head(built)
+    make_fast(built)
     fresh = {name for name, _ in built.named_parameters()} - trained
     if settings.get("task") == "dots":
         for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:

@@ -15,6 +15,7 @@ from carmask.networks import (
     UnetConfig,
     UnetForSemanticSegmentation,
     fold_head,
+    make_fast,
 )
 from carmask.starts import SEGFORMER_SIZES
 
@@ -36,6 +37,20 @@ def test_saved_and_loaded_network_gives_the_same_logits_bit_for_bit(name, tmp_pa
         fold_head(loaded)
     pixel_values = torch.rand(1, 3, 64, 64)
     assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_made_fast_is_the_same_function_and_saves_the_same_weights(name, tmp_path):
+    network = tiny_network(name)
+    fast = make_fast(copy.deepcopy(network)).eval()
+    for size in ((64, 64), (33, 47)):
+        pixel_values = torch.rand(2, 3, *size)
+        wanted, found = network(pixel_values).logits, fast(pixel_values).logits
+        assert (found - wanted).abs().max() <= 1e-5 * wanted.std()
+    fast.save_pretrained(tmp_path)
+    stored = AutoModelForSemanticSegmentation.from_pretrained(tmp_path).state_dict()
+    assert stored.keys() == network.state_dict().keys()
+    assert all(torch.equal(stored[key], value) for key, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("size", ["b0", "b2"])
