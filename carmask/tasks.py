@@ -100,9 +100,13 @@ class MaskTask:
 
     def decode(self, logits: Tensor, size: tuple[int, int]) -> np.ndarray:
         """Turns `logits` (n, h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255."""
-        margin = F.interpolate(self.margin(logits)[None, None], size=size, mode="bilinear", align_corners=False)
-        car = margin[0, 0] > math.log(self.threshold / (1 - self.threshold))
+        car = self.full_margin(logits, size) > math.log(self.threshold / (1 - self.threshold))
         return car.to(torch.uint8).mul_(255).numpy()
+
+    def full_margin(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """The log-odds of car at every pixel of a picture of `size`: `logits` (n, h, w) become (height, width)."""
+        margin = self.margin(logits)[None, None]
+        return F.interpolate(margin, size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
 class Dot(NamedTuple):

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from carmask.metrics import MaskScores, boundary, mask_scores
+from carmask.metrics import (
+    MaskScores,
+    bootstrap_intervals,
+    boundary,
+    calibration,
+    calibration_counts,
+    mask_scores,
+    picture_counts,
+    summary,
+)
 
 
 def box(top, left, bottom, right, size=(40, 60)):
@@ -89,3 +98,55 @@ def test_the_evaluate_metric_equals_the_pure_function_in_built_in_floats():
     scores = metric.compute()
     assert scores == mask_scores(found, truth)
     assert all(type(score) is float for score in scores.values())
+
+
+def counts_of(ious):
+    """Counts of pictures of which the share `ious` of each car is found and nothing else."""
+    truth = box(0, 0, 10, 10)
+    return [picture_counts(box(0, 0, 10, round(share * 10)), truth) for share in ious]
+
+
+def test_the_interval_holds_the_score_and_is_the_same_each_time():
+    counts = counts_of(np.random.default_rng(0).random(40))
+    scores, intervals = summary(counts), bootstrap_intervals(counts)
+    assert all(low < scores[name] < high for name, (low, high) in intervals.items())
+    assert intervals == bootstrap_intervals(counts)
+
+
+def test_pictures_that_score_alike_leave_no_doubt():
+    assert bootstrap_intervals(counts_of([0.5] * 9)) == {"iou": (0.5, 0.5), "mean_iou": (0.5, 0.5)}
+
+
+def test_four_times_as_many_pictures_halve_the_interval():
+    few = counts_of(np.random.default_rng(0).random(50))
+    widths = [high - low for low, high in (bootstrap_intervals(counts)["mean_iou"] for counts in (few, few * 4))]
+    assert widths[1] == pytest.approx(widths[0] / 2, rel=0.1)
+
+
+def test_the_interval_of_the_mean_is_that_of_the_standard_error():
+    ious = np.arange(10).repeat(20) / 10
+    low, high = bootstrap_intervals(counts_of(ious))["mean_iou"]
+    assert high - low == pytest.approx(2 * 1.96 * ious.std() / np.sqrt(200), rel=0.05)
+
+
+def test_probabilities_that_come_true_as_often_as_they_say_have_no_error():
+    truth = box(0, 0, 10, 10, size=(10, 40))  # a quarter of the pixels
+    error, shares = calibration(calibration_counts(np.full(truth.shape, 0.25), truth))
+    assert error == 0
+    assert shares[2] == 0.25  # 0.25 is counted with the pixels around 20 %
+    assert np.isnan(np.delete(shares, 2)).all()
+
+
+def test_pixels_at_90_percent_of_which_60_are_car_are_30_percent_off():
+    truth = box(0, 0, 10, 6, size=(10, 10))
+    error, shares = calibration(calibration_counts(np.full(truth.shape, 0.9), truth))
+    assert error == pytest.approx(0.3)
+    assert shares[9] == pytest.approx(0.6)
+
+
+def test_calibration_leaves_out_what_is_not_judged_and_adds_up_over_pictures():
+    truth = box(0, 0, 10, 10, size=(10, 20))
+    hidden = np.where(truth == 0, 128, truth)
+    assert calibration_counts(np.full(truth.shape, 1.0), hidden).tolist()[10] == [100, 100, 100]
+    both = calibration_counts(np.full(truth.shape, 1.0), hidden) + calibration_counts(np.full(truth.shape, 1.0), truth)
+    assert calibration(both)[1][10] == pytest.approx(200 / 300)
