@@ -128,15 +128,21 @@ def calibration(counts: np.ndarray) -> tuple[float, np.ndarray]:
     return float(error), np.divide(car, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
 
 
+def all_counts(predictions: Sequence, references: Sequence) -> list[np.ndarray]:
+    """The `picture_counts` of each pair of masks, arrays or pictures."""
+    return [picture_counts(np.asarray(p), np.asarray(r)) for p, r in zip(predictions, references, strict=True)]
+
+
 def mask_scores(predictions: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> dict[str, float]:
     """Scores masks against truth; see `picture_counts` for the arrays and `summary` for the scores."""
-    return summary(
-        [picture_counts(np.asarray(p), np.asarray(r)) for p, r in zip(predictions, references, strict=True)]
-    )
+    return summary(all_counts(predictions, references))
 
 
 class MaskScores(evaluate.Metric):
-    """`mask_scores` with the `add_batch` and `compute` of Hugging Face's evaluate."""
+    """`mask_scores` with the `add_batch` and `compute` of Hugging Face's evaluate.
+
+    `compute(each=True)` also gives `counts`, the `picture_counts` of each picture in the order they were added.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         mask = datasets.Image()  # stored as PNG, so pictures may differ in size and no pixel changes
@@ -147,8 +153,9 @@ class MaskScores(evaluate.Metric):
             features=datasets.Features({"predictions": mask, "references": mask}),
         )
 
-    def _compute(self, predictions: list, references: list) -> dict[str, float]:
-        return mask_scores(predictions, references)
+    def _compute(self, predictions: list, references: list, each: bool = False) -> dict:
+        counts = all_counts(predictions, references)
+        return summary(counts) | ({"counts": counts} if each else {})
 
 
 REACHES = {"pck_2": 0.02, "pck_5": 0.05, "pck_10": 0.1}  # as shares of the picture's longer side

@@ -1,6 +1,7 @@
 """What a training run leaves to read: scores by source, curves, the worst cases, and the model card."""
 
 import json
+import math
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from carmask.drawing import contact_sheet, overlay_mask
-from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, picture_counts, summary
+from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, summary
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
@@ -31,28 +32,43 @@ def validate(
     For dots see `validate_dots`; for masks nothing is calibrated.
 
     Returns:
-        The scores of `carmask.metrics` for "all" and for each source; "all" also has `balanced_iou`, the mean of the
-        pooled IoU of the sources with cars, so that many or large pictures of one source do not drown the others.
+        The scores of `carmask.metrics` for "all" and for each source; "all" also has `balanced_iou`.
         And pictures of the `worst` cases: missed car in red, false car in blue.
     """
     if predictor.task.kind == "dots":
         return validate_dots(predictor, split, worst, calibrate)
-    metric = MaskScores()
-    counts = defaultdict(list)
-    cases = []
-    for index, row in enumerate(tqdm(split, desc="Validating", leave=False, disable=None)):
+    metric, sources, masks = MaskScores(), [], []
+    for row in tqdm(split, desc="Validating", leave=False, disable=None):
         _, truth = read_pair(row)
         mask = predictor(row["image"])
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
-        count = picture_counts(mask, truth)
-        counts[row.get("source") or "pictures"].append(count)
+        sources.append(row.get("source") or "pictures")
         if worst:
-            cases.append((summary([count])["iou"], index, mask))
-    scores = {source: summary(counts[source]) for source in sorted(counts)} | {"all": metric.compute()}
-    with_car = [scores[source]["iou"] for source in sorted(counts) if sum(count[2] for count in counts[source])]
-    scores["all"]["balanced_iou"] = float(np.mean(with_car)) if with_car else 1.0
-    worst_cases = sorted(cases, key=lambda case: case[:2])[:worst]
-    return scores, [draw_case(split[index], mask) for _, index, mask in worst_cases]
+            masks.append(mask)
+    everything = metric.compute(each=True)
+    counts = defaultdict(list)
+    for source, count in zip(sources, everything["counts"], strict=True):
+        counts[source].append(count)
+    worst_cases = sorted(range(len(masks)), key=lambda index: summary([everything["counts"][index]])["iou"])[:worst]
+    del everything["counts"]
+    scores = {source: summary(counts[source]) for source in sorted(counts)}
+    scores["all"] = everything | {"balanced_iou": balanced_iou(counts)}
+    return scores, [draw_case(split[index], masks[index]) for index in worst_cases]
+
+
+def balanced_iou(counts: dict[str, list[np.ndarray]]) -> float:
+    """One score for masks from several sources, to choose the best model by; `counts` are `picture_counts` by source.
+
+    The mean of the sources' pooled IoU, less the share of false car pixels on pictures without a car. Pooling all
+    pixels would leave the choice to the source with the largest cars. A plain mean leaves it to the smallest source,
+    whose IoU is mostly chance: with 8 small cars among 80 pictures it moved by 0.17 either way. So a source weighs the
+    square root of its number of pictures with a car, since chance shrinks with that root. And a picture without a car
+    has no IoU to speak of, so without the second part a model could call anything car there.
+    """
+    weights = [math.sqrt(sum(count[2] > 0 for count in group)) for group in counts.values()]
+    ious = [summary(group)["iou"] for group in counts.values()]
+    false_car = summary([count for group in counts.values() for count in group]).get("false_car_share", 0.0)
+    return float(np.average(ious, weights=weights) if any(weights) else 1.0) - false_car
 
 
 def draw_case(row: dict, mask: np.ndarray) -> Image.Image:

@@ -46,9 +46,7 @@ def test_without_names_it_measures_the_models_for_masks(dots_model, tiny_mask_mo
 
 def test_the_network_runs_once_for_each_picture(tiny_mask_model, tiny_data):
     predictor, seen = Predictor.from_pretrained(tiny_mask_model), []
-    counting = Predictor(
-        lambda pixels: seen.append(1) or predictor.network(pixels), predictor.processor, predictor.task
-    )
+    counting = replace(predictor, network=lambda pixels: seen.append(1) or predictor.network(pixels))
     measure(counting, open_data(str(tiny_data))["train"])
     assert len(seen) == 8
 
