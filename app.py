@@ -138,7 +138,8 @@ def open_models() -> tuple[Predictor, Predictor | None]:
     Raises:
         ModelError: One of them cannot be used, or is made for the other task.
     """
-    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"])
+    car_labels = (os.environ.get("CARMASK_CAR_LABELS") or "car").split(",")
+    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"], car_labels=car_labels)
     check_task(for_masks, "mask")
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():

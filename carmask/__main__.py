@@ -18,7 +18,7 @@ from tqdm import tqdm
 from carmask.dot_files import dots_as_csv, dots_as_json
 from carmask.pictures import ENDINGS, PictureError, open_picture, pictures_below
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
-from carmask.tasks import Dot
+from carmask.tasks import CAR_LABELS, Dot
 
 ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an answer's file ends on
 MOST_WORKERS = 8  # pictures in memory at a time
@@ -41,6 +41,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER", help="folders keep sub-folders")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the answers go")
     parser.add_argument("--model", help="model folder or model of the Hub; it knows its task")
+    parser.add_argument(
+        "--car-labels", default=CAR_LABELS, type=lambda names: names.split(","), metavar="NAME,NAME",
+        help="the labels that mean car, in a model that has many (default: car)",
+    )  # fmt: skip
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")
     parser.add_argument(
         "--threshold", type=probability, help="probability above which a pixel is car, or a dot is in the picture"
@@ -174,7 +178,7 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
     model = arguments.model or EMBEDDED[arguments.task or "mask"]
     if not arguments.model and not model.is_dir():
         raise ModelError(f"There is no model for --task {arguments.task} here yet; name one with --model.")
-    predictor = Predictor.from_pretrained(model, threads)
+    predictor = Predictor.from_pretrained(model, threads, arguments.car_labels)
     if arguments.task:
         check_task(predictor, arguments.task)
     return predictor.with_threshold(arguments.threshold) if arguments.threshold else predictor

@@ -1,7 +1,7 @@
 """From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from transformers.utils import logging
 from carmask.networks import make_fast
 from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
-from carmask.tasks import Dot, DotsTask, MaskTask, task_for
+from carmask.tasks import CAR_LABELS, Dot, DotsTask, MaskTask, task_for
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 EMBEDDED = {"mask": MODELS / "car-mask-b0", "dots": MODELS / "car-dots-b0"}
@@ -101,10 +101,13 @@ class Predictor:
         return cls(torch_function(network), processor, task_for(network.config), name)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, threads: int = 0) -> "Predictor":
+    def from_pretrained(
+        cls, model: str | Path, threads: int = 0, car_labels: Sequence[str] = CAR_LABELS
+    ) -> "Predictor":
         """Opens a model folder, of torch or exported, or a model of the Hub.
 
         `threads` says how many an exported network takes for one picture (0: one per core); torch has its own switch.
+        `car_labels` are the labels that mean car, in a network for masks that has many.
 
         Raises:
             ModelError: it cannot be opened, or is no network with finite weights for masks of cars or for dots.
@@ -117,7 +120,7 @@ class Predictor:
             function, config = torch_function(network), network.config
         processor = load_processor(model)
         try:
-            return cls(function, processor, task_for(config), Path(model).name)
+            return cls(function, processor, task_for(config, car_labels), Path(model).name)
         except ValueError as error:
             raise ModelError(f"The model {model} cannot be used: {error}.") from error
 

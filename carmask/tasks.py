@@ -15,6 +15,7 @@ from transformers import PreTrainedConfig
 from carmask.peaks import find_peaks
 
 THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
+CAR_LABELS = ("car",)
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
@@ -243,23 +244,40 @@ class DotsTask:
         return dots
 
 
-def task_for(config: PreTrainedConfig) -> "MaskTask | DotsTask":
+def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -> "MaskTask | DotsTask":
     """The task a model folder was made for, from its configuration.
 
+    `car_labels` are the names of the labels that mean car, in upper or lower case, if it is made for masks.
+
     Raises:
-        ValueError: a setting is out of range, or a network for masks has no label named "car", or no other.
+        ValueError: a setting is out of range, a network for masks lacks one of those labels or has no other, or one
+            for dots is to have labels that mean car.
     """
     settings = config.to_dict()
     threshold = settings.get("threshold", 0.5)
     if not isinstance(threshold, float) or not 0 < threshold < 1:
         raise ValueError(f"the threshold in its config.json is {threshold}; it must be a number between 0 and 1")
     if settings.get("task") == "dots":
+        if tuple(car_labels) != CAR_LABELS:
+            raise ValueError("it places dots, and none of its labels can mean car; leave the car labels out")
         return dots_task(list(config.id2label.values()), settings)
-    car = tuple(index for index, name in config.id2label.items() if name.lower() == "car")
-    if not car or len(car) == len(config.id2label):
-        names = ", ".join(list(config.id2label.values())[:5])
-        raise ValueError(f"it has no label named car beside others (its labels: {names}); choose one that has")
-    return MaskTask(car, threshold)
+    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold)
+
+
+def car_indices(labels: Sequence[str], car_labels: Sequence[str]) -> tuple[int, ...]:
+    """The places in `labels` of those that mean car, whatever their case.
+
+    Raises:
+        ValueError: one of them is not there, or all labels would mean car.
+    """
+    plain, wanted = [label.strip().lower() for label in labels], [name.strip().lower() for name in car_labels]
+    missing = [name for name in wanted if name not in plain]
+    if missing:
+        raise ValueError(f"it has no label named {' or '.join(missing)}; its labels are {', '.join(labels)}")
+    car = tuple(index for index, label in enumerate(plain) if label in wanted)
+    if len(car) in (0, len(labels)):
+        raise ValueError(f"some of its labels must mean car and others not; its labels are {', '.join(labels)}")
+    return car
 
 
 def dots_task(names: Sequence[str], settings: dict) -> DotsTask:

@@ -75,6 +75,17 @@ def test_car_competes_with_the_best_other_label():
     assert np.array_equal(task.decode(logits, (8, 8)) == 255, (logits.argmax(0) == 1).numpy())
 
 
+def test_several_labels_can_mean_car_and_the_best_of_them_competes():
+    task = task_for(tiny_config(labels=["road", "Car", "sky", "truck"]), [" car", "Truck"])
+    logits = torch.randn(4, 8, 8)
+    assert np.array_equal(task.decode(logits, (8, 8)) == 255, np.isin(logits.argmax(0), [1, 3]))
+
+
+def test_a_network_all_of_whose_labels_mean_car_is_refused_in_one_sentence():
+    with pytest.raises(ValueError, match="some of its labels must mean car and others not"):
+        task_for(tiny_config(labels=["car", "truck"]), ["car", "truck"])
+
+
 def test_a_network_without_a_label_car_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="no label named car beside others"):
+    with pytest.raises(ValueError, match="no label named car; its labels are cat, dog"):
         task_for(tiny_config(labels=["cat", "dog"]))

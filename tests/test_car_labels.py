@@ -1,0 +1,94 @@
+"""A model of the Hub that knows many things, one of them a car: here made up, with the labels of Cityscapes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import drawn_car, tiny_config
+from PIL import Image
+from transformers import SegformerForSemanticSegmentation
+
+import app
+from carmask import ModelError, Predictor
+from carmask.__main__ import main
+from carmask.export import export
+
+CITYSCAPES = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+    "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub_model(tmp_path_factory):
+    """A folder as it comes from the Hub: stock weights, and a preprocessor_config.json of the older kind."""
+    folder = tmp_path_factory.mktemp("hub") / "segformer-cityscapes"
+    torch.manual_seed(0)
+    SegformerForSemanticSegmentation(tiny_config(CITYSCAPES)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps(
+            {
+                "do_normalize": True, "do_resize": True, "feature_extractor_type": "SegformerFeatureExtractor",
+                "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225], "reduce_labels": False,
+                "resample": 2, "size": 64,
+            }
+        )
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def picture():
+    """A picture of noise, in which the network sees a bit of everything."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+
+
+def winners(folder, picture):
+    """The label with the highest map, int (16, 16), by the stock network."""
+    pixels = Predictor.from_pretrained(folder).pixel_values(picture)
+    with torch.inference_mode():
+        return SegformerForSemanticSegmentation.from_pretrained(folder).eval()(pixels).logits[0].argmax(0).numpy()
+
+
+@pytest.mark.parametrize("labels", [("car",), ("car", "truck"), ("bus", "sky", "pole")])
+def test_car_is_where_one_of_the_labels_beats_all_others(hub_model, picture, labels):
+    predictor = Predictor.from_pretrained(hub_model, car_labels=labels)
+    with torch.inference_mode():
+        cells = predictor.task.decode(predictor.logits(picture), (16, 16))
+    assert np.array_equal(cells == 255, np.isin(winners(hub_model, picture), [CITYSCAPES.index(n) for n in labels]))
+
+
+def test_the_command_line_takes_several_labels(hub_model, tmp_path):
+    drawn_car()[0].save(tmp_path / "photo.png")
+    options = ["--model", str(hub_model), "--out", str(tmp_path / "out"), "--car-labels", "car, truck,bus"]
+    assert main([str(tmp_path / "photo.png"), *options]) == 0
+    wanted = Predictor.from_pretrained(hub_model, car_labels=["car", "truck", "bus"])(drawn_car()[0])
+    assert np.array_equal(np.array(Image.open(tmp_path / "out/photo_mask.png")), wanted)
+
+
+def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, capsys):
+    assert main([str(tmp_path), "--model", str(hub_model), "--out", str(tmp_path), "--car-labels", "car,lorry"]) == 1
+    said = capsys.readouterr().err
+    assert "it has no label named lorry; its labels are road, sidewalk" in said
+    assert all(label in said for label in CITYSCAPES)
+    assert said.count("\n") == 1
+
+
+def test_the_demo_takes_its_labels_from_the_environment(hub_model, monkeypatch):
+    monkeypatch.setenv("CARMASK_MODEL", str(hub_model))
+    assert app.open_models()[0].task.car == (13,)
+    monkeypatch.setenv("CARMASK_CAR_LABELS", "car,truck")
+    assert app.open_models()[0].task.car == (13, 14)
+
+
+def test_an_exported_model_takes_labels_too(hub_model, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    export(str(hub_model), tmp_path / "onnx", "onnx")
+    assert Predictor.from_pretrained(tmp_path / "onnx", car_labels=["car", "truck"]).task.car == (13, 14)
+
+
+def test_a_model_for_dots_takes_no_car_labels(dots_model):
+    with pytest.raises(ModelError, match="it places dots"):
+        Predictor.from_pretrained(dots_model, car_labels=["wheel"])
