@@ -5,11 +5,13 @@ python benchmarks/accuracy.py models/car-mask-b0 --data data/mixture --split tes
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask import ModelError, Predictor
+from carmask.__main__ import times
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
 from carmask.reports import score_table, validate
@@ -22,10 +24,11 @@ def main() -> None:
     parser.add_argument("models", nargs="+", help="model folders")
     parser.add_argument("--data", required=True, help="data set folder")
     parser.add_argument("--split", help="default: test if there is one, else validation")
+    parser.add_argument("--tiles", type=times, default=1.0, help="see pictures so many times as large, in pieces")
     arguments = parser.parse_args()
     try:
         for model in arguments.models:
-            predictor = Predictor.from_pretrained(model)
+            predictor = replace(Predictor.from_pretrained(model), tiles=arguments.tiles)
             if predictor.task.kind == "dots":
                 splits, _ = open_dots(arguments.data, predictor.task.entries)
             else:
