@@ -51,8 +51,10 @@ WARM_STEPS = 3
 TURN_STEPS = 4
 
 
-def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connection) -> None:
+def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connection, lines: list[Connection]) -> None:
     """Trains on made-up crops in a process of its own: for each number of steps asked for it answers the seconds."""
+    for line in lines:
+        line.close()  # the far ends, inherited: held here, they would keep this process alive after the first one
     os.environ |= place  # tells accelerate which of the processes this is
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // way.processes))
     if way.keep:
@@ -68,7 +70,7 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
     lesson.train()
     shape = (config.batch_size, config.crop, config.crop)
     grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
-    while steps := asked.recv():
+    for steps in iter(asked.recv, 0):
         start = time.perf_counter()
         for _ in range(steps):
             loss = lesson(to_pixels(grey, processor), target)
@@ -81,21 +83,20 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
     accelerator.end_training()
 
 
-def start_processes(way: Way, config: TrainConfig) -> list[Connection]:
-    """Starts the processes of one way, joined as torchrun would join them; gives the line to each."""
+def start_processes(way: Way, config: TrainConfig, lines: list[Connection]) -> list[Connection]:
+    """Starts the processes of one way, joined as torchrun would join them; gives the line to each, and adds to all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    lines = []
     for rank in range(way.processes):
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": way.processes, "LOCAL_WORLD_SIZE": way.processes}
         place = shared | {name: str(value) for name, value in place.items()} if way.processes > 1 else {}
         line, asked = get_context("fork").Pipe()
-        get_context("fork").Process(target=serve, args=(way, place, config, asked), daemon=True).start()
-        asked.close()  # so that the line is cut if the process dies
         lines.append(line)
-    return lines
+        get_context("fork").Process(target=serve, args=(way, place, config, asked, lines), daemon=True).start()
+        asked.close()  # so that the line is cut if the process dies
+    return lines[-way.processes :]
 
 
 def seconds_for(lines: Sequence[Connection], steps: int) -> float:
@@ -107,7 +108,8 @@ def seconds_for(lines: Sequence[Connection], steps: int) -> float:
 
 def measure(config: TrainConfig, rounds: int) -> dict[str, float]:
     """Pictures per second of each way, the median of its turns."""
-    lines = {name: start_processes(way, config) for name, way in WAYS.items()}
+    opened = []
+    lines = {name: start_processes(way, config, opened) for name, way in WAYS.items()}
     for of_one in lines.values():
         seconds_for(of_one, WARM_STEPS)
     rates = {name: [] for name in WAYS}
@@ -115,7 +117,7 @@ def measure(config: TrainConfig, rounds: int) -> dict[str, float]:
         for name, of_one in lines.items():
             pictures = TURN_STEPS * config.batch_size * WAYS[name].processes
             rates[name].append(pictures / seconds_for(of_one, TURN_STEPS))
-    for line in sum(lines.values(), []):
+    for line in opened:
         line.send(0)
     return {name: statistics.median(values) for name, values in rates.items()}
 
