@@ -11,6 +11,7 @@ import argparse
 import io
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -18,10 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import datasets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from carmask import ModelError, Predictor
+from carmask.__main__ import times
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
 from carmask.metrics import bootstrap_intervals, calibration, calibration_counts, picture_counts, summary
@@ -76,11 +79,11 @@ def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = ""
         picture = Image.fromarray(grey)
         if disturbance:
             picture = DISTURBANCES[disturbance](picture)
-        logits = predictor.logits(picture)
+        margin = predictor.margin(picture)
         source = row.get("source") or "pictures"
-        counts[source].append(picture_counts(task.decode(logits, truth.shape), truth))
-        probability = task.full_margin(logits, truth.shape).sigmoid().numpy()
-        calibrations[source] += calibration_counts(probability, truth)
+        counts[source].append(picture_counts(task.decode_margin(margin, truth.shape), truth))
+        margin = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0]
+        calibrations[source] += calibration_counts(margin.sigmoid().numpy(), truth)
     measured = {source: (counts[source], calibrations[source]) for source in sorted(counts)}
     return measured | {"all": (sum(counts.values(), []), sum(calibrations.values()))}
 
@@ -147,10 +150,11 @@ def main() -> None:
     parser.add_argument("--split", help="default: test if there is one, else validation")
     also = f"also with {', '.join(DISTURBANCES)}; takes six times as long"
     parser.add_argument("--robustness", action="store_true", help=also)
+    parser.add_argument("--tiles", type=times, default=1.0, help="see pictures so many times as large, in pieces")
     arguments = parser.parse_args()
     try:
         for model in arguments.models or mask_models():
-            predictor = Predictor.from_pretrained(model)
+            predictor = replace(Predictor.from_pretrained(model), tiles=arguments.tiles)
             name, split = open_split(predictor, arguments.data, arguments.split)
             print(f"\n{model} on {name} ({len(split)} pictures)\n", flush=True)
             if predictor.task.kind == "dots":

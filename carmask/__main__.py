@@ -5,18 +5,21 @@ import io
 import os
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import distributed
 from tqdm import tqdm
 
 from carmask.dot_files import dots_as_csv, dots_as_json
-from carmask.pictures import ENDINGS, PictureError, open_picture, pictures_below
+from carmask.pictures import ENDINGS, PictureError, open_reduced, pictures_below
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 from carmask.tasks import CAR_LABELS, Dot
 
@@ -29,6 +32,14 @@ def probability(text: str) -> float:
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError("must be between 0 and 1")
+    return value
+
+
+def times(text: str) -> float:
+    """Reads how many times as large the network shall see a picture, from 1 to 100."""
+    value = float(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError("must be between 1 and 100")
     return value
 
 
@@ -48,6 +59,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")
     parser.add_argument(
         "--threshold", type=probability, help="probability above which a pixel is car, or a dot is in the picture"
+    )
+    parser.add_argument(
+        "--tiles",
+        type=times,
+        default=1.0,
+        metavar="TIMES",
+        help="see a picture up to so many times as large, piece by piece: for small cars in large pictures",
     )
     return parser.parse_args(argv)
 
@@ -92,18 +110,23 @@ def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]
         PictureError: the picture is refused.
         OSError: the answer cannot be written.
     """
-    opened = open_picture(picture)
-    answer = predictor(opened)
+    opened, size = open_reduced(picture, predictor.seen_size)
+    answer = predictor(opened, size)
     target.parent.mkdir(parents=True, exist_ok=True)
     target = target.with_name(target.name + ANSWERS[predictor.task.kind])
     if predictor.task.kind == "dots":
-        text = dots_as_json(picture.name, (opened.height, opened.width), answer)
+        text = dots_as_json(picture.name, size, answer)
         write_whole(target, text.encode())
         return answer
-    store = io.BytesIO()
-    Image.fromarray(answer).save(store, "PNG")
-    write_whole(target, store.getvalue())
+    write_whole(target, mask_as_png(answer))
     return []
+
+
+def mask_as_png(mask: np.ndarray) -> bytes:
+    """The content of a PNG file of a mask, uint8 (height, width)."""
+    store = io.BytesIO()
+    Image.fromarray(mask).save(store, "PNG", compress_type=zlib.Z_RLE)  # as small for masks, and faster
+    return store.getvalue()
 
 
 def write_whole(target: Path, content: bytes) -> None:
@@ -179,6 +202,7 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
     if not arguments.model and not model.is_dir():
         raise ModelError(f"There is no model for --task {arguments.task} here yet; name one with --model.")
     predictor = Predictor.from_pretrained(model, threads, arguments.car_labels)
+    predictor = replace(predictor, tiles=arguments.tiles)
     if arguments.task:
         check_task(predictor, arguments.task)
     return predictor.with_threshold(arguments.threshold) if arguments.threshold else predictor

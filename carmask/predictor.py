@@ -24,6 +24,7 @@ from carmask.networks import make_fast
 from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
 from carmask.tasks import CAR_LABELS, Dot, DotsTask, MaskTask, task_for
+from carmask.tiles import blended
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 EMBEDDED = {"mask": MODELS / "car-mask-b0", "dots": MODELS / "car-dots-b0"}
@@ -55,13 +56,21 @@ class Predictor:
     """Answers one picture, as its task says: `predictor(picture)` is a mask or a list of dots.
 
     A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
-    pixels (1, 3, H, W) to logits (1, n, h, w) and may be torch or any other run-time; `name` says which model it is.
+    pixels (B, 3, H, W) to logits (B, n, h, w) and may be torch or any other run-time; `name` says which model it is.
+    With `tiles` above 1 the network sees a picture up to so many times as large as usual, though no larger than it
+    is, piece by piece: for masks of small objects in large pictures.
     """
 
     network: Callable[[Tensor], Tensor]
     processor: BaseImageProcessor
     task: MaskTask | DotsTask
     name: str = ""
+    tiles: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Demands that tiles are for masks (ModelError)."""
+        if self.tiles > 1 and self.task.kind != "mask":
+            raise ModelError("Tiles are for masks alone; leave them out with a model for dots.")
 
     @property
     def threshold(self) -> float:
@@ -72,23 +81,57 @@ class Predictor:
         """The same predictor with another threshold between 0 and 1."""
         return replace(self, task=replace(self.task, threshold=threshold))
 
-    def pixel_values(self, picture: Image.Image) -> Tensor:
-        """What the network sees of an upright picture: its luminance at the network's size, float32 (1, 3, H, W)."""
+    def window_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
         limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
-        height, width = network_size((picture.height, picture.width), limits, self.task.multiple)
+        return network_size(size, limits, self.task.multiple)
+
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size at which the network sees a whole picture of `size`, in one window or, with tiles, in several."""
+        window = self.window_size(size)
+        zoom = max(1, min(self.tiles, size[0] / window[0], size[1] / window[1]))
+        return tuple(round(side * zoom) for side in window)
+
+    def pixel_values(self, picture: Image.Image) -> Tensor:
+        """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W)."""
+        return self._normalised([self._resized(picture, self.window_size((picture.height, picture.width)))])
+
+    def _resized(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
         # One channel is resized, not three equal ones.
-        small = picture.convert("L").resize((width, height), Image.Resampling(self.processor.resample))
-        return self.processor(small.convert("RGB"), do_resize=False, return_tensors="pt").pixel_values
+        return picture.convert("L").resize(size[::-1], Image.Resampling(self.processor.resample))
+
+    def _normalised(self, views: list[Image.Image]) -> Tensor:
+        views = [view.convert("RGB") for view in views]
+        return self.processor(views, do_resize=False, return_tensors="pt").pixel_values
 
     def logits(self, picture: Image.Image) -> Tensor:
-        """The network's maps for an upright `picture`, float32 (n, h, w)."""
+        """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w)."""
         return self.network(self.pixel_values(picture))[0].float()
 
     @torch.inference_mode()
-    def __call__(self, picture: Image.Image) -> np.ndarray | list[Dot]:
-        """Answers for `picture` at the full size it has when upright; the picture itself stays as it is."""
+    def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:
+        """Answers for `picture` at the full size it has when upright; the picture itself stays as it is.
+
+        `size` (height, width) is the full size of a picture that was opened smaller, as `open_reduced` does.
+        """
         picture = upright_rgb(picture)
-        return self.task.decode(self.logits(picture), (picture.height, picture.width))
+        size = size or (picture.height, picture.width)
+        if self.task.kind == "dots":
+            return self.task.decode(self.logits(picture), size)
+        return self.task.decode_margin(self.margin(picture, size), size)
+
+    @torch.inference_mode()
+    def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """The log-odds of car in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin` to make a mask of.
+
+        `size` is as above.
+        """
+        size = size or (picture.height, picture.width)
+        window, seen = self.window_size(size), self.seen_size(size)
+        grey = self._resized(picture, seen)
+        if seen == window:
+            return self.task.margin(self.network(self._normalised([grey]))[0].float())
+        return blended(grey, window, lambda views: self.task.margin(self.network(self._normalised(views)).float()))
 
     @torch.inference_mode()
     def activations(self, picture: Image.Image) -> np.ndarray:

@@ -16,6 +16,7 @@ from carmask.peaks import find_peaks
 
 THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
 CAR_LABELS = ("car",)
+STRIP = 256  # rows of a mask that are resized at a time
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
@@ -101,13 +102,21 @@ class MaskTask:
 
     def decode(self, logits: Tensor, size: tuple[int, int]) -> np.ndarray:
         """Turns `logits` (n, h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255."""
-        car = self.full_margin(logits, size) > math.log(self.threshold / (1 - self.threshold))
-        return car.to(torch.uint8).mul_(255).numpy()
+        return self.decode_margin(self.margin(logits), size)
 
-    def full_margin(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """The log-odds of car at every pixel of a picture of `size`: `logits` (n, h, w) become (height, width)."""
-        margin = self.margin(logits)[None, None]
-        return F.interpolate(margin, size=size, mode="bilinear", align_corners=False)[0, 0]
+    def decode_margin(self, margin: Tensor, size: tuple[int, int]) -> np.ndarray:
+        """Turns a `margin` (h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255.
+
+        It is resized along the height first, then along the width strip by strip, so that a large picture never lies
+        in memory as floats.
+        """
+        threshold = math.log(self.threshold / (1 - self.threshold))
+        tall = F.interpolate(margin[None, None], size=(size[0], margin.shape[1]), mode="bilinear")
+        mask = torch.empty(size, dtype=torch.uint8)
+        for rows, strip in zip(mask.split(STRIP), tall.split(STRIP, dim=2), strict=True):
+            wide = F.interpolate(strip, size=(strip.shape[2], size[1]), mode="bilinear")
+            torch.mul(wide[0, 0] > threshold, 255, out=rows)
+        return mask.numpy()
 
 
 class Dot(NamedTuple):

@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 import carmask.pictures
-from carmask.pictures import MAX_FILE_BYTES, UPRIGHT_TURNS, PictureError, grey_rgb, open_picture, upright_rgb
+from carmask.pictures import (
+    MAX_FILE_BYTES,
+    UPRIGHT_TURNS,
+    PictureError,
+    grey_rgb,
+    open_picture,
+    open_reduced,
+    upright_rgb,
+)
 
 STORED_AS = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the turn that undoes the upright turn
 
@@ -207,3 +215,56 @@ def test_flipped_bytes_give_a_picture_or_a_refusal_and_nothing_else(scene, save)
 def test_grey_rgb_repeats_the_luminance(scene):
     red, green, blue = grey_rgb(scene).split()
     assert red.tobytes() == green.tobytes() == blue.tobytes() == scene.convert("L").tobytes()
+
+
+def smooth(size):
+    """A picture without sharp edges, of `size` (width, height)."""
+    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("size", "seen", "factor"),
+    [((640, 480), 64, 2), ((640, 480), 30, 8), ((640, 480), 200, 1), ((644, 484), 30, 4), ((641, 480), 30, 1)],
+)
+def test_a_jpeg_is_decoded_at_least_twice_as_fine_as_the_network_sees_it_and_never_shifted(save, size, seen, factor):
+    path = save(encoded(smooth(size), "JPEG", quality=95))
+    picture, full = open_reduced(path, lambda size: (seen, seen))
+    assert full == size[::-1]
+    assert picture.size == (size[0] // factor, size[1] // factor)
+    assert min(picture.size) >= min(2 * seen, *size)
+    assert same(picture, open_picture(path).reduce(factor), tolerance=4)
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_reduced_photo_is_upright_and_tells_its_upright_size(save, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(encoded(smooth((640, 480)), "JPEG", quality=95, exif=exif))
+    picture, full = open_reduced(path, lambda size: (size[0] // 9, size[1] // 9))
+    whole = open_picture(path)
+    assert full == (whole.height, whole.width)
+    assert picture.size == (whole.width // 4, whole.height // 4)
+    assert same(picture, whole.reduce(4), tolerance=4)
+
+
+def test_the_first_of_several_photos_in_one_file_is_reduced_as_well(save):
+    path = save(encoded(smooth((640, 480)), "MPO", save_all=True, append_images=[smooth((64, 48))]))
+    picture, full = open_reduced(path, lambda size: (30, 40))
+    assert full == (480, 640)
+    assert same(picture, open_picture(path).reduce(8), tolerance=4)
+
+
+def test_a_picture_that_is_no_jpeg_is_opened_as_it_is(save):
+    path = save(encoded(smooth((640, 480)), "PNG"))
+    picture, full = open_reduced(path, lambda size: (32, 32))
+    assert same(picture, open_picture(path))
+    assert full == (480, 640)
+
+
+def test_an_opened_picture_carries_nothing_of_its_file(save):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    path = save(encoded(smooth((64, 48)), "JPEG", exif=exif, comment=b"said"))
+    assert not open_picture(path).info
+    assert not open_picture(path).getexif()

@@ -89,3 +89,13 @@ def test_a_network_all_of_whose_labels_mean_car_is_refused_in_one_sentence():
 def test_a_network_without_a_label_car_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match="no label named car; its labels are cat, dog"):
         task_for(tiny_config(labels=["cat", "dog"]))
+
+
+@pytest.mark.parametrize("size", [(700, 30), (33, 47), (16, 24), (5, 9)])
+def test_a_mask_made_strip_by_strip_is_that_of_one_resize_and_one_comparison(size):
+    margin = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
+    resized = torch.nn.functional.interpolate(margin[None, None], size=size, mode="bilinear")[0, 0]
+    sure = resized.abs() > 1e-5
+    mask = torch.from_numpy(MaskTask().decode_margin(margin, size))
+    assert torch.equal(mask[sure] == 255, resized[sure] > 0)
+    assert sure.float().mean() > 0.99

@@ -1,0 +1,145 @@
+"""Measures training steps per second: the stock SegFormer head in a plain loop, and ours as train_segformer.py trains.
+
+    python benchmarks/train_speed.py
+
+Each row has processes of its own, since memory settings cannot be undone in a process; all rows take turns, a few
+steps at a time, so that whatever else the machine does falls on each of them alike. A step is everything but preparing
+the crops. Needs Linux or macOS.
+"""
+
+import argparse
+import os
+import platform
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from accelerate import Accelerator
+from transformers import SegformerForSemanticSegmentation
+
+from carmask.examples import to_pixels
+from carmask.starts import start_network
+from carmask.tasks import MaskTask
+from carmask.teaching import Lesson
+from train_segformer import TrainConfig, keep_freed_memory, make_processor, start_run
+
+
+class Way(NamedTuple):
+    """One way to train: with whose head, whether freed memory is kept, and in how many processes."""
+
+    ours: bool
+    keep: bool
+    processes: int
+
+
+WAYS = {
+    "stock head, memory given back": Way(ours=False, keep=False, processes=1),
+    "our head, memory given back": Way(ours=True, keep=False, processes=1),
+    "our head, memory kept": Way(ours=True, keep=True, processes=1),
+    "our head, memory kept, a process for each core": Way(ours=True, keep=True, processes=os.cpu_count() or 1),
+}
+WARM_STEPS = 3
+TURN_STEPS = 4
+
+
+def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connection, lines: list[Connection]) -> None:
+    """Trains on made-up crops in a process of its own: for each number of steps asked for it answers the seconds."""
+    for line in lines:
+        line.close()  # the far ends, inherited: held here, they would keep this process alive after the first one
+    os.environ |= place  # tells accelerate which of the processes this is
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // way.processes))
+    if way.keep:
+        keep_freed_memory()
+    accelerator = Accelerator(cpu=True)
+    network, fresh = start_network("segformer", config.model, MaskTask(), [], [])
+    if not way.ours:
+        stock = SegformerForSemanticSegmentation(network.config)
+        stock.load_state_dict(network.state_dict())
+        network = stock
+    run, processor = start_run(config, network, fresh), make_processor(config)
+    lesson, optimizer = accelerator.prepare(Lesson(network, MaskTask()), run.optimizer)
+    lesson.train()
+    shape = (config.batch_size, config.crop, config.crop)
+    grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
+    for steps in iter(asked.recv, 0):
+        start = time.perf_counter()
+        for _ in range(steps):
+            loss = lesson(to_pixels(grey, processor), target)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            run.update_average(config.average)
+        asked.send(time.perf_counter() - start)
+    accelerator.end_training()
+
+
+def start_processes(way: Way, config: TrainConfig, lines: list[Connection]) -> list[Connection]:
+    """Starts the processes of one way, joined as torchrun would join them; gives the line to each, and adds to all."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for rank in range(way.processes):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": way.processes, "LOCAL_WORLD_SIZE": way.processes}
+        place = shared | {name: str(value) for name, value in place.items()} if way.processes > 1 else {}
+        line, asked = get_context("fork").Pipe()
+        lines.append(line)
+        get_context("fork").Process(target=serve, args=(way, place, config, asked, lines), daemon=True).start()
+        asked.close()  # so that the line is cut if the process dies
+    return lines[-way.processes :]
+
+
+def seconds_for(lines: Sequence[Connection], steps: int) -> float:
+    """Lets all processes of one way take `steps` steps together; gives the seconds of the slowest."""
+    for line in lines:
+        line.send(steps)
+    return max(line.recv() for line in lines)
+
+
+def measure(config: TrainConfig, rounds: int) -> dict[str, float]:
+    """Pictures per second of each way, the median of its turns."""
+    opened = []
+    lines = {name: start_processes(way, config, opened) for name, way in WAYS.items()}
+    for of_one in lines.values():
+        seconds_for(of_one, WARM_STEPS)
+    rates = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for name, of_one in lines.items():
+            pictures = TURN_STEPS * config.batch_size * WAYS[name].processes
+            rates[name].append(pictures / seconds_for(of_one, TURN_STEPS))
+    for line in opened:
+        line.send(0)
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def main() -> None:
+    """Reads the command line and prints one table: ratios first, then pictures and steps per second."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="scratch-b0", help="scratch-b0, -b1 or -b2 (default: %(default)s)")
+    parser.add_argument("--crop", type=int, default=192, help="side of the crops (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=8, help="crops of a process and step (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each way (default: %(default)s)")
+    given = parser.parse_args()
+    config = TrainConfig(data="", output="", model=given.model, crop=given.crop, batch_size=given.batch_size)
+    rates = measure(config, given.rounds)
+    print(f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}; {given.model}")
+    print(f"{given.batch_size} crops of {given.crop} × {given.crop} a process and step, {given.rounds} rounds\n")
+    print("| | times as fast as the first | pictures/s | steps/s |\n|---|---:|---:|---:|")
+    first = next(iter(rates.values()))
+    for name, rate in rates.items():
+        steps = rate / config.batch_size / WAYS[name].processes
+        print(f"| {name} | {rate / first:.2f} | {rate:.1f} | {steps:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
