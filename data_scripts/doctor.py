@@ -23,15 +23,14 @@ from carmask.pictures import pictures_below
 from data_scripts.doctor_page import write_page
 from data_scripts.findings import KINDS, Finding
 from data_scripts.near_duplicates import near_duplicates
-from data_scripts.row_checks import Examined, examine, path_of, read_rows
+from data_scripts.row_checks import Examined, examine, path_of, read_dot_names, read_rows
 
 SHOWN = 10  # findings of a kind that the text lists
 
 
 def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     """Examines all rows of a data set; returns what was found, by kind."""
-    names = data / "dot_names.json"
-    dot_names = json.loads(names.read_text(encoding="utf-8")) if names.is_file() else []
+    dot_names = read_dot_names(data)
     results = [examine(data, row, dot_names) for row in tqdm(rows, desc="Examining", disable=None)]
     examined = [one for one, _ in results]
     found = [finding for _, findings in results for finding in findings]
@@ -52,7 +51,7 @@ def duplicates(examined: list[Examined]) -> list[Finding]:
     if not known:
         return []
     splits = [one.row["split"] for one in known]
-    groups = [one.row.get("group") or path_of(one.row, "file_name") for one in known]
+    groups = [str(one.row.get("group") or path_of(one.row, "file_name")) for one in known]
     found = []
     for later, earlier, bits in near_duplicates([one.hash for one in known], splits, groups):
         kind = "duplicate" if splits[later] == splits[earlier] else "duplicate across splits"

@@ -12,7 +12,7 @@ from carmask.dataset_card import CAR, NOT_JUDGED, NOT_JUDGED_BLUE, count_line
 from carmask.drawing import overlay_mask
 from carmask.pictures import DECODE_ERRORS
 from data_scripts.findings import KINDS, Finding
-from data_scripts.row_checks import path_of
+from data_scripts.row_checks import is_inside, path_of
 
 MOST_SHOWN = 60  # findings of a kind with pictures; the page would grow beyond what a browser likes
 THUMBNAIL = 240
@@ -75,7 +75,7 @@ def thumbnail(data: Path, row: dict) -> str:
             picture = overlay_mask(picture, unjudged, NOT_JUDGED_BLUE, 0.3)
     except DECODE_ERRORS:
         return ""
-    for x, y in filter(None, row.get("dots") or []):
+    for x, y in filter(is_inside, row.get("dots") or []):
         ImageDraw.Draw(picture).circle((x * picture.width, y * picture.height), 4, DOT_INK, "white")
     store = io.BytesIO()
     picture.save(store, "JPEG", quality=80)

@@ -20,7 +20,7 @@ FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks 
 
 
 class Examined(NamedTuple):
-    """What later checks need of a row: its car's share of the judged pixels, and its hash, None where unknown."""
+    """What later checks need of a row: its car's share of the judged pixels, and its hash; None where unknown."""
 
     row: dict
     car: float | None
@@ -47,6 +47,19 @@ def read_rows(data: Path) -> list[dict]:
     return rows
 
 
+def read_dot_names(data: Path) -> list[str]:
+    """Reads the names of a data set's dots; none if it has none.
+
+    Raises:
+        DataError: the list is damaged.
+    """
+    path = data / "dot_names.json"
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is no list of names in JSON; make the data set anew.") from error
+
+
 def path_of(row: dict, column: str) -> str:
     """The file in a column of a row, relative to the data set; empty where there is none."""
     return f"{row['split']}/{row[column]}" if row.get(column) else ""
@@ -70,7 +83,8 @@ def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list
         found.append(Finding("size mismatch", [file, mask_file], sizes))
     if mask is not None and not of_mask:
         found += [Finding(kind, [file, mask_file], reason) for kind, reason in implausible(mask)]
-    return Examined(row, None if mask is None else car_share(mask), picture and perceptual_hash(picture)), found
+    share = None if mask is None or of_mask else car_share(mask)
+    return Examined(row, share, picture and perceptual_hash(picture)), found
 
 
 def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:
@@ -112,15 +126,16 @@ def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]
     return mask, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
 
 
-def car_share(mask: np.ndarray) -> float:
-    """The share of car among the judged pixels of a mask; 0 where none is judged."""
-    return float((mask == CAR).sum() / max(1, (mask != NOT_JUDGED).sum()))
+def car_share(mask: np.ndarray) -> float | None:
+    """The share of car among the judged pixels of a mask; None where none is judged."""
+    judged = np.count_nonzero(mask != NOT_JUDGED)
+    return np.count_nonzero(mask == CAR) / judged if judged else None
 
 
 def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
     share = car_share(mask)
-    if (mask == NOT_JUDGED).all():
+    if share is None:
         return [("nothing judged", "every pixel is marked as not judged")]
     if share == 1:
         return [("all car", "every judged pixel is car")]
@@ -139,7 +154,13 @@ def check_dots(file: str, dots: list | None, dot_names: list[str]) -> list[Findi
     if dot_names and len(dots) != len(dot_names):
         found.append(Finding("wrong number of dots", [file], f"it has {len(dots)} for {len(dot_names)} names"))
     names = dot_names if len(dots) == len(dot_names) else [f"dot {index}" for index in range(len(dots))]
-    outside = [name for name, dot in zip(names, dots, strict=True) if dot and not all(0 <= part <= 1 for part in dot)]
+    outside = [name for name, dot in zip(names, dots, strict=True) if dot and not is_inside(dot)]
     if outside:
-        found.append(Finding("dot outside", [file], f"outside: {', '.join(outside)}"))
+        found.append(Finding("dot outside", [file], f"no x and y between 0 and 1: {', '.join(outside)}"))
     return found
+
+
+def is_inside(dot: list[float]) -> bool:
+    """Whether a dot of a row is two numbers from 0 to 1."""
+    numbers = isinstance(dot, list) and len(dot) == 2 and all(isinstance(part, int | float) for part in dot)
+    return numbers and all(0 <= part <= 1 for part in dot)
