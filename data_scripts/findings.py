@@ -28,7 +28,9 @@ KINDS = {
     "dot outside": Kind("Correct it, or write null where the dot is not in the picture: dots are shares from 0 to 1."),
     "wrong number of dots": Kind("Give one [x, y] or null for each name in dot_names.json."),
     "duplicate across splits": Kind("Keep it in one split: what was trained on cannot test."),
-    "group in two splits": Kind("Keep a group in one split: pictures of one car or scene cannot test each other."),
+    "group in two splits": Kind(
+        "Keep a group in one split, or give its two parts two names if only the name is the same."
+    ),
     "duplicate": Kind("Keep one of the two, or give both the same group.", fault=False),
     "empty mask": Kind("Right if there is no car in the picture; others of its source have one.", fault=False),
 }

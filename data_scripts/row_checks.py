@@ -140,8 +140,7 @@ def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     if share == 1:
         return [("all car", "every judged pixel is car")]
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    border = border[border != NOT_JUDGED]
-    if share > 0.5 and len(border) and (border == CAR).mean() >= FULL_BORDER:
+    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
         return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
     return []
 

@@ -148,6 +148,16 @@ def test_a_photo_resized_compressed_or_darkened_looks_alike_and_another_does_not
     assert max(distances[:3]) <= FARTHEST < distances[3]
 
 
+def test_a_close_up_whose_surroundings_are_not_judged_is_not_taken_for_inverted(data):
+    def close_up(mask):
+        mask[:], mask[:50, 5:90] = 128, 255
+        mask[50, 50] = 0
+        return mask
+
+    change_mask(data, close_up)
+    assert found_in(data)[0] == set()
+
+
 def test_pictures_of_one_group_and_split_may_look_alike(data):
     copied(data, "train")
     lines = (data / TABLE).read_text().replace('"group": "copy"', '"group": "train1"')
