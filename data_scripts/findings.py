@@ -1,0 +1,44 @@
+"""What the doctor can find in a data set: each kind of finding, and what to do about it."""
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """A kind of finding: what to do about it, and whether it is a fault or only worth a look."""
+
+    remedy: str
+    fault: bool = True
+
+
+KINDS = {
+    "missing file": Kind("Add the file, or take its line out of metadata.jsonl."),
+    "unlisted file": Kind("Add a line for it to metadata.jsonl, or delete it: training does not see it."),
+    "undecodable file": Kind("Fetch it again, or take its line out of metadata.jsonl."),
+    "size mismatch": Kind("Export the mask at the size of the picture."),
+    "EXIF-turned picture": Kind("Save the picture upright: its orientation turns it, but not its mask or dots."),
+    "JPEG mask": Kind("Export the mask as PNG: JPEG blurs its edges into values between."),
+    "grey mask": Kind("Export the mask without smoothing: only 0 (background), 255 (car) and 128 (not judged) count."),
+    "label numbers": Kind("Import it with data_scripts/from_label_maps.py: here car is 255."),
+    "255 as not judged": Kind("Import it with data_scripts/from_label_maps.py: here 255 is car, not judged is 128."),
+    "inverted mask": Kind("Look at it; if car and background have changed places, invert the mask."),
+    "all car": Kind("Look at it; a mask without background teaches that everything is car."),
+    "nothing judged": Kind("Take it out, or mark what is car and what is not: this mask teaches nothing."),
+    "split without car": Kind("Move pictures with a car into the split, or check which value is car."),
+    "tiny picture": Kind("Use the original picture: a network sees hardly anything on fewer than 64 pixels."),
+    "dot outside": Kind("Correct it, or write null where the dot is not in the picture: dots are shares from 0 to 1."),
+    "wrong number of dots": Kind("Give one [x, y] or null for each name in dot_names.json."),
+    "duplicate across splits": Kind("Keep it in one split: what was trained on cannot test."),
+    "group in two splits": Kind(
+        "Keep a group in one split, or give its two parts two names if only the name is the same."
+    ),
+    "duplicate": Kind("Keep one of the two, or give both the same group.", fault=False),
+    "empty mask": Kind("Right if there is no car in the picture; others of its source have one.", fault=False),
+}
+
+
+class Finding(NamedTuple):
+    """One thing found: its kind, the files it is about, relative to the data set, and what is wrong with them."""
+
+    kind: str
+    files: list[str]
+    reason: str
