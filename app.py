@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
+from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
 from carmask.pictures import MAX_FILE_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 from carmask.uploads import (
@@ -28,6 +29,7 @@ from carmask.uploads import (
     answer_pictures,
     open_upload,
     save_for_page,
+    sweep_by_the_clock,
     uploaded_file,
 )
 
@@ -116,13 +118,12 @@ def build_page(for_masks: Predictor, for_dots: Predictor | None) -> gr.Blocks:
         if for_dots is None:
             mask_tab(answer, examples)
         else:
-            names = for_dots.task.labels
-            answer_dots = make_dots_answer(on_gpu(for_dots.__call__), for_dots.name)
-            show_map = make_map_answer(on_gpu(for_dots.activations), names)
+            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
+            answer_dots = make_dots_answer(find_dots, for_dots.name)
             with gr.Tab("Mask"):
                 mask_tab(answer, examples)
             with gr.Tab("Dots"):
-                dots_tab(answer_dots, show_map, names, examples)
+                dots_tab(answer_dots, for_dots.task.labels, examples)
         gr.Markdown(FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
@@ -157,6 +158,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
+        threading.Thread(target=sweep_by_the_clock, daemon=True).start()
         build_page(*predictors).launch(
             theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,

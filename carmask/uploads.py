@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.helpers import Examples
@@ -19,6 +20,8 @@ from PIL import Image
 from carmask.pictures import PictureError, open_picture
 
 KEPT_SECONDS = 600
+SWEEP_SECONDS = 60
+GONE = "This picture is no longer on the server; upload it again."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "There is no answer; try another picture."
 IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
@@ -36,7 +39,7 @@ def uploaded_file(upload: dict[str, Any] | None) -> Path:
         raise gr.Error("Choose a picture first.", print_exception=False)
     path = Path(upload["path"] or "").resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise gr.Error("This picture is no longer on the server; upload it again.", print_exception=False)
+        raise gr.Error(GONE, print_exception=False)
     return path
 
 
@@ -68,12 +71,38 @@ def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> 
     return str(path)
 
 
+def keep_maps(maps: np.ndarray, upload: dict[str, Any]) -> str:
+    """Keeps what the network said of an upload for as long as the upload itself, and returns the file."""
+    path = path_for_page(upload, "_maps.npy")
+    np.save(path, maps)
+    return str(path)
+
+
+def kept_maps(path: str) -> np.ndarray:
+    """Returns what `keep_maps` kept.
+
+    Raises:
+        gr.Error: It was deleted, as every upload is after a while.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise gr.Error(GONE, print_exception=False) from None
+
+
 def sweep() -> None:
-    """Deletes what gradio leaves behind: aborted uploads, and folders of answers that nobody can reach any more."""
+    """Deletes what gradio leaves behind: aborted uploads, answers that nobody can reach any more, and kept maps."""
     for path in Path(get_upload_folder()).glob("tmp*"):
         with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
             if time.time() - path.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def sweep_by_the_clock() -> None:
+    """Sweeps every minute, also when nobody comes, for as long as the program runs."""
+    while True:
+        time.sleep(SWEEP_SECONDS)
+        sweep()
 
 
 def answer_pictures(
