@@ -127,7 +127,7 @@ def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples:
 
     kept = gr.State()  # the file of the maps: one run of the network serves the dots and every map
     show_map = make_map_answer(names)
-    answered = answer_pictures(picture, chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
+    answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
     for event in answered:
         event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **PRIVATE)
         event.success(show_map, [picture, kept, name], heat, **PRIVATE)

@@ -106,7 +106,7 @@ def sweep_by_the_clock() -> None:
 
 
 def answer_pictures(
-    picture: gr.Image,
+    inputs: list[Component],
     chosen: Examples | None,
     answer: Callable[..., tuple],
     outputs: list[Component],
@@ -116,9 +116,9 @@ def answer_pictures(
     """Has `answer` fill the `outputs` of a tab whenever a picture comes, and empties them when it goes or is refused.
 
     Args:
-        picture: where a person's picture comes in.
+        inputs: where a person's picture comes in, and what else a person chooses; another choice asks again.
         chosen: the example pictures that fill it too, if there are any.
-        answer: the function of an uploaded picture that gives the outputs.
+        answer: the function of an uploaded picture, and of the choices, that gives the outputs.
         outputs: what shows the answer; the first one also shows the progress.
         api_name: the name under which programs call `answer`.
         blank: the outputs without an answer, with a line of text.
@@ -126,12 +126,22 @@ def answer_pictures(
     Returns:
         The events that answer, for what else a tab does then.
     """
+
+    def answer_choice(upload: dict[str, Any] | None, *choices: str) -> tuple | list:
+        return answer(upload, *choices) if upload else blank(EMPTY_LINE)
+
+    picture, *choices = inputs
     # Not `change`: it comes twice when one picture replaces another.
     latest = {"trigger_mode": "always_last", "preprocess": False}
-    answered = [picture.upload(answer, picture, outputs, api_name=api_name, show_progress_on=outputs[0], **latest)]
+    one_by_one = {"concurrency_id": api_name, "show_progress_on": outputs[0]}
+    answered = [picture.upload(answer, inputs, outputs, api_name=api_name, **latest, **one_by_one)]
     picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
+    for choice in choices:
+        answered.append(
+            choice.input(answer_choice, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
+        )
     if chosen:
-        answered.append(chosen.load_input_event.then(answer, picture, outputs, **PRIVATE))
+        answered.append(chosen.load_input_event.then(answer, inputs, outputs, **one_by_one, **PRIVATE))
     for event in answered:
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
     picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
