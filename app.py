@@ -51,7 +51,7 @@ HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
 """
-DOTS_HEAD = "The tab *Dots* finds named points instead, each with a score."
+DOTS_HEAD = "The tab *Dots* finds named points instead."
 FOOT = "Pictures and answers are deleted from the server after about ten minutes."
 
 

@@ -157,7 +157,7 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
         ]
     with gr.Row(elem_id="settings"):
         label = "How sure a pixel must be to count as car"
-        slider = gr.Slider(value=0.5, label=label, interactive=False, elem_id="threshold", **UNSURE)
+        slider = gr.Slider(value=0.5, label=label, interactive=False, min_width=300, elem_id="threshold", **UNSURE)
         model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="model")
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
