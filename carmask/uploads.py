@@ -23,7 +23,7 @@ KEPT_SECONDS = 600
 SWEEP_SECONDS = 60
 GONE = "This picture is no longer on the server; upload it again."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
-REFUSED_LINE = "There is no answer; try another picture."
+REFUSED_LINE = "There is no answer; the message says why."
 IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
 PRIVATE = {"preprocess": False, "api_visibility": "private"}
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
@@ -136,9 +136,9 @@ def answer_pictures(
     one_by_one = {"concurrency_id": api_name, "show_progress_on": outputs[0]}
     answered = [picture.upload(answer, inputs, outputs, api_name=api_name, **latest, **one_by_one)]
     picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
-    for choice in choices:
+    for choice in choices:  # not `input`: it comes twice when an option is clicked
         answered.append(
-            choice.input(answer_choice, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
+            choice.select(answer_choice, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
         )
     if chosen:
         answered.append(chosen.load_input_event.then(answer, inputs, outputs, **one_by_one, **PRIVATE))
