@@ -1,35 +1,28 @@
 """The browser demo: upload a photo of a car, see and download its black and white mask, or its named dots.
 
-Run `python app.py` and open the address it prints. CARMASK_MODEL chooses another model folder or Hub id for the mask,
-CARMASK_DOTS_MODEL one for the dots; without a model for dots there is no tab for them.
+Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
+people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
+is no tab for them.
 """
 
+import json
 import os
 import signal
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
-from carmask.dots_page import dots_tab, make_dots_answer, make_map_answer
+from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
+from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.pictures import MAX_FILE_BYTES
-from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
-from carmask.uploads import (
-    EMPTY_LINE,
-    IMAGE,
-    KEPT_SECONDS,
-    PRIVATE,
-    answer_pictures,
-    open_upload,
-    save_for_page,
-    uploaded_file,
-)
+from carmask.predictor import EMBEDDED, MODELS, ModelError, Predictor, check_task
+from carmask.tasks import CAR_LABELS
+from carmask.uploads import KEPT_SECONDS, sweep_by_the_clock
 
 try:
     import spaces
@@ -44,85 +37,42 @@ CSS = """
 #mask {background: var(--neutral-200);}
 .dark #mask {background: var(--neutral-800);}
 #mask .image-container, #dots .image-container {padding-bottom: 40px;}
+#cutout img {background: repeating-conic-gradient(#d4d4d8 0% 25%, #fafafa 0% 50%) 0 0 / 20px 20px;}
 #actions, #dots-actions {align-items: center;}
 #line, #dots-line {flex: 1 1 320px;}
 #line p, #dots-line p {margin: 0; font-size: var(--text-lg);}
-#download {flex: 0 1 220px;}
+#download, #download-cutout {flex: 0 1 200px;}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
-  #picture, #mask, #dots-picture, #dots, #dots-map {height: 300px !important;}
-  #download, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
+  #picture, #mask, #overlay, #cutout, #dots-picture, #dots, #dots-map {height: 300px !important;}
+  #download, #download-cutout, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
 }
 """
 HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
 """
-DOTS_HEAD = "The tab *Dots* finds named points instead, each with a score."
+DOTS_HEAD = "The tab *Dots* finds named points instead."
 FOOT = "Pictures and answers are deleted from the server after about ten minutes."
 
 
-def describe(mask: np.ndarray, seconds: float, model_name: str) -> str:
-    """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about."""
-    share = np.count_nonzero(mask) / mask.size
-    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
-    height, width = mask.shape
-    return f"{found if share else 'No car found.'} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
-
-
-def make_answer(find_car: Callable[[Image.Image], np.ndarray], model_name: str) -> Callable[..., tuple[str, str]]:
-    """Returns the function behind the page and the API for one predictor."""
-
-    def answer(picture: dict[str, Any] | None) -> tuple[str, str]:
-        """Finds the car in a picture.
-
-        Returns the mask, a PNG of the upright picture's size with 255 where the car is and 0 elsewhere, and one line
-        of text: the car's share of the picture or "No car found.", size, time and model.
-        """
-        start = time.perf_counter()
-        mask = find_car(open_upload(picture))
-        line = describe(mask, time.perf_counter() - start, model_name)
-        return save_for_page(Image.fromarray(mask), picture, "_mask"), line
-
-    return answer
-
-
-def download_of(mask: dict[str, Any] | None) -> gr.DownloadButton:
-    """Lets the download button follow the shown mask."""
-    return gr.DownloadButton(value=str(uploaded_file(mask)) if mask else None, interactive=bool(mask))
-
-
-def mask_tab(answer: Callable[..., tuple[str, str]], examples: list[str]) -> None:
-    """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`."""
-    with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
-        mask = gr.Image(label="Mask", elem_id="mask", interactive=False, **IMAGE)
-    with gr.Row(elem_id="actions"):
-        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
-        download = gr.DownloadButton(
-            "Download mask", variant="primary", interactive=False, scale=0, min_width=220, elem_id="download"
-        )
-    chosen = gr.Examples(examples, picture, cache_examples=False, api_visibility="private") if examples else None
-    answer_pictures(picture, chosen, answer, [mask, line], "mask", lambda words: [None, words])
-    mask.change(download_of, mask, download, show_progress="hidden", **PRIVATE)
-
-
-def build_page(for_masks: Predictor, for_dots: Predictor | None) -> gr.Blocks:
-    """Lays out the page: the mask alone, or the mask and the dots as two tabs."""
+def build_page(
+    models: list[str], open_model: Callable[[str], Predictor], for_dots: Predictor | None = None
+) -> gr.Blocks:
+    """Lays out the page: the masks alone, with these models to choose from, or the masks and the dots as two tabs."""
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
-    answer = make_answer(on_gpu(for_masks.__call__), for_masks.name)
+    find_margin = on_gpu(lambda name, picture: car_margin(open_model(name), picture))
+    answer = make_answer(models, open_model, find_margin)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         if for_dots is None:
-            mask_tab(answer, examples)
+            mask_tab(answer, models, examples)
         else:
-            names = for_dots.task.labels
-            answer_dots = make_dots_answer(on_gpu(for_dots.__call__), for_dots.name)
-            show_map = make_map_answer(on_gpu(for_dots.activations), names)
+            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
             with gr.Tab("Mask"):
-                mask_tab(answer, examples)
+                mask_tab(answer, models, examples)
             with gr.Tab("Dots"):
-                dots_tab(answer_dots, show_map, names, examples)
+                dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
         gr.Markdown(FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
@@ -132,33 +82,66 @@ def on_gpu(function: Callable) -> Callable:
     return spaces.GPU(function) if spaces else function
 
 
-def open_models() -> tuple[Predictor, Predictor | None]:
-    """Opens the model for masks, and the one for dots if there is one.
+def mask_models() -> dict[str, str | Path]:
+    """The models for masks to choose from, by name: CARMASK_MODEL or the embedded one first, then those in models/."""
+    first = os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"]
+    folders = [config.parent for config in sorted(MODELS.glob("*/config.json")) if is_for_masks(config)]
+    return {Path(first).name: first} | {folder.name: folder for folder in folders if folder.name != Path(first).name}
+
+
+def is_for_masks(config: Path) -> bool:
+    """Whether a model folder is for masks; a damaged one counts, so that the page can say so when it is chosen."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.get("task") != "dots"
+
+
+def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
+    """Returns the function that opens a model for masks by its name, once, when it is first asked for.
+
+    CARMASK_CAR_LABELS is for the first of them.
+    """
+    car_labels = {next(iter(models)): (os.environ.get("CARMASK_CAR_LABELS") or "car").split(",")}
+
+    @cache
+    def open_model(name: str) -> Predictor:
+        predictor = Predictor.from_pretrained(models[name], car_labels=car_labels.get(name, CAR_LABELS))
+        check_task(predictor, "mask")
+        return predictor
+
+    return open_model
+
+
+def open_dots_model() -> Predictor | None:
+    """Opens the model for dots, if there is one.
 
     Raises:
-        ModelError: One of them cannot be used, or is made for the other task.
+        ModelError: It cannot be used, or is made for masks.
     """
-    car_labels = (os.environ.get("CARMASK_CAR_LABELS") or "car").split(",")
-    for_masks = Predictor.from_pretrained(os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"], car_labels=car_labels)
-    check_task(for_masks, "mask")
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():
-        return for_masks, None
+        return None
     for_dots = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
     check_task(for_dots, "dots")
-    return for_masks, for_dots
+    return for_dots
 
 
 def main() -> None:
-    """Loads the models and serves the page until it is stopped."""
+    """Loads the models that are needed at first and serves the page until it is stopped."""
+    models = mask_models()
+    open_model = make_opener(models)
     try:
-        predictors = open_models()
+        open_model(next(iter(models)))
+        for_dots = open_dots_model()
     except ModelError as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
-        build_page(*predictors).launch(
+        threading.Thread(target=sweep_by_the_clock, daemon=True).start()
+        build_page(list(models), open_model, for_dots).launch(
             theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,
             max_file_size=MAX_FILE_BYTES,

@@ -7,17 +7,41 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+import torch
 from PIL import Image
 
 from carmask.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
 from carmask.drawing import draw_dots, heat_picture
+from carmask.predictor import Predictor
 from carmask.tasks import Dot
-from carmask.uploads import EMPTY_LINE, IMAGE, PRIVATE, answer_pictures, open_upload, path_for_page, save_for_page
+from carmask.uploads import (
+    EMPTY_LINE,
+    IMAGE,
+    PRIVATE,
+    answer_pictures,
+    keep_maps,
+    kept_maps,
+    open_upload,
+    path_for_page,
+    save_for_page,
+)
 
 LONGEST_SIDE = 1600  # pixels of the pictures shown
 
 Upload = dict[str, Any] | None
-Answer = tuple[str, list[list], str, str, str]
+Answer = tuple[str, list[list], str, str, str, str]
+
+
+@torch.inference_mode()
+def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
+    """Finds the dots of an upright picture and, from the same run of the network, the maps they were read from.
+
+    Returns:
+        The predictor's answer, and its activations as float16 (n, h, w): in 0 to 1, for the eye.
+    """
+    logits = predictor.logits(picture)
+    dots = predictor.task.decode(logits, (picture.height, picture.width))
+    return dots, predictor.task.activations(logits).numpy().astype(np.float16)
 
 
 def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:
@@ -28,8 +52,10 @@ def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, mo
     return f"{words} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
 
 
-def make_dots_answer(find_dots: Callable[[Image.Image], list[Dot]], model_name: str) -> Callable[[Upload], Answer]:
-    """Returns the function behind the tab and the API for one predictor."""
+def make_dots_answer(
+    find_dots: Callable[[Image.Image], tuple[list[Dot], np.ndarray]], model_name: str
+) -> Callable[[Upload], Answer]:
+    """Returns the function behind the tab and the API, which has to find the dots and their maps."""
 
     def answer(picture: Upload) -> Answer:
         """Finds the named dots in a picture.
@@ -39,7 +65,7 @@ def make_dots_answer(find_dots: Callable[[Image.Image], list[Dot]], model_name: 
         """
         start = time.perf_counter()
         opened = open_upload(picture)
-        dots = find_dots(opened)
+        dots, maps = find_dots(opened)
         size = (opened.height, opened.width)
         line = describe_dots(dots, size, time.perf_counter() - start, model_name)
         drawn = save_for_page(draw_dots(opened, dots, scores=True), picture, "_dots")
@@ -47,22 +73,23 @@ def make_dots_answer(find_dots: Callable[[Image.Image], list[Dot]], model_name: 
         name = record.name.replace("_dots.json", "")
         table.write_text(dots_as_csv([(name, dots)]), encoding="utf-8")
         record.write_text(dots_as_json(name, size, dots), encoding="utf-8")
-        return drawn, [list(rounded(dot)) for dot in dots], line, str(table), str(record)
+        table_rows = [list(rounded(dot)) for dot in dots]
+        return drawn, table_rows, line, str(table), str(record), keep_maps(maps, picture)
 
     return answer
 
 
-def make_map_answer(
-    find_maps: Callable[[Image.Image], np.ndarray], names: Sequence[str]
-) -> Callable[[Upload, str], str]:
-    """Returns the function that shows one of the network's maps, by name."""
+def make_map_answer(names: Sequence[str]) -> Callable[[Upload, str | None, str], str | None]:
+    """Returns the function that shows one of the kept maps, by name."""
 
-    def show_map(picture: Upload, name: str) -> str:
-        """Lays the map called `name` over the grey picture."""
+    def show_map(picture: Upload, kept: str | None, name: str) -> str | None:
+        """Lays the map called `name` over the grey picture; there is none before there is an answer."""
+        if kept is None:
+            return None
         opened = open_upload(picture)
-        activation = find_maps(opened)[names.index(name)]
         opened.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        return save_for_page(heat_picture(opened, activation), picture, "_" + re.sub(r"\W+", "_", name))
+        heat = heat_picture(opened, kept_maps(kept)[names.index(name)])
+        return save_for_page(heat, picture, "_" + re.sub(r"\W+", "_", name))
 
     return show_map
 
@@ -79,12 +106,7 @@ def dots_table() -> gr.Dataframe:
     )
 
 
-def dots_tab(
-    answer: Callable[[Upload], Answer],
-    show_map: Callable[[Upload, str], str],
-    names: Sequence[str],
-    examples: Sequence[str],
-) -> None:
+def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples: Sequence[str]) -> None:
     """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
     with gr.Row(equal_height=True):
         picture = gr.Image(label="Picture", elem_id="dots-picture", **IMAGE)
@@ -103,16 +125,18 @@ def dots_tab(
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
             heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **IMAGE)
 
-    answered = answer_pictures(picture, chosen, answer, [drawn, table, line, *downloads], "dots", cleared)
+    kept = gr.State()  # the file of the maps: one run of the network serves the dots and every map
+    show_map = make_map_answer(names)
+    answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
     for event in answered:
         event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **PRIVATE)
-        event.success(show_map, [picture, name], heat, **PRIVATE)
+        event.success(show_map, [picture, kept, name], heat, **PRIVATE)
         event.failure(lambda: None, None, heat, **PRIVATE)
-    shown = name.input(show_map, [picture, name], heat, **PRIVATE)
+    shown = name.input(show_map, [picture, kept, name], heat, **PRIVATE)
     picture.clear(lambda: None, None, heat, cancels=shown, **PRIVATE)
 
 
 def cleared(line: str) -> list:
     """The tab's outputs without an answer."""
     button = gr.DownloadButton(value=None, interactive=False)
-    return [None, None, line, button, button]
+    return [None, None, line, button, button, None]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.helpers import Examples
@@ -19,8 +20,10 @@ from PIL import Image
 from carmask.pictures import PictureError, open_picture
 
 KEPT_SECONDS = 600
+SWEEP_SECONDS = 60
+GONE = "This picture is no longer on the server; upload it again."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
-REFUSED_LINE = "There is no answer; try another picture."
+REFUSED_LINE = "There is no answer; the message says why."
 IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
 PRIVATE = {"preprocess": False, "api_visibility": "private"}
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
@@ -36,7 +39,7 @@ def uploaded_file(upload: dict[str, Any] | None) -> Path:
         raise gr.Error("Choose a picture first.", print_exception=False)
     path = Path(upload["path"] or "").resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise gr.Error("This picture is no longer on the server; upload it again.", print_exception=False)
+        raise gr.Error(GONE, print_exception=False)
     return path
 
 
@@ -68,16 +71,42 @@ def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> 
     return str(path)
 
 
+def keep_maps(maps: np.ndarray, upload: dict[str, Any]) -> str:
+    """Keeps what the network said of an upload for as long as the upload itself, and returns the file."""
+    path = path_for_page(upload, "_maps.npy")
+    np.save(path, maps)
+    return str(path)
+
+
+def kept_maps(path: str) -> np.ndarray:
+    """Returns what `keep_maps` kept.
+
+    Raises:
+        gr.Error: It was deleted, as every upload is after a while.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise gr.Error(GONE, print_exception=False) from None
+
+
 def sweep() -> None:
-    """Deletes what gradio leaves behind: aborted uploads, and folders of answers that nobody can reach any more."""
+    """Deletes what gradio leaves behind: aborted uploads, answers that nobody can reach any more, and kept maps."""
     for path in Path(get_upload_folder()).glob("tmp*"):
         with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
             if time.time() - path.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def sweep_by_the_clock() -> None:
+    """Sweeps every minute, also when nobody comes, for as long as the program runs."""
+    while True:
+        time.sleep(SWEEP_SECONDS)
+        sweep()
+
+
 def answer_pictures(
-    picture: gr.Image,
+    inputs: list[Component],
     chosen: Examples | None,
     answer: Callable[..., tuple],
     outputs: list[Component],
@@ -87,9 +116,9 @@ def answer_pictures(
     """Has `answer` fill the `outputs` of a tab whenever a picture comes, and empties them when it goes or is refused.
 
     Args:
-        picture: where a person's picture comes in.
+        inputs: where a person's picture comes in, and what else a person chooses; another choice asks again.
         chosen: the example pictures that fill it too, if there are any.
-        answer: the function of an uploaded picture that gives the outputs.
+        answer: the function of an uploaded picture, and of the choices, that gives the outputs.
         outputs: what shows the answer; the first one also shows the progress.
         api_name: the name under which programs call `answer`.
         blank: the outputs without an answer, with a line of text.
@@ -97,12 +126,22 @@ def answer_pictures(
     Returns:
         The events that answer, for what else a tab does then.
     """
+
+    def answer_choice(upload: dict[str, Any] | None, *choices: str) -> tuple | list:
+        return answer(upload, *choices) if upload else blank(EMPTY_LINE)
+
+    picture, *choices = inputs
     # Not `change`: it comes twice when one picture replaces another.
     latest = {"trigger_mode": "always_last", "preprocess": False}
-    answered = [picture.upload(answer, picture, outputs, api_name=api_name, show_progress_on=outputs[0], **latest)]
+    one_by_one = {"concurrency_id": api_name, "show_progress_on": outputs[0]}
+    answered = [picture.upload(answer, inputs, outputs, api_name=api_name, **latest, **one_by_one)]
     picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
+    for choice in choices:  # not `input`: it comes twice when an option is clicked
+        answered.append(
+            choice.select(answer_choice, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
+        )
     if chosen:
-        answered.append(chosen.load_input_event.then(answer, picture, outputs, **PRIVATE))
+        answered.append(chosen.load_input_event.then(answer, inputs, outputs, **one_by_one, **PRIVATE))
     for event in answered:
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
     picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)

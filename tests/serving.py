@@ -15,8 +15,8 @@ SECONDS_TO_START = 300
 
 
 @contextmanager
-def served_demo(model, dots_model=""):
-    """Gives the address of `python app.py` with these models, and stops it afterwards."""
+def served_demo(model="", dots_model="", root=ROOT):
+    """Gives the address of the `python app.py` in `root` with these models, and stops it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -25,7 +25,7 @@ def served_demo(model, dots_model=""):
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=os.environ | server, stdout=log, stderr=log
+            [sys.executable, "app.py"], cwd=root, env=os.environ | server, stdout=log, stderr=log
         ) as process,
     ):
         try:

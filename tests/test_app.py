@@ -11,8 +11,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
 
-import app
 from carmask import Predictor, uploads
+from carmask.predictor import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,15 @@ def test_the_mask_keeps_the_persons_file_name(client, picture_path):
     assert "64 × 96 pixels" in line
 
 
+def test_the_api_takes_the_name_of_another_model(client, picture_path):
+    mask_path, line = client.predict(handle_file(picture_path), "car-mask-b0", api_name="/mask")
+    assert line.endswith("car-mask-b0")
+    expected = Predictor.from_pretrained(EMBEDDED["mask"])(Image.open(picture_path))
+    assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
+    with pytest.raises(AppError, match="There is no such model; choose one of tiny-mask, car-mask-b0"):
+        client.predict(handle_file(picture_path), "none", api_name="/mask")
+
+
 def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
     picture_path.write_bytes(picture_path.read_bytes()[:-100])
     with pytest.raises(AppError, match="damaged or incomplete"):
@@ -44,7 +53,7 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
 
 def test_only_uploaded_files_are_opened(demo):
     for path in ("/etc/hostname", str(ROOT / "app.py"), str(ROOT), "../app.py"):
-        request = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+        request = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None]}
         headers = {"Content-Type": "application/json"}
         posted = urllib.request.Request(f"{demo}/gradio_api/call/mask", json.dumps(request).encode(), headers)
         event = json.load(urllib.request.urlopen(posted))["event_id"]
@@ -71,16 +80,6 @@ def test_hostile_names_become_harmless(given, kept, tmp_path, monkeypatch):
     path = uploads.save_for_page(Image.new("L", (1, 1)), {"path": "/uploads/upload.png", "orig_name": given}, "_mask")
     assert path.startswith(str(tmp_path))
     assert os.path.basename(path) == kept
-
-
-@pytest.mark.parametrize(
-    ("car_pixels", "words"),
-    [(0, "No car found."), (1, "less than 0.1%"), (2500, "Car: 25.0% of the picture"), (10000, "Car: 100.0%")],
-)
-def test_the_line_says_how_much_is_car(car_pixels, words):
-    mask = np.zeros((100, 100), np.uint8)
-    mask.ravel()[:car_pixels] = 255
-    assert words in app.describe(mask, 0.1, "model")
 
 
 def test_old_uploads_are_swept_away_and_new_ones_stay(tmp_path, monkeypatch):

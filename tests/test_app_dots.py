@@ -3,7 +3,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import gradio as gr
 import numpy as np
 import pytest
 from conftest import CAR_DOTS
@@ -12,9 +14,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
 
-from carmask import Predictor
+from carmask import Predictor, uploads
 from carmask.dot_files import rounded
-from carmask.dots_page import describe_dots
+from carmask.dots_page import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
 from carmask.tasks import Dot
 
 
@@ -64,6 +66,38 @@ def test_the_masks_stay_as_they_are_beside_the_dots(client, picture_path, tiny_m
 
 def test_the_api_names_masks_and_dots_and_nothing_else(client):
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/dots"}
+
+
+@pytest.fixture
+def uploaded(picture_path, tmp_path, monkeypatch):
+    """A picture in the upload folder, as the page names it."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return {"path": str(picture_path), "orig_name": "holiday.jpg"}
+
+
+def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_model):
+    runs = []
+    predictor = Predictor.from_pretrained(dots_model)
+    counted = replace(predictor, network=lambda pixels: (runs.append(1), predictor.network(pixels))[1])
+    *_, kept = make_dots_answer(lambda picture: dots_and_maps(counted, picture), "tiny")(uploaded)
+    show_map = make_map_answer(CAR_DOTS)
+    maps = {np.asarray(Image.open(show_map(uploaded, kept, name))).tobytes() for name in CAR_DOTS}
+    assert len(runs) == 1
+    assert len(maps) > 1
+
+
+def test_kept_maps_go_with_the_upload_and_the_page_says_so(uploaded, dots_model):
+    predictor = Predictor.from_pretrained(dots_model)
+    *_, kept = make_dots_answer(lambda picture: dots_and_maps(predictor, picture), "tiny")(uploaded)
+    os.utime(os.path.dirname(kept), (0, 0))
+    uploads.sweep()
+    assert not os.path.exists(kept)
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        make_map_answer(CAR_DOTS)(uploaded, kept, CAR_DOTS[0])
+
+
+def test_there_is_no_map_before_there_is_an_answer():
+    assert make_map_answer(CAR_DOTS)(None, None, CAR_DOTS[0]) is None
 
 
 @pytest.mark.parametrize(("found", "words"), [(0, "No dot found."), (1, "1 of 4 dots found"), (4, "4 of 4 dots")])

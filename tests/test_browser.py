@@ -1,14 +1,20 @@
+import csv
+import io
+import json
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import CAR_DOTS, drawn_car, save_balanced, tiny_network
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from serving import served_demo
+from serving import ROOT, served_demo
 
 from carmask import Predictor
+from carmask.dot_files import rounded
+from carmask.drawing import draw_dots, heat_picture, overlay_mask
 
 expect.set_options(timeout=120_000)  # a busy machine takes its time
 SWITCHES = [
@@ -23,11 +29,29 @@ SWITCHES = [
 
 
 @pytest.fixture(scope="module")
-def browser_and_address(tiny_mask_model):
+def unet_model(tmp_path_factory):
+    """A model folder whose masks differ much from threshold to threshold."""
+    return save_balanced(tiny_network("unet"), tmp_path_factory.mktemp("models") / "unet")
+
+
+@pytest.fixture(scope="module")
+def root(tiny_mask_model, unet_model, tmp_path_factory):
+    """A copy of the demo with three models for masks, one of them damaged."""
+    folder = tmp_path_factory.mktemp("demo")
+    shutil.copy(ROOT / "app.py", folder)
+    shutil.copytree(ROOT / "carmask", folder / "carmask")
+    for name, model in {"car-mask-b0": tiny_mask_model, "unet": unet_model, "damaged": unet_model}.items():
+        shutil.copytree(model, folder / "models" / name)
+    (folder / "models" / "damaged" / "model.safetensors").write_bytes(b"cut")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser_and_address(root, dots_model):
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None and not os.environ.get("CI"):
         pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
-    with served_demo(tiny_mask_model) as address, sync_playwright() as playwright:
+    with served_demo("", dots_model, root) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
         yield browser, address
         browser.close()
@@ -43,23 +67,34 @@ def page(browser_and_address):
     page.close()
 
 
+def upload(page, field, picture, path):
+    picture.save(path)
+    page.set_input_files(f"#{field} input[type=file]", path)
+
+
+def shown(page, field):
+    """The very picture that the page shows in a field."""
+    image = page.locator(f"#{field} img")
+    expect(image).to_be_visible()
+    return Image.open(io.BytesIO(page.request.get(image.evaluate("image => image.src")).body()))
+
+
+def downloaded(page, button):
+    expect(page.locator(button)).to_be_enabled()
+    with page.expect_download() as download:
+        page.click(button)
+    return download.value
+
+
 def test_a_person_uploads_a_picture_sees_both_and_downloads_the_exact_mask(page, tiny_mask_model, tmp_path):
     picture, _ = drawn_car()
-    picture.save(tmp_path / "holiday.png")
-    page.set_input_files("#picture input[type=file]", tmp_path / "holiday.png")
-
+    upload(page, "picture", picture, tmp_path / "holiday.png")
     expect(page.locator("#line")).to_contain_text("96 × 64 pixels")
-    for name in ("picture", "mask"):
-        shown = page.locator(f"#{name} img")
-        expect(shown).to_be_visible()
-        size = shown.evaluate("async image => (await image.decode(), [image.naturalWidth, image.naturalHeight])")
-        assert size == [96, 64]
+    assert [shown(page, field).size for field in ("picture", "mask")] == [(96, 64), (96, 64)]
 
-    expect(page.locator("#download")).to_be_enabled()
-    with page.expect_download() as download:
-        page.click("#download")
-    assert download.value.suggested_filename == "holiday_mask.png"
-    mask = np.asarray(Image.open(download.value.path()))
+    download = downloaded(page, "#download")
+    assert download.suggested_filename == "holiday_mask.png"
+    mask = np.asarray(Image.open(download.path()))
     assert np.array_equal(mask, Predictor.from_pretrained(tiny_mask_model)(picture))
     assert set(np.unique(mask)) == {0, 255}
 
@@ -73,3 +108,69 @@ def test_a_refused_picture_shows_the_sentence_and_no_old_mask(page, tmp_path):
     expect(page.get_by_text("This picture file is damaged or incomplete")).to_be_visible()
     expect(page.locator("#mask img")).to_have_count(0)
     expect(page.locator("#download")).to_be_disabled()
+
+
+def choose_model(page, name):
+    page.locator("#model input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+
+
+def test_a_person_chooses_another_model_and_a_damaged_one_is_said_in_one_sentence(page, unet_model, tmp_path):
+    picture, _ = drawn_car()
+    upload(page, "picture", picture, tmp_path / "holiday.png")
+    expect(page.locator("#line")).to_contain_text("car-mask-b0")
+    choose_model(page, "damaged")
+    expect(page.get_by_text("The model damaged cannot be opened; choose another one.")).to_be_visible()
+    expect(page.locator("#mask img")).to_have_count(0)
+    choose_model(page, "unet")
+    expect(page.locator("#line")).to_contain_text("s · unet")
+    assert np.array_equal(shown(page, "mask"), Predictor.from_pretrained(unet_model)(picture))
+
+
+def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, unet_model, tmp_path):
+    picture, _ = drawn_car()
+    predictor = Predictor.from_pretrained(unet_model)
+    choose_model(page, "unet")
+    upload(page, "picture", picture, tmp_path / "holiday.png")
+    expect(page.locator("#line")).to_contain_text("s · unet")
+    expect(page.locator("#threshold input[type=range]")).to_be_enabled()
+    for threshold in (0.7, 0.5):
+        mask = predictor.with_threshold(threshold)(picture)
+        page.locator("#threshold input[type=range]").fill(str(threshold))
+        expect(page.locator("#line")).to_contain_text(f"Car: {np.mean(mask > 0):.1%}")
+        assert np.array_equal(shown(page, "mask"), mask)
+        expect(page.locator("#download-cutout")).to_be_enabled()
+        cut = downloaded(page, "#download-cutout")
+        assert cut.suggested_filename == "holiday_cutout.png"
+        assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3], mask)
+        assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download").path())), mask)
+        assert np.array_equal(shown(page, "overlay"), overlay_mask(picture, mask))
+
+
+def test_a_person_sees_dots_table_and_maps_and_downloads_what_the_predictor_says(page, dots_model, tmp_path):
+    picture, _ = drawn_car()
+    predictor = Predictor.from_pretrained(dots_model)
+    dots = predictor(picture)
+    page.get_by_role("tab", name="Dots").click()
+    upload(page, "dots-picture", picture, tmp_path / "holiday.png")
+    expect(page.locator("#dots-line")).to_contain_text("dots found")
+    assert np.array_equal(shown(page, "dots"), draw_dots(picture, dots, scores=True))
+
+    for part in (str(part) for dot in dots for part in rounded(dot) if part is not None):
+        expect(page.locator("#dots-table")).to_contain_text(part.removesuffix(".0"))
+
+    for index in (0, 2):
+        if index:
+            page.locator("#dots-name input").click()
+            page.get_by_role("option", name=CAR_DOTS[index]).click()
+        heat = heat_picture(picture, predictor.activations(picture)[index].astype(np.float16))
+        expect(page.locator("#dots-map img")).to_have_attribute("src", re.compile(f"holiday_{CAR_DOTS[index]}.png"))
+        assert np.array_equal(shown(page, "dots-map"), heat)
+
+    table, record = downloaded(page, "#dots-CSV"), downloaded(page, "#dots-JSON")
+    assert (table.suggested_filename, record.suggested_filename) == ("holiday_dots.csv", "holiday_dots.json")
+    with open(table.path(), encoding="utf-8", newline="") as file:
+        written = [tuple(row.values())[1:] for row in csv.DictReader(file)]
+    assert written == [tuple("" if part is None else str(part) for part in rounded(dot)) for dot in dots]
+    with open(record.path(), encoding="utf-8") as file:
+        assert json.load(file)["dots"] == [rounded(dot)._asdict() for dot in dots]

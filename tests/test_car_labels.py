@@ -75,11 +75,13 @@ def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, cap
     assert said.count("\n") == 1
 
 
-def test_the_demo_takes_its_labels_from_the_environment(hub_model, monkeypatch):
-    monkeypatch.setenv("CARMASK_MODEL", str(hub_model))
-    assert app.open_models()[0].task.car == (13,)
+def test_the_demo_takes_its_labels_from_the_environment(hub_model, tiny_mask_model, monkeypatch):
+    models = {"many-labels": hub_model, "two-labels": tiny_mask_model}
+    assert app.make_opener(models)("many-labels").task.car == (13,)
     monkeypatch.setenv("CARMASK_CAR_LABELS", "car,truck")
-    assert app.open_models()[0].task.car == (13, 14)
+    open_model = app.make_opener(models)
+    assert open_model("many-labels").task.car == (13, 14)
+    assert open_model("two-labels").task.car == (1,)
 
 
 def test_an_exported_model_takes_labels_too(hub_model, tmp_path):

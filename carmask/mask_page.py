@@ -1,0 +1,172 @@
+"""The demo's part for masks: a picture in, its mask, cut-out and overlay, and a slider for how sure it must be."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from carmask.drawing import cut_out, overlay_mask
+from carmask.predictor import ModelError, Predictor
+from carmask.tasks import MaskTask
+from carmask.uploads import (
+    EMPTY_LINE,
+    GONE,
+    IMAGE,
+    answer_pictures,
+    keep_maps,
+    kept_maps,
+    open_upload,
+    save_for_page,
+    uploaded_file,
+)
+
+LONGEST_SIDE = 1600  # pixels of the overlay
+UNSURE = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}  # a reset would not ask again
+
+Upload = dict[str, Any] | None
+
+
+class Kept(NamedTuple):
+    """What the server keeps of an answer, so that another threshold and other views need no second run.
+
+    `margin` and `mask` are files that are deleted together with the upload; `size` is (height, width).
+    """
+
+    picture: dict[str, Any]
+    margin: str
+    size: tuple[int, int]
+    model: str
+    threshold: float
+    chosen: bool = False  # whether a person chose the threshold, not the model
+    mask: str = ""
+
+
+Answer = tuple[str, str, Kept]
+
+
+@torch.inference_mode()
+def car_margin(predictor: Predictor, picture: Image.Image) -> np.ndarray:
+    """The log-odds of car in an upright picture at the network's own size, float32 (h, w).
+
+    Not float16: from it `mask_at` draws the very mask that the predictor gives, at any threshold.
+    """
+    return predictor.margin(picture).numpy()
+
+
+def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
+    """The mask of a margin (h, w): uint8 of `size` (height, width), 255 where car is likelier than `threshold`."""
+    return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
+
+
+def describe(mask: np.ndarray, seconds: float, model_name: str) -> str:
+    """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about."""
+    share = np.count_nonzero(mask) / mask.size
+    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
+    height, width = mask.shape
+    return f"{found if share else 'No car found.'} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
+
+
+def make_answer(
+    models: Sequence[str],
+    open_model: Callable[[str], Predictor],
+    find_margin: Callable[[str, Image.Image], np.ndarray],
+) -> Callable[..., Answer]:
+    """Returns the function behind the page and the API; the first of the models is the default."""
+
+    def answer(picture: Upload, model: str | None = None) -> Answer:
+        """Finds the car in a picture, with the model of that name.
+
+        Returns the mask, a PNG of the upright picture's size with 255 where the car is and 0 elsewhere, and one line
+        of text: the car's share of the picture or "No car found.", size, time and model.
+        """
+        name = models[0] if model is None else model
+        if name not in models:
+            raise gr.Error(f"There is no such model; choose one of {', '.join(models)}.", print_exception=False)
+        try:
+            task = open_model(name).task
+        except ModelError as error:
+            logging.error(error)  # it may name a path, which is no visitor's business
+            words = f"The model {name} cannot be opened; choose another one."
+            raise gr.Error(words, duration=None, print_exception=False) from None
+        start = time.perf_counter()
+        opened = open_upload(picture)
+        margin = keep_maps(find_margin(name, opened), picture)
+        return draw(Kept(picture, margin, (opened.height, opened.width), name, task.threshold), start)
+
+    return answer
+
+
+def draw(kept: Kept, start: float) -> Answer:
+    """Draws the mask of what is kept; `start` is when the work on it began."""
+    mask = mask_at(kept_maps(kept.margin), kept.threshold, kept.size)
+    path = save_for_page(Image.fromarray(mask), kept.picture, "_mask")
+    return path, describe(mask, time.perf_counter() - start, kept.model), kept._replace(mask=path)
+
+
+def answer_again(kept: Kept | None, threshold: float) -> tuple:
+    """Draws the mask anew at the threshold that a person chose; the downloads wait for `show_views`."""
+    if kept is None:
+        raise gr.Error(GONE, print_exception=False)
+    waiting = [gr.DownloadButton(interactive=False)] * 2
+    return *draw(kept._replace(threshold=threshold, chosen=True), time.perf_counter()), *waiting
+
+
+def overlay_and_cut_out(kept: Kept) -> tuple[str, str | None]:
+    """Saves the picture under its mask, of a size to look at, and the car alone, if there is one, at full size."""
+    picture = open_upload(kept.picture)
+    with Image.open(uploaded_file({"path": kept.mask})) as file:
+        mask = file.copy()
+    cut = save_for_page(cut_out(picture, mask), kept.picture, "_cutout") if mask.getbbox() else None
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    overlay = overlay_mask(picture, mask.resize(picture.size, Image.Resampling.NEAREST))
+    return save_for_page(overlay, kept.picture, "_overlay"), cut
+
+
+def show_views(kept: Kept | None) -> list:
+    """Fills the slider, the two downloads and the row of overlay and cut-out; without an answer it empties them."""
+    if kept is None:
+        slider, mask, overlay, cut = gr.Slider(interactive=False), None, None, None
+    else:
+        # A slider that is just being moved must not jump back.
+        slider = gr.skip() if kept.chosen else gr.Slider(value=kept.threshold, interactive=True)
+        mask, (overlay, cut) = kept.mask, overlay_and_cut_out(kept)
+    downloads = [gr.DownloadButton(value=path, interactive=path is not None) for path in (mask, cut)]
+    return [slider, *downloads, gr.Row(visible=kept is not None), overlay, cut]
+
+
+def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> None:
+    """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`.
+
+    `models` are the names to choose from, the default one first.
+    """
+    with gr.Row(equal_height=True):
+        picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
+        mask = gr.Image(label="Mask", elem_id="mask", interactive=False, **IMAGE)
+    with gr.Row(elem_id="actions"):
+        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
+        button = {"interactive": False, "scale": 0, "min_width": 200}
+        downloads = [
+            gr.DownloadButton("Download mask", variant="primary", elem_id="download", **button),
+            gr.DownloadButton("Download cut-out", elem_id="download-cutout", **button),
+        ]
+    with gr.Row(elem_id="settings"):
+        label = "How sure a pixel must be to count as car"
+        slider = gr.Slider(value=0.5, label=label, interactive=False, min_width=300, elem_id="threshold", **UNSURE)
+        model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="model")
+    given = list(examples)
+    chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
+    with gr.Row(visible=False, equal_height=True) as views:
+        overlay = gr.Image(label="Overlay", elem_id="overlay", interactive=False, **IMAGE)
+        cut = gr.Image(label="Cut-out", elem_id="cutout", interactive=False, **IMAGE)
+
+    kept = gr.State()
+    outputs = [mask, line, kept]
+    answer_pictures([picture, model], chosen, answer, outputs, "mask", lambda words: [None, words, None])
+    quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    slider.input(answer_again, [kept, slider], [*outputs, *downloads], **quiet)
+    kept.change(show_views, kept, [slider, *downloads, views, overlay, cut], **quiet)
