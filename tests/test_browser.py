@@ -15,6 +15,7 @@ from serving import ROOT, served_demo
 from carmask import Predictor
 from carmask.dot_files import rounded
 from carmask.drawing import draw_dots, heat_picture, overlay_mask
+from carmask.predictor import EMBEDDED
 
 expect.set_options(timeout=120_000)  # a busy machine takes its time
 SWITCHES = [
@@ -40,7 +41,7 @@ def root(tiny_mask_model, unet_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "carmask", folder / "carmask")
-    for name, model in {"car-mask-b0": tiny_mask_model, "unet": unet_model, "damaged": unet_model}.items():
+    for name, model in {EMBEDDED["mask"].name: tiny_mask_model, "unet": unet_model, "damaged": unet_model}.items():
         shutil.copytree(model, folder / "models" / name)
     (folder / "models" / "damaged" / "model.safetensors").write_bytes(b"cut")
     return folder
@@ -118,7 +119,7 @@ def choose_model(page, name):
 def test_a_person_chooses_another_model_and_a_damaged_one_is_said_in_one_sentence(page, unet_model, tmp_path):
     picture, _ = drawn_car()
     upload(page, "picture", picture, tmp_path / "holiday.png")
-    expect(page.locator("#line")).to_contain_text("car-mask-b0")
+    expect(page.locator("#line")).to_contain_text(EMBEDDED["mask"].name)
     choose_model(page, "damaged")
     expect(page.get_by_text("The model damaged cannot be opened; choose another one.")).to_be_visible()
     expect(page.locator("#mask img")).to_have_count(0)

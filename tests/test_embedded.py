@@ -7,7 +7,7 @@ from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
 from carmask.metrics import mask_scores
-from carmask.predictor import EMBEDDED, MODELS
+from carmask.predictor import MODELS
 from data_scripts.draw_cars import draw_picture
 
 UNSEEN_SEED = 77
@@ -25,7 +25,7 @@ def drawn():
     return [draw_picture(UNSEEN_SEED, index, (256, 384)) for index in range(24)]
 
 
-@pytest.mark.parametrize("name", [*MASK_MODELS, "car-dots-b0"])
+@pytest.mark.parametrize("name", MASK_MODELS)
 def test_an_embedded_model_is_small_and_stored_as_float16(name):
     weights = MODELS / name / "model.safetensors"
     assert weights.stat().st_size < 8_000_000
@@ -44,12 +44,6 @@ def test_an_empty_picture_has_no_car(predictor):
         assert not predictor(Image.new("L", (300, 200), grey)).any()
 
 
-def test_an_empty_picture_has_no_dots():
-    predictor = Predictor.from_pretrained(EMBEDDED["dots"])
-    for grey in (0, 128, 255):
-        assert all(dot.x is None for dot in predictor(Image.new("L", (300, 200), grey)))
-
-
 def test_the_stock_class_opens_the_segformer_whole():
     _, report = SegformerForSemanticSegmentation.from_pretrained(SEGFORMER, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
@@ -65,9 +59,8 @@ def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(drawn):
         assert (car == predictor(grey)).mean() >= 0.99
 
 
-@pytest.mark.parametrize("name", [*MASK_MODELS, "car-dots-b0"])
+@pytest.mark.parametrize("name", MASK_MODELS)
 def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is(name):
     card = (MODELS / name / "README.md").read_text(encoding="utf-8")
-    sources = ["car_parts"] if "dots" in name else ["camvid", "intelecai"]
-    for word in (*sources, "train_segformer.py", "Scores on test", "license: apache-2.0", "## Data", "## Limits"):
+    for word in ("camvid", "intelecai", "train_segformer.py", "Scores on test", "license: apache-2.0", "## Limits"):
         assert word in card
