@@ -130,7 +130,7 @@ def test_a_model_is_opened_once_and_only_when_it_is_asked_for(model_folders, mon
     opened = []
     from_pretrained = Predictor.from_pretrained
     monkeypatch.setattr(
-        Predictor, "from_pretrained", lambda model: (opened.append(model.name), from_pretrained(model))[1]
+        Predictor, "from_pretrained", lambda model, **kinds: (opened.append(model.name), from_pretrained(model))[1]
     )
     open_model = app.make_opener(app.mask_models())
     assert opened == []
