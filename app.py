@@ -5,7 +5,6 @@ people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the
 is no tab for them.
 """
 
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ import gradio as gr
 from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
 from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.pictures import MAX_FILE_BYTES
-from carmask.predictor import EMBEDDED, MODELS, ModelError, Predictor, check_task
+from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
 from carmask.uploads import KEPT_SECONDS, sweep_by_the_clock
 
@@ -85,17 +84,8 @@ def on_gpu(function: Callable) -> Callable:
 def mask_models() -> dict[str, str | Path]:
     """The models for masks to choose from, by name: CARMASK_MODEL or the embedded one first, then those in models/."""
     first = os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"]
-    folders = [config.parent for config in sorted(MODELS.glob("*/config.json")) if is_for_masks(config)]
-    return {Path(first).name: first} | {folder.name: folder for folder in folders if folder.name != Path(first).name}
-
-
-def is_for_masks(config: Path) -> bool:
-    """Whether a model folder is for masks; a damaged one counts, so that the page can say so when it is chosen."""
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return True
-    return not isinstance(settings, dict) or settings.get("task") != "dots"
+    name = Path(first).name
+    return {name: first} | {folder.name: folder for folder in mask_folders() if folder.name != name}
 
 
 def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:

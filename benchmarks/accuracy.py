@@ -28,7 +28,7 @@ from carmask.__main__ import times
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
 from carmask.metrics import bootstrap_intervals, calibration, calibration_counts, picture_counts, summary
-from carmask.predictor import MODELS
+from carmask.predictor import mask_folders
 from carmask.reports import score_table, validate
 from carmask.rows import open_data, read_pair
 
@@ -136,12 +136,6 @@ def open_split(predictor: Predictor, data: str, name: str | None) -> tuple[str, 
     return name, splits[name]
 
 
-def mask_models() -> list[str]:
-    """The folders of models/ whose models are for masks."""
-    folders = sorted(path.parent for path in MODELS.glob("*/config.json"))
-    return [str(folder) for folder in folders if Predictor.from_pretrained(folder).task.kind == "mask"]
-
-
 def main() -> None:
     """Reads the command line and prints the tables of each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,7 +147,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=times, default=1.0, help="see pictures so many times as large, in pieces")
     arguments = parser.parse_args()
     try:
-        for model in arguments.models or mask_models():
+        for model in arguments.models or mask_folders():
             predictor = replace(Predictor.from_pretrained(model), tiles=arguments.tiles)
             name, split = open_split(predictor, arguments.data, arguments.split)
             print(f"\n{model} on {name} ({len(split)} pictures)\n", flush=True)

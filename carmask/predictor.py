@@ -92,9 +92,12 @@ class Predictor:
         zoom = max(1, min(self.tiles, size[0] / window[0], size[1] / window[1]))
         return tuple(round(side * zoom) for side in window)
 
-    def pixel_values(self, picture: Image.Image) -> Tensor:
-        """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W)."""
-        return self._normalised([self._resized(picture, self.window_size((picture.height, picture.width)))])
+    def pixel_values(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W).
+
+        `size` is as for a call.
+        """
+        return self._normalised([self._resized(picture, self.window_size(size or (picture.height, picture.width)))])
 
     def _resized(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
         # One channel is resized, not three equal ones.
@@ -104,9 +107,9 @@ class Predictor:
         views = [view.convert("RGB") for view in views]
         return self.processor(views, do_resize=False, return_tensors="pt").pixel_values
 
-    def logits(self, picture: Image.Image) -> Tensor:
-        """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w)."""
-        return self.network(self.pixel_values(picture))[0].float()
+    def logits(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w); `size` as for a call."""
+        return self.network(self.pixel_values(picture, size))[0].float()
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:
@@ -117,20 +120,20 @@ class Predictor:
         picture = upright_rgb(picture)
         size = size or (picture.height, picture.width)
         if self.task.kind == "dots":
-            return self.task.decode(self.logits(picture), size)
+            return self.task.decode(self.logits(picture, size), size)
         return self.task.decode_margin(self.margin(picture, size), size)
 
     @torch.inference_mode()
     def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
         """The log-odds of car in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin` to make a mask of.
 
-        `size` is as above.
+        `size` is as for a call.
         """
         size = size or (picture.height, picture.width)
         window, seen = self.window_size(size), self.seen_size(size)
-        grey = self._resized(picture, seen)
         if seen == window:
-            return self.task.margin(self.network(self._normalised([grey]))[0].float())
+            return self.task.margin(self.logits(picture, size))
+        grey = self._resized(picture, seen)
         return blended(grey, window, lambda views: self.task.margin(self.network(self._normalised(views)).float()))
 
     @torch.inference_mode()
@@ -166,6 +169,20 @@ class Predictor:
             return cls(function, processor, task_for(config, car_labels), Path(model).name)
         except ValueError as error:
             raise ModelError(f"The model {model} cannot be used: {error}.") from error
+
+
+def mask_folders() -> list[Path]:
+    """The folders in models/ that are for masks, sorted; a damaged one counts, so that opening it can say so."""
+    return [config.parent for config in sorted(MODELS.glob("*/config.json")) if is_for_masks(config)]
+
+
+def is_for_masks(config: Path) -> bool:
+    """Whether the config.json of a model folder is of a model for masks, as far as it can be read."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.get("task") != "dots"
 
 
 def check_task(predictor: Predictor, kind: str) -> None:

@@ -10,6 +10,7 @@ from benchmarks import accuracy
 from benchmarks.accuracy import DISTURBANCES, measure, robustness_table
 from carmask import Predictor
 from carmask.metrics import picture_counts
+from carmask.predictor import mask_folders
 from carmask.reports import validate
 from carmask.rows import open_data
 
@@ -38,10 +39,10 @@ def test_robustness_has_a_line_for_each_disturbance(tiny_mask_model, tiny_data, 
 
 
 def test_without_names_it_measures_the_models_for_masks(dots_model, tiny_mask_model, monkeypatch):
-    monkeypatch.setattr(accuracy, "MODELS", tiny_mask_model.parent)
-    assert str(tiny_mask_model) in accuracy.mask_models()
-    monkeypatch.setattr(accuracy, "MODELS", dots_model.parent)
-    assert str(dots_model) not in accuracy.mask_models()
+    monkeypatch.setattr("carmask.predictor.MODELS", tiny_mask_model.parent)
+    assert tiny_mask_model in mask_folders()
+    monkeypatch.setattr("carmask.predictor.MODELS", dots_model.parent)
+    assert dots_model not in mask_folders()
 
 
 def test_the_network_runs_once_for_each_picture(tiny_mask_model, tiny_data):

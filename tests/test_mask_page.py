@@ -111,7 +111,7 @@ def model_folders(tiny_mask_model, dots_model, tmp_path, monkeypatch):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text(json.dumps({"model_type": "segformer"}))
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr(app, "MODELS", tmp_path)
+    monkeypatch.setattr("carmask.predictor.MODELS", tmp_path)
     monkeypatch.setitem(app.EMBEDDED, "mask", tmp_path / "b")
     monkeypatch.delenv("CARMASK_MODEL", raising=False)
     return tmp_path

@@ -154,3 +154,12 @@ def test_a_broken_model_folder_is_refused_in_one_sentence(tiny_mask_model, tmp_p
 def test_a_hub_name_without_a_connection_is_refused_in_one_sentence():
     with pytest.raises(ModelError):
         Predictor.from_pretrained("nobody/no-such-model")
+
+
+@pytest.mark.parametrize("size", [(1448, 1000), (3000, 1448), (1352, 4000)])
+def test_a_picture_opened_smaller_is_seen_at_the_size_of_the_full_one(size, tiny_mask_model, dots_model):
+    for model in (tiny_mask_model, dots_model):
+        predictor = Predictor.from_pretrained(model)
+        for factor in (2, 4, 8):
+            smaller = Image.new("RGB", (size[1] // factor, size[0] // factor))
+            assert predictor.pixel_values(smaller, size).shape[2:] == predictor.window_size(size)
