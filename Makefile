@@ -28,7 +28,7 @@ TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_no
 GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
-embedded-models: $(foreach name,car-mask-fcn car-mask-b0,models/$(name)/README.md)
+embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)
 
 models/%/README.md: runs/%/README.md docs/cards/%.md
 	mkdir -p $(@D)
@@ -61,5 +61,12 @@ runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
+
+data/car-dots/README.md: | .venv/demo
+	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
+
+runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
+	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 600 --crop 224 \
+		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 150 --half $(GO_ON)
 
 .PHONY: demo test style embedded-models mixture

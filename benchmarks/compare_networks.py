@@ -52,7 +52,7 @@ ROWS = {  # folder: title and what differs; parts that no start has trained lear
     ),
     "unet": (
         "U-Net, first width 16, random weights",
-        "--network unet --model scratch --settings first_width=16 --learning_rate 2e-4",
+        "--network unet --model scratch --settings first_width=16 --learning_rate 1e-3",
     ),
 }
 TIMED_PICTURES = 48
