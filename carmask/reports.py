@@ -161,6 +161,11 @@ def draw_curves(history: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def markdown_table(lines: list[list[str]]) -> str:
+    """Lines of cells as a Markdown table, the first one its head."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
 MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share")
 DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_f1", "f1_5", "swapped")
 
@@ -168,11 +173,10 @@ DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_
 def score_table(scores: Scores) -> str:
     """A Markdown table of scores: a row per source for masks, per name for dots."""
     first, keys = ("pictures", MASK_KEYS) if "iou" in scores["all"] else ("dot", DOT_KEYS)
-    lines = [f"| {first} | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    for source, values in scores.items():
-        cells = [f"{values[key]:.4f}" if key in values else "–" for key in keys]
-        lines.append(f"| {source} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    lines = [[first, *keys]]
+    for name, values in scores.items():
+        lines.append([name, *(f"{values[key]:.4f}" if key in values else "–" for key in keys)])
+    return markdown_table(lines)
 
 
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
