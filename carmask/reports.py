@@ -228,6 +228,14 @@ from the score stored in config.json as threshold, which is the best one on the 
 }
 
 
+def licence_of(starts: list[str]) -> tuple[str, str]:
+    """The licence of a model whose weights go back to `starts`, as the Hub names it; and what to say about it."""
+    if set(starts) <= {start for own in OWN_STARTS.values() for start in own}:
+        return "apache-2.0", ""
+    research_only = any("nvidia/" in start for start in starts)
+    return "other", RESEARCH_ONLY if research_only else " Their terms hold for this model too."
+
+
 def write_report(
     folder: Path,
     facts: dict[str, str | list[str]],
@@ -246,10 +254,8 @@ def write_report(
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
-    free = set(facts["origin"]) <= {start for starts in OWN_STARTS.values() for start in starts}
-    research_only = any("nvidia/" in one for one in facts["origin"])
-    terms = RESEARCH_ONLY if research_only else "" if free else " Their terms hold for this model too."
-    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": "apache-2.0" if free else "other"}
+    licence, terms = licence_of(facts["origin"])
+    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
