@@ -1,6 +1,8 @@
 """How far scores of masks would move with other pictures of the same kind: the bootstrap."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -28,9 +30,25 @@ def drawn_times(number: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws)
 
 
-def interval(scores: np.ndarray) -> tuple[float, float]:
-    """The bounds that hold the middle 95 % of the draws' scores."""
-    return tuple(np.percentile(scores, [2.5, 97.5]).tolist())
+def interval(scores: np.ndarray, number: int) -> tuple[float, float]:
+    """The bounds of the draws' scores that are to hold 95 % of what other pictures would give.
+
+    The plain percentiles 2.5 and 97.5 hold too little if few things are drawn: 84 % for six of a normal distribution,
+    measured, and 93 % with the percentiles taken here, which stand as far out as Student's t is beyond the normal
+    distribution.
+
+    Args:
+        scores: of the draws.
+        number: of the things that each draw takes.
+
+    Source: Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789 (expanded percentile interval); Student's t
+    by Abramowitz and Stegun 1964, formula 26.7.5.
+    """
+    normal, number = NormalDist(), max(2, number)
+    z, freedom = normal.inv_cdf(0.975), number - 1
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    tail = 100 * normal.cdf(-t * math.sqrt(number / freedom))
+    return tuple(np.percentile(scores, [tail, 100 - tail]).tolist())
 
 
 def bootstrap_intervals(
@@ -51,7 +69,7 @@ def bootstrap_intervals(
         "iou": [ratio(part, whole) for part, whole in zip(times @ hits, times @ union, strict=True)],
         "mean_iou": times @ ious / len(table),
     }
-    return {name: interval(scores) for name, scores in drawn.items()}
+    return {name: interval(scores, len(table)) for name, scores in drawn.items()}
 
 
 def pooled_iou(totals: np.ndarray) -> np.ndarray:
@@ -92,4 +110,4 @@ def paired_difference(
     times = drawn_times(len(names))
     before, after = (float(score(total)) for total in sums.sum(axis=1))
     drawn = score(times @ sums[1]) - score(times @ sums[0])
-    return Difference(before, after, after - before, *interval(drawn), len(first), len(names))
+    return Difference(before, after, after - before, *interval(drawn, len(names)), len(first), len(names))

@@ -39,8 +39,11 @@ def count_pixels(predictor: Predictor, split: datasets.Dataset) -> Counts:
     Raises:
         DataError: a row cannot be used.
     """
-    rows = tqdm(range(len(split)), desc=predictor.name, leave=False, disable=None)
-    return [picture_counts(predictor(split[index]["image"]), read_numbered(split, index)[1]) for index in rows]
+    counts = []
+    for index in tqdm(range(len(split)), desc=predictor.name, leave=False, disable=None):
+        _, truth = read_numbered(split, index)
+        counts.append(picture_counts(predictor(split[index]["image"]), truth))
+    return counts
 
 
 def compare_sources(split: datasets.Dataset, first: Counts, second: Counts) -> dict[tuple[str, str], Difference]:

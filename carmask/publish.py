@@ -20,6 +20,7 @@ from carmask.checkpoints import find_checkpoint
 from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError
 from carmask.predictor import ModelError, Predictor, check_folder
 from carmask.reports import RESEARCH_ONLY, licence_of
+from carmask.rows import first_line
 from carmask.runtimes import FILES, RuntimeFileError
 from carmask.starts import origins
 
@@ -172,7 +173,9 @@ def main(argv: list[str] | None = None) -> int:
         sentence = f"{arguments.name} is no name for a model of the Hub; give one like anna/my-model."
     except HTTPError as error:
         sentence = refusal(error, arguments.name)
-    except ValueError as error:
+    except (OSError, RuntimeError) as error:
+        sentence = f"The upload broke off, so nothing is published ({first_line(error)}) Try again."
+    except ValueError as error:  # the Hub's words on the card's metadata, in several lines
         sentence = " ".join(str(error).split())
     else:
         print(f"{name} is published, licence {licence}, revision {revision}.")

@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from carmask.bootstrap import false_car_share, paired_difference, pooled_iou
+from carmask.bootstrap import false_car_share, interval, paired_difference, pooled_iou
 from carmask.metrics import picture_counts, summary
 
 
@@ -66,6 +66,13 @@ def test_the_interval_holds_the_true_gain_about_19_times_of_20():
         one = paired_difference(counts_of(before), counts_of(after), range(30))
         held += one.low <= 0.1 <= one.high
     assert 88 <= held <= 99
+
+
+def test_from_few_the_interval_is_wider_as_students_t_is():
+    draws = np.random.default_rng(0).normal(0, 1, 200_000)
+    (low, high), (low_of_many, high_of_many) = interval(draws, 6), interval(draws, 10_000)
+    assert (low_of_many, high_of_many) == pytest.approx((-1.96, 1.96), abs=0.02)
+    assert (low, high) == pytest.approx((-2.571 * np.sqrt(6 / 5), 2.571 * np.sqrt(6 / 5)), abs=0.06)
 
 
 def test_nothing_to_find_and_nothing_found_is_1_in_every_draw():

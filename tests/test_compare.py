@@ -120,6 +120,14 @@ def test_what_is_wrong_is_said_in_one_sentence(tiny_mask_model, tiny_data, capsy
     assert not printed.out
 
 
+def test_a_picture_that_cannot_be_read_is_named(tiny_mask_model, tiny_data, tmp_path, capsys):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    (data / "test/images/1.png").write_bytes(b"no picture")
+    code, printed = run(capsys, tiny_mask_model, tiny_mask_model, "--data", data)
+    assert code == 1
+    assert "Row 1 (1.png) of the split test cannot be used" in printed.err
+
+
 def test_a_model_for_dots_is_refused(tiny_mask_model, dots_model, tiny_data, capsys):
     code, printed = run(capsys, tiny_mask_model, dots_model, "--data", tiny_data)
     assert code == 1

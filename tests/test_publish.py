@@ -185,6 +185,17 @@ def test_what_the_hub_does_not_take_is_said_in_one_sentence(hub, model, monkeypa
     assert printed.err.count("\n") == 1
 
 
+def test_an_upload_that_breaks_off_publishes_nothing_and_says_so(hub, model, monkeypatch, capsys):
+    def broken(*arguments, **options):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", broken)
+    code, printed = run(capsys, model, "anna/my-model")
+    assert code == 1
+    assert "nothing is published ([Errno 104] Connection reset by peer.) Try again." in printed.err
+    assert not hub.models["anna/my-model"]["commits"]
+
+
 def test_without_a_connection_it_says_so(model, monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     code, printed = run(capsys, model, "anna/my-model")
