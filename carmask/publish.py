@@ -91,14 +91,18 @@ def make_card(folder: Path) -> ModelCard:
 
 
 def evaluations(split: str, scores: dict[str, dict[str, float]]) -> list[EvalResult]:
-    """The scores of a split as the Hub wants them: by source for masks, of all names together for dots."""
+    """The scores of a split as the Hub wants them: for masks of each source, for dots of all names together."""
     dots = "f1_5" in scores["all"]
+    if dots:
+        scores = {"all": scores["all"]}
+    elif len(scores) == 2:  # one source is all there is
+        scores = {source: values for source, values in scores.items() if source != "all"}
     found = []
     for source, values in scores.items():
         # Where nothing but false car can be found, IoU is all or nothing and says no more.
         no_car = "false_car_share" in values and values["iou"] in (0, 1)
         for metric in METRICS.keys() & values.keys():
-            if (dots and source != "all") or (no_car and metric != "false_car_share"):
+            if no_car and metric != "false_car_share":
                 continue
             found.append(
                 EvalResult(

@@ -25,27 +25,25 @@ from carmask.pictures import PictureError, open_picture, open_reduced
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 
 SHEET_TILES, TILE = 48, 200
-SLACK = 0.01  # of the picture, so that a few faint pixels in a picture without a car are no great doubt
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".mpo")
 
 
 def doubt(probability: np.ndarray, threshold: float) -> float:
-    """How much less than 1 the overlap of a mask with the truth is expected to be, in 0 to 1.
+    """How unsure a model is of its mask: the mean binary entropy of the mask's pixels, in bits, 0 to 1.
 
-    If each pixel is car as often as its probability says, the expected Dice overlap is about twice the probability
-    within the mask over the mask's size and all probability. Unlike the mean entropy of the pixels it does not favour
-    pictures where the car is large, with a long outline. The source calls it for samples of masks; here one pass's
-    probabilities stand for them.
+    The mean over the whole picture would rank by the length of outlines, and so by the size of the cars. Where nothing
+    is found it is all there is to go by: the fainter, the less doubt. docs/your-own-model.md compares the two.
 
     Args:
         probability: of car, float (height, width) in 0 to 1.
         threshold: above which a pixel is in the mask.
 
-    Source: Roy et al. 2018, https://arxiv.org/abs/1811.09800 (structure-wise uncertainty).
+    Source: Mehrtash et al. 2020, https://arxiv.org/abs/1911.13273.
     """
-    mask = probability > threshold
-    within, size, everything = (float(np.mean(part)) for part in (probability * mask, mask, probability))
-    return 1 - (2 * within + SLACK) / (size + everything + SLACK)
+    chance = probability.astype(np.float64).clip(1e-9, 1 - 1e-9)
+    entropy = -chance * np.log2(chance) - (1 - chance) * np.log2(1 - chance)
+    inside = probability > threshold
+    return float(entropy[inside].mean() if inside.any() else entropy.mean())
 
 
 def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tuple[float, Path, str]], list[str]]:

@@ -82,6 +82,13 @@ def test_the_card_has_the_scores_as_metadata(hub, model, capsys):
     assert {key for key in found if key[0] == "no_cars"} == {("no_cars", "false_car_share")}
 
 
+def test_scores_that_say_nothing_new_are_left_out_of_the_metadata():
+    dots = {"f1_5": 0.7, "pck_5": 0.8, "mean_error": 0.1}
+    found = publish.evaluations("test", {"all": dots, "wheel": dots})
+    assert [(one.dataset_type, one.metric_type) for one in found] == [("all", "f1_5"), ("all", "pck_5")]
+    assert {one.dataset_type for one in publish.evaluations("test", {"boxes": SCORES, "all": SCORES})} == {"boxes"}
+
+
 def test_the_example_in_the_card_names_the_model_of_the_hub(hub, model, capsys):
     run(capsys, model, "my-model")
     assert 'Predictor.from_pretrained("anna/my-model")' in card_of(hub).text

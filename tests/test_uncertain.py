@@ -28,38 +28,28 @@ def sure(car=0.3, size=(20, 40)):
 
 
 def test_there_is_no_doubt_where_every_probability_is_0_or_1():
-    assert doubt(sure(), 0.5) == pytest.approx(0)
-    assert doubt(sure(car=0), 0.5) == 0
+    assert doubt(sure(), 0.5) == pytest.approx(0, abs=1e-6)
+    assert doubt(sure(car=0), 0.5) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_blurred_outline_is_more_doubtful_than_a_sharp_one_and_less_than_no_idea():
-    blurred = sure()
-    blurred[:, 10:14] = 0.6, 0.5, 0.4, 0.3
-    assert 0 < doubt(blurred, 0.5) < doubt(np.full((20, 40), 0.5), 0.4)
+def test_the_doubt_is_the_mean_entropy_of_the_mask_in_bits():
+    probability = np.zeros((4, 4))
+    probability[0] = 0.5, 0.5, 1, 1
+    assert doubt(probability, 0.4) == pytest.approx(0.5)
+    assert doubt(np.full((4, 4), 0.25), 0.2) == pytest.approx(0.8113, abs=1e-4)
 
 
-def test_a_car_of_half_the_size_with_an_outline_of_half_the_length_is_as_doubtful():
+def test_a_car_of_half_the_size_is_as_doubtful():
     large, small = np.zeros((100, 100)), np.zeros((100, 100))
     large[20:80, 20:80], small[35:65, 35:65] = 0.6, 0.6
     large[24:76, 24:76], small[37:63, 37:63] = 1, 1
-    assert doubt(small, 0.5) == pytest.approx(doubt(large, 0.5), rel=0.1)
+    assert doubt(small, 0.5) == pytest.approx(doubt(large, 0.5)) != 0
 
 
-def test_the_doubt_is_the_expected_loss_of_overlap():
-    """Truths drawn from the probabilities miss the mask by as much as the doubt says."""
-    rng = np.random.default_rng(0)
-    probability = rng.beta(0.3, 0.6, (60, 80))
-    mask = probability > 0.5
-    losses = [
-        1 - 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) for truth in rng.random((50, 60, 80)) < probability
-    ]
-    assert doubt(probability, 0.5) == pytest.approx(np.mean(losses), abs=0.01)
-
-
-def test_a_few_faint_pixels_without_a_car_are_little_doubt():
-    faint = np.zeros((100, 100))
-    faint[:2, :2] = 0.3
-    assert doubt(faint, 0.5) < 0.02
+def test_where_nothing_is_found_the_doubt_grows_with_what_was_nearly_found():
+    faint, fainter = np.zeros((100, 100)), np.zeros((100, 100))
+    faint[:20, :20], fainter[:5, :5] = 0.3, 0.3
+    assert 0 < doubt(fainter, 0.5) < doubt(faint, 0.5) < 0.05
 
 
 def test_the_most_doubtful_pictures_come_first_in_the_list(tiny_mask_model, pictures, tmp_path):
