@@ -25,12 +25,13 @@ from tqdm import tqdm
 
 from carmask import ModelError, Predictor
 from carmask.__main__ import times
+from carmask.bootstrap import bootstrap_intervals
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
-from carmask.metrics import bootstrap_intervals, calibration, calibration_counts, picture_counts, summary
+from carmask.metrics import calibration, calibration_counts, picture_counts, summary
 from carmask.predictor import mask_folders
-from carmask.reports import score_table, validate
-from carmask.rows import open_data, read_pair
+from carmask.reports import markdown_table, score_table, validate
+from carmask.rows import choose_split, open_data, read_pair
 
 SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are car
 HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false car", "calibration error"]
@@ -103,7 +104,7 @@ def accuracy_table(measured: Measured) -> str:
         line.append(f"{scores['false_car_share']:.2%}" if "false_car_share" in scores else "–")
         line += [f"{error:.4f}"] + [f"{share:.0%}" if share == share else "–" for share in car_share[list(SHOWN)]]
         lines.append(line)
-    return as_markdown(lines)
+    return markdown_table(lines)
 
 
 def robustness_table(plain: Measured, disturbed: dict[str, Measured]) -> str:
@@ -115,25 +116,7 @@ def robustness_table(plain: Measured, disturbed: dict[str, Measured]) -> str:
         false = scores["all"].get("false_car_share")
         ious = [f"{scores[source]['iou']:.3f}" for source in with_car]
         lines.append([name, *ious, "–" if false is None else f"{false:.2%}"])
-    return as_markdown(lines)
-
-
-def as_markdown(lines: list[list[str]]) -> str:
-    """Lines of cells as a Markdown table, the first one its head."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
-
-
-def open_split(predictor: Predictor, data: str, name: str | None) -> tuple[str, datasets.Dataset]:
-    """The split to measure on, and its name: the one given, or test, or validation.
-
-    Raises:
-        DataError: there is no such data or split.
-    """
-    splits = open_dots(data, predictor.task.entries)[0] if predictor.task.kind == "dots" else open_data(data)
-    name = name or ("test" if "test" in splits else "validation")
-    if name not in splits:
-        raise DataError(f"The data set {data} has no split {name}; it has {', '.join(splits)}.")
-    return name, splits[name]
+    return markdown_table(lines)
 
 
 def main() -> None:
@@ -149,9 +132,11 @@ def main() -> None:
     try:
         for model in arguments.models or mask_folders():
             predictor = replace(Predictor.from_pretrained(model), tiles=arguments.tiles)
-            name, split = open_split(predictor, arguments.data, arguments.split)
+            dots = predictor.task.kind == "dots"
+            splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)
+            name, split = choose_split(splits, arguments.data, arguments.split)
             print(f"\n{model} on {name} ({len(split)} pictures)\n", flush=True)
-            if predictor.task.kind == "dots":
+            if dots:
                 print(score_table(validate(predictor, split)[0]))
                 continue
             plain = measure(predictor, split)

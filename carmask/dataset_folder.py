@@ -163,6 +163,43 @@ def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray
     return row
 
 
+def stem_of(row: dict) -> str:
+    """The name of a row's picture, without folder and suffix."""
+    return Path(row["file_name"]).stem
+
+
+def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tuple[str, str]]) -> dict:
+    """Links or copies the files of a row, under a free name, into the split that it has in a new data set.
+
+    Args:
+        row: columns of metadata.jsonl, and the new `split`.
+        folder: that its file names are relative to.
+        staged: the new data set.
+        name: of both files, without suffix; a number follows where it is taken.
+        taken: split and name of the rows so far; this one is added.
+
+    Returns:
+        The row with its new file names.
+    """
+    free, copy = name, 2
+    while (row["split"], free) in taken:
+        free, copy = f"{name}-{copy}", copy + 1
+    taken.add((row["split"], free))
+    result = dict(row)
+    for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
+        if column not in row:
+            continue
+        old = folder / row[column]
+        result[column] = f"{kind}/{free}{old.suffix}"
+        new = staged / row["split"] / result[column]
+        new.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(old, new)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(old, new)
+    return result
+
+
 def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None) -> int:
     """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
 

@@ -76,27 +76,6 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
     return scores
 
 
-def bootstrap_intervals(
-    counts: Sequence[np.ndarray], draws: int = 2000, seed: int = 0
-) -> dict[str, tuple[float, float]]:
-    """How far `iou` and `mean_iou` of `summary` would move with other pictures of the same kind.
-
-    The pictures of `counts`, each as `picture_counts` gives it, are drawn anew with replacement; the interval (low,
-    high) holds 95 % of the draws' scores. Pictures count as independent: where many show one scene it is too narrow.
-
-    Source: Efron 1979, https://doi.org/10.1214/aos/1176344552.
-    """
-    table = np.array(counts, dtype=np.int64).reshape(-1, 6)
-    hits, union = table[:, 0], table[:, 1] + table[:, 2] - table[:, 0]
-    ious = [ratio(part, whole) for part, whole in zip(hits, union, strict=True)]
-    times = np.random.default_rng(seed).multinomial(len(table), np.full(len(table), 1 / len(table)), draws)
-    drawn = {
-        "iou": [ratio(part, whole) for part, whole in zip(times @ hits, times @ union, strict=True)],
-        "mean_iou": times @ ious / len(table),
-    }
-    return {name: tuple(np.percentile(scores, [2.5, 97.5]).tolist()) for name, scores in drawn.items()}
-
-
 def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Counts the judged pixels of one picture around each probability of 0, 10, … 100 %: float64 (11, 3).
 

@@ -169,7 +169,7 @@ def _write_pairs(
     pairs: list[Pair], bad: list[BadFile], folder: Path, arguments: argparse.Namespace
 ) -> tuple[list[dict], list[BadFile]]:
     """Writes each good pair under `folder`; returns their rows and all bad files with their reasons."""
-    group_of = _group_pattern(arguments.group_pattern)
+    group_of = group_function(arguments.group_pattern)
     names = Counter(pair.name for pair in pairs)
     source = arguments.source or arguments.out.resolve().name
     rows, bad = [], list(bad)
@@ -201,7 +201,14 @@ def _move_to_splits(folder: Path, rows: list[dict], arguments: argparse.Namespac
         (folder / "masks").rmdir()
 
 
-def _group_pattern(pattern: str | None) -> Callable[[str], str]:
+def group_function(pattern: str | None) -> Callable[[str], str]:
+    """The function from a picture's name to its group: what the pattern's brackets hold, without one the name itself.
+
+    It raises BadPair for a name that the pattern does not fit.
+
+    Raises:
+        DataError: The pattern is no regular expression, or has no brackets.
+    """
     if pattern is None:
         return str
     try:

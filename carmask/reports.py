@@ -161,6 +161,11 @@ def draw_curves(history: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def markdown_table(lines: list[list[str]]) -> str:
+    """Lines of cells as a Markdown table, the first one its head."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
 MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share")
 DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_f1", "f1_5", "swapped")
 
@@ -168,11 +173,10 @@ DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_
 def score_table(scores: Scores) -> str:
     """A Markdown table of scores: a row per source for masks, per name for dots."""
     first, keys = ("pictures", MASK_KEYS) if "iou" in scores["all"] else ("dot", DOT_KEYS)
-    lines = [f"| {first} | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    for source, values in scores.items():
-        cells = [f"{values[key]:.4f}" if key in values else "–" for key in keys]
-        lines.append(f"| {source} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    lines = [[first, *keys]]
+    for name, values in scores.items():
+        lines.append([name, *(f"{values[key]:.4f}" if key in values else "–" for key in keys)])
+    return markdown_table(lines)
 
 
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
@@ -224,6 +228,14 @@ from the score stored in config.json as threshold, which is the best one on the 
 }
 
 
+def licence_of(starts: list[str]) -> tuple[str, str]:
+    """The licence of a model whose weights go back to `starts`, as the Hub names it; and what to say about it."""
+    if set(starts) <= {start for own in OWN_STARTS.values() for start in own}:
+        return "apache-2.0", ""
+    research_only = any("nvidia/" in start for start in starts)
+    return "other", RESEARCH_ONLY if research_only else " Their terms hold for this model too."
+
+
 def write_report(
     folder: Path,
     facts: dict[str, str | list[str]],
@@ -242,10 +254,8 @@ def write_report(
     """
     sources = Counter(train["source"]) if "source" in train.column_names else {}
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
-    free = set(facts["origin"]) <= {start for starts in OWN_STARTS.values() for start in starts}
-    research_only = any("nvidia/" in one for one in facts["origin"])
-    terms = RESEARCH_ONLY if research_only else "" if free else " Their terms hold for this model too."
-    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": "apache-2.0" if free else "other"}
+    licence, terms = licence_of(facts["origin"])
+    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())

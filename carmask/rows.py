@@ -21,11 +21,26 @@ FILE_COLUMNS = {"file_name": "image", "mask_file_name": "mask"}
 
 
 def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
+    """Opens a data set to train on, as `open_splits` does.
+
+    Returns:
+        At least the splits "train" and "validation"; a missing validation split is a tenth of train, by group.
+
+    Raises:
+        DataError: there is no such data, or it has no pictures with that truth.
+    """
+    splits = open_splits(data, truth)
+    if "train" not in splits:
+        raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits)}.")
+    return splits if "validation" in splits else split_off_validation(splits)
+
+
+def open_splits(data: str, truth: str = "mask") -> datasets.DatasetDict:
     """Opens a folder of the project's layout, a `save_to_disk` folder, or a data set of the Hub.
 
     Returns:
-        At least the splits "train" and "validation", with the columns image and `truth` ("mask" or "dots") and without
-        the truth of the other task; a missing validation split is a tenth of train, by group.
+        The splits that are not empty, with the columns image and `truth` ("mask" or "dots") and without the truth of
+        the other task.
 
     Raises:
         DataError: there is no such data, or it has no pictures with that truth.
@@ -37,16 +52,26 @@ def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
     except (OSError, ValueError, LookupError, TypeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"The data set {data} cannot be opened: {first_line(error)}") from error
     splits = datasets.DatasetDict({name: split for name, split in splits.items() if len(split)})
-    if "train" not in splits:
-        raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits) or 'none'}.")
+    if not splits:
+        raise DataError(f"The data set {data} has no pictures.")
     for name, split in splits.items():
         missing = {"image", truth} - set(split.column_names)
         if missing:
             raise DataError(f"The split {name} of {data} has no column {' and '.join(sorted(missing))}; add it.")
         splits[name] = split.remove_columns({"mask", "dots"} & set(split.column_names) - {truth})
-    if "validation" not in splits:
-        splits = split_off_validation(splits)
     return splits
+
+
+def choose_split(splits: datasets.DatasetDict, data: str, name: str | None) -> tuple[str, datasets.Dataset]:
+    """The split of `data` to measure on, and its name: the one given, or test, or validation.
+
+    Raises:
+        DataError: there is no such split.
+    """
+    name = name or ("test" if "test" in splits else "validation")
+    if name not in splits:
+        raise DataError(f"The data set {data} has no split {name}; it has {', '.join(splits)}.")
+    return name, splits[name]
 
 
 def load_splits(data: str) -> datasets.DatasetDict:
@@ -163,10 +188,15 @@ def read_numbered(split: datasets.Dataset, index: int) -> Pair:
     try:
         return read_pair(split[index])
     except DECODE_ERRORS as error:
-        stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
-        name = Path(stored.get("path") or "").name
-        where = f"Row {index} ({name})" if name else f"Row {index}"
-        raise DataError(f"{where} of the split {split.split} cannot be used: {first_line(error)}") from error
+        where = f"{row_name(split, index)} of the split {split.split}"
+        raise DataError(f"{where} cannot be used: {first_line(error)}") from error
+
+
+def row_name(split: datasets.Dataset, index: int) -> str:
+    """What people know a row by: its number and, if its picture is a file, the file's name."""
+    stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
+    name = Path(stored.get("path") or "").name
+    return f"Row {index} ({name})" if name else f"Row {index}"
 
 
 def check_split(split: datasets.Dataset) -> None:

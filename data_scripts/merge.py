@@ -3,15 +3,13 @@
 import argparse
 import functools
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_card import SPLITS, count_line
-from carmask.dataset_folder import DataError, exit_code, finish_data_set, staged_folder
+from carmask.dataset_folder import DataError, exit_code, finish_data_set, link_example, staged_folder, stem_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,24 +89,8 @@ def common_dot_names(sources: list[Path]) -> list[str] | None:
 
 def take_over(row: dict, source: Path, staged: Path, taken: set[tuple[str, str]]) -> dict:
     """Links or copies the two files of a row under a free name; returns the new row."""
-    stem = prefixed(row["source"], Path(row["file_name"]).stem)
-    name, copy = stem, 2
-    while (row["split"], name) in taken:
-        name, copy = f"{stem}-{copy}", copy + 1
-    taken.add((row["split"], name))
-    result = {**row, "group": prefixed(row["source"], row["group"])}
-    for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
-        if column not in row:
-            continue
-        old = source / row["split"] / row[column]
-        result[column] = f"{kind}/{name}{old.suffix}"
-        new = staged / row["split"] / result[column]
-        new.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(old, new)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(old, new)
-    return result
+    renamed = {**row, "group": prefixed(row["source"], row["group"])}
+    return link_example(renamed, source / row["split"], staged, prefixed(row["source"], stem_of(row)), taken)
 
 
 def prefixed(source: str, name: str) -> str:

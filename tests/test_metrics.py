@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from carmask.bootstrap import bootstrap_intervals
 from carmask.metrics import (
     MaskScores,
-    bootstrap_intervals,
     boundary,
     calibration,
     calibration_counts,

@@ -1,0 +1,193 @@
+"""Publishes a model folder on the Hugging Face Hub, after checking it.
+
+    python -m carmask.publish my-model anna/my-model --private
+
+The folder must open and have its card. Only the model, its card, scores and curves go up: pictures of worst.png and
+the settings of the run stay here. The card gets the scores as metadata that the Hub shows, and the licence of the
+weights that the model started from. The token of `hf auth login` or of the variable HF_TOKEN is used.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
+
+from carmask.checkpoints import find_checkpoint
+from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError
+from carmask.predictor import ModelError, Predictor, check_folder
+from carmask.reports import RESEARCH_ONLY, licence_of
+from carmask.rows import first_line
+from carmask.runtimes import FILES, RuntimeFileError
+from carmask.starts import origins
+
+PUBLISHED = MODEL_FILES | {"scores.json", "curves.png", "model.bin", *FILES.values()}
+CARD = "README.md"
+METRICS = {
+    "iou": "Car IoU, pooled over pixels",
+    "boundary_iou": "Boundary IoU",
+    "false_car_share": "Share of pixels called car, on pictures without one",
+    "f1_5": "F1 of dots within 5 %",
+    "pck_5": "Dots found within 5 %",
+}
+NVIDIA_LICENCE = {
+    "license_name": "nvidia-segformer-research-only",
+    "license_link": "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
+}
+
+
+class PublishError(ValueError):
+    """Says in one sentence why a model cannot be published."""
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The files of a model folder that go up beside the card, after a look at the whole folder.
+
+    Raises:
+        ModelError: it cannot be opened.
+        PublishError: it has no card, its training is not finished, or something else lies in it.
+    """
+    check_folder(folder)
+    if find_checkpoint(folder):
+        raise PublishError(f"The training run in {folder} is not finished; go on with --resume first.")
+    if not (folder / CARD).is_file():
+        raise PublishError(f"The folder {folder} has no {CARD}, the model's card; write one that says what it can do.")
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    foreign = [name for name in names if name not in OUR_FILES | PUBLISHED]
+    if foreign:
+        raise PublishError(f"The folder {folder} holds {foreign[0]}, which is no part of a model; move it elsewhere.")
+    Predictor.from_pretrained(folder)
+    return [folder / name for name in names if name in PUBLISHED]
+
+
+def make_card(folder: Path) -> ModelCard:
+    """The card of a model folder, with its scores and its licence as metadata.
+
+    Raises:
+        PublishError: the card or the scores cannot be read.
+        RunError: the configuration cannot be read.
+    """
+    try:
+        card = ModelCard.load(folder / CARD)
+        report = folder / "scores.json"
+        scores = json.loads(report.read_text(encoding="utf-8"))["scores"] if report.is_file() else {}
+        results = [result for split, values in scores.items() for result in evaluations(split, values)]
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise PublishError(f"The {CARD} or scores.json of {folder} cannot be read; mend it or train again.") from error
+    if results:
+        card.data.model_name, card.data.eval_results = folder.name, results
+    licence, terms = licence_of(origins([str(folder)]))
+    card.data.license = card.data.license or licence
+    if terms == RESEARCH_ONLY:
+        card.data.license = "other"
+        for key, value in NVIDIA_LICENCE.items():
+            card.data[key] = value
+        if terms.strip() not in card.text:
+            card.text += f"\n{terms.strip()}\n"
+    return card
+
+
+def evaluations(split: str, scores: dict[str, dict[str, float]]) -> list[EvalResult]:
+    """The scores of a split as the Hub wants them: for masks of each source, for dots of all names together."""
+    dots = "f1_5" in scores["all"]
+    if dots:
+        scores = {"all": scores["all"]}
+    elif len(scores) == 2:  # one source is all there is
+        scores = {source: values for source, values in scores.items() if source != "all"}
+    found = []
+    for source, values in scores.items():
+        # Where nothing but false car can be found, IoU is all or nothing and says no more.
+        no_car = "false_car_share" in values and values["iou"] in (0, 1)
+        for metric in METRICS.keys() & values.keys():
+            if no_car and metric != "false_car_share":
+                continue
+            found.append(
+                EvalResult(
+                    task_type="keypoint-detection" if dots else "image-segmentation",
+                    dataset_type=source,
+                    dataset_name=f"{source} ({split})",
+                    dataset_split=split,
+                    metric_type=metric,
+                    metric_name=METRICS[metric],
+                    metric_value=round(values[metric], 4),
+                )
+            )
+    return sorted(found, key=lambda one: (one.dataset_type, one.metric_type))
+
+
+def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, str, str]:
+    """Puts a model on the Hub in one commit.
+
+    Args:
+        folder: the model folder, which stays as it is.
+        name: of the model there, with or without its owner.
+        private: whether it must not be seen by others.
+        hub: where to.
+
+    Returns:
+        Its name with the owner, its licence, and the revision of the commit.
+
+    Raises:
+        PublishError, ModelError, RunError: it is not fit to be published, or is there already for all to see.
+        HTTPError, OfflineModeIsEnabled, HFValidationError: what the Hub does not take, or that it is not reached.
+    """
+    files, card = find_files(folder), make_card(folder)
+    owned = hub.create_repo(name, private=private, exist_ok=True).repo_id
+    if private and not hub.model_info(owned).private:
+        raise PublishError(f"The model {owned} is on the Hub already, for all to see; make it private there first.")
+    text = str(card).replace(f'from_pretrained("{folder.name}")', f'from_pretrained("{owned}")')
+    operations = [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationAdd(CARD, text.encode())]
+    commit = hub.create_commit(owned, operations, commit_message="Model, card and scores")
+    return owned, card.data.license, commit.oid
+
+
+def refusal(error: HTTPError, name: str) -> str:
+    """What the Hub's error means, in one sentence."""
+    if not isinstance(error, HfHubHTTPError):
+        return "The Hub cannot be reached; check the connection and try again."
+    status = error.response.status_code
+    if status == 401:
+        return "The Hub does not know the token; run hf auth login with a valid one that may write."
+    if status == 403:
+        return f"The token may not write {name}; use one with the right to write, and a name of your own."
+    return f"The Hub refuses {name}: {error.server_message or f'status {status}'}."
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns 0, or 1 if nothing was published."""
+    parser = argparse.ArgumentParser(
+        prog="python -m carmask.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="model folder that the training program or carmask.export wrote")
+    parser.add_argument("name", help="of the model on the Hub, such as anna/my-model")
+    parser.add_argument("--private", action="store_true", help="for nobody but its owner")
+    arguments = parser.parse_args(argv)
+    try:
+        if not get_token():
+            raise PublishError("There is no token of the Hub; run hf auth login, or put one into HF_TOKEN.")
+        name, licence, revision = publish(arguments.model.resolve(), arguments.name, arguments.private, HfApi())
+    except (ModelError, PublishError, RunError, RuntimeFileError) as error:
+        sentence = str(error)
+    except OfflineModeIsEnabled:
+        sentence = "HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish."
+    except HFValidationError:
+        sentence = f"{arguments.name} is no name for a model of the Hub; give one like anna/my-model."
+    except HTTPError as error:
+        sentence = refusal(error, arguments.name)
+    except (OSError, RuntimeError) as error:
+        sentence = f"The upload broke off, so nothing is published ({first_line(error)}) Try again."
+    except ValueError as error:  # the Hub's words on the card's metadata, in several lines
+        sentence = " ".join(str(error).split())
+    else:
+        print(f"{name} is published, licence {licence}, revision {revision}.")
+        print(f'From Python: Predictor.from_pretrained("{name}")')
+        return 0
+    print(f"carmask.publish: {sentence}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
