@@ -7,7 +7,6 @@ A plain SegFormer by default; `--network fcn` and `--network unet` train the two
 """
 
 import copy
-import ctypes
 import math
 import os
 import shlex
@@ -24,8 +23,8 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from torch import nn
-from torch.optim import AdamW
+from torch import Tensor
+from torch.optim import Optimizer
 from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
 from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
@@ -35,17 +34,20 @@ from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, s
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
-from carmask.model_folder import RunError, check_output, make_output, save_model
+from carmask.memory import keep_freed_memory
+from carmask.model_folder import RunError, check_output, check_same_data, make_output, save_model
+from carmask.optimizer import make_optimizer, rate_factor
+from carmask.pairs import find_pictures
 from carmask.predictor import ModelError, Predictor, load_network
+from carmask.provenance import code_revision, fingerprint, versions
 from carmask.reports import BEST, headline, validate, write_report, write_worst
-from carmask.rows import GreyRows, check_split, open_data, unlabelled_rows
+from carmask.rows import GreyRows, check_split, open_data, row_name, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
 
-FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 FEATURE_CROPS = 256  # on which a teacher's features are measured
+MOST_NAMED = 8  # files in a sentence
 
 
 @dataclass(frozen=True)
@@ -128,25 +130,10 @@ def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
     return splits, DotsTask.from_entries(entries, pairs=pairs, sigma=config.sigma, focal=config.focal)
 
 
-def keep_freed_memory() -> None:
-    """Lets glibc keep what a step frees for the next one, which then need not fault it in again page by page.
-
-    A step is a fifth to a third shorter (`benchmarks/train_speed.py`). Does nothing where there is no glibc.
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
-        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
     """A new run of `network`, or the run of the last checkpoint."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        rate = config.learning_rate * (FRESH_FACTOR if name in fresh else 1)
-        decay = config.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    parameters = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), AdamW(parameters))
+    optimizer = make_optimizer(network, fresh, config.learning_rate, config.weight_decay)
+    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
     if config.resume:
         try:
             load_checkpoint(find_checkpoint(Path(config.output)), run)
@@ -155,22 +142,18 @@ def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) ->
     return run
 
 
-def rate_factor(step: int, config: TrainConfig) -> float:
-    """Share of the highest step size at `step`: a linear rise, then half a cosine down to 0."""
-    warm = max(1, int(config.warmup * config.steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
-
-
 def teach(
-    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: DataLoader, splits: DatasetDict
+    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples, splits: DatasetDict
 ) -> None:
-    """Takes the run from its step to the last, with a validation and a checkpoint every so often."""
+    """Takes the run from its step to the last, with a validation and a checkpoint every so often.
+
+    Raises:
+        RunError: the loss or its gradient is no number any more; nothing of that step is kept.
+    """
     processor = make_processor(config)
-    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, examples)
+    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
+    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, loader)
     run.averaged.to(accelerator.device)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     every, losses = config.validate_every or max(1, config.steps // 10), []
@@ -182,15 +165,11 @@ def teach(
             forced = config.teacher_features and run.step < config.forced_share * config.steps
             loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
             losses.append(accelerator.reduce(loss.detach(), "mean").item())
-            if not math.isfinite(losses[-1]):
-                raise RunError(f"The loss is {losses[-1]} at step {run.step}; try half the --learning_rate.")
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
-                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * rate_factor(run.step, config)
-            optimizer.step()
-            optimizer.zero_grad()
+            factor = rate_factor(run.step, config.steps, config.warmup)
+            gradient = descend(loss, lesson, optimizer, accelerator, factor)
+        if not math.isfinite(losses[-1] + gradient):
+            what = f"The loss is {losses[-1]} and its gradient {gradient}"
+            raise RunError(f"{what} at step {run.step}, learnt from {learnt_from(run.step, examples, config, splits)}")
         if not accelerator.sync_gradients:
             continue
         run.step += 1
@@ -202,6 +181,36 @@ def teach(
                 keep(run, config, float(np.mean(losses)), splits)
             accelerator.wait_for_everyone()
             losses.clear()
+
+
+def descend(loss: Tensor, lesson: Lesson, optimizer: Optimizer, accelerator: Accelerator, factor: float) -> float:
+    """Adds to the gradient, and after an update's last batch takes the step at `factor` of the highest rates.
+
+    Returns:
+        The gradient's length; 0 before the last batch, and with fp16, where accelerate leaves out infinite ones.
+    """
+    accelerator.backward(loss)
+    length = 0.0
+    if accelerator.sync_gradients:
+        length = float(accelerator.clip_grad_norm_(lesson.parameters(), 1.0))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+    optimizer.step()
+    optimizer.zero_grad()
+    return length if accelerator.scaler is None else 0.0
+
+
+def learnt_from(step: int, examples: Examples, config: TrainConfig, splits: DatasetDict) -> str:
+    """The files that all processes together learn from in one step, and what to do if that went wrong."""
+    size, labelled = examples.numbers.stop // config.steps, splits["train"]
+    rows = sorted({examples.row(number) for number in range(step * size, (step + 1) * size)})
+    names = [row_name(labelled, row) for row in rows if row < len(labelled)]
+    if config.unlabelled:
+        files = find_pictures(Path(config.unlabelled))
+        names += [str(files[row - len(labelled)]) for row in rows if row >= len(labelled)]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    remedy = "go on with --resume" if find_checkpoint(Path(config.output)) else "start again"
+    return f"{', '.join(names[:MOST_NAMED])}{more}. Look at these, or {remedy} and half the --learning_rate."
 
 
 def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> None:
@@ -224,7 +233,7 @@ def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
     return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
 
 
-def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]) -> None:
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
@@ -232,9 +241,9 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
+    facts = facts | {"network": config.network, "side": config.side, "seed": config.seed}
     facts |= {"task": config.task, "labels": predictor.task.labels}
-    write_report(output, facts | {"origin": starts}, splits["train"], scores, run.history)
+    write_report(output, facts, splits["train"], scores, run.history)
     shutil.rmtree(output / FOLDER, ignore_errors=True)
     variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
     print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
@@ -267,16 +276,20 @@ def train(config: TrainConfig) -> None:
     except ValueError as error:
         raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
     accelerator.wait_for_everyone()
+    facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
+    facts |= {"command": shlex.join(["python", *sys.argv]), "code": code_revision(), "versions": versions()}
     if accelerator.is_main_process:
-        make_output(Path(config.output), vars(config))
+        facts["data"] = fingerprint(splits)
+        if config.resume:
+            check_same_data(Path(config.output), facts["data"])
+        make_output(Path(config.output), vars(config) | {"fingerprint": facts["data"]})
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     numbers = range(run.step * batch, config.steps * batch)
     examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom, config.paste)
-    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
-    teach(run, lesson, config, accelerator, loader, splits)
+    teach(run, lesson, config, accelerator, examples, splits)
     if accelerator.is_main_process:
-        finish(run, config, splits, starts)
+        finish(run, config, splits, facts)
     accelerator.end_training()
 
 

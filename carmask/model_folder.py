@@ -61,6 +61,17 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
             raise RunError(f"The run in {output} had --{name} {before.get(name)}; resume it with the same.")
 
 
+def check_same_data(output: Path, fingerprint: str) -> None:
+    """Demands that the data set is still what it was when the run in the folder began.
+
+    Raises:
+        RunError: a picture or its truth has changed.
+    """
+    before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    if before.get("fingerprint", fingerprint) != fingerprint:
+        raise RunError(f"The data set has changed since the run in {output} began; start anew with --overwrite.")
+
+
 def make_output(output: Path, settings: dict) -> None:
     """Makes the folder and notes the settings; an old model stays until the first new one takes its place.
 

@@ -163,10 +163,15 @@ def read_numbered(split: datasets.Dataset, index: int) -> Pair:
     try:
         return read_pair(split[index])
     except DECODE_ERRORS as error:
-        stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
-        name = Path(stored.get("path") or "").name
-        where = f"Row {index} ({name})" if name else f"Row {index}"
-        raise DataError(f"{where} of the split {split.split} cannot be used: {first_line(error)}") from error
+        where = f"{row_name(split, index)} of the split {split.split}"
+        raise DataError(f"{where} cannot be used: {first_line(error)}") from error
+
+
+def row_name(split: datasets.Dataset, index: int) -> str:
+    """The number of a row with the name of its picture's file, if that is known."""
+    stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
+    name = Path(stored.get("path") or "").name
+    return f"Row {index} ({name})" if name else f"Row {index}"
 
 
 def check_split(split: datasets.Dataset) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import NETWORKS, drawn_car, save_balanced, tiny_network, write_data
 from safetensors.torch import load_file
+from training import options, run
 
 import train_segformer
 from carmask import Predictor
@@ -17,19 +18,6 @@ from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_segformer.py", *map(str, arguments)])
-    return train_segformer.main()
-
-
-def options(tiny_data, tiny_start, path, **changes):
-    settings = {
-        "data": tiny_data, "model": tiny_start, "output": path, "steps": 6, "batch_size": 4, "crop": 64, "side": 96,
-        "validate_every": 3, "workers": 0, "learning_rate": 1e-3,
-    }  # fmt: skip
-    return [part for name, value in (settings | changes).items() for part in (f"--{name}", value)]
 
 
 def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_mask_model, tiny_data, monkeypatch):
