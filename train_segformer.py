@@ -10,7 +10,6 @@ import copy
 import math
 import os
 import shlex
-import shutil
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
@@ -30,12 +29,13 @@ from tqdm import tqdm
 from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
 from transformers.hf_argparser import HfArg
 
-from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
+from carmask.checkpoints import CheckpointError, Run, all_checkpoints, load_newest, remove_checkpoints, save_checkpoint
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
+from carmask.interruption import leave_signals, noted_signals
 from carmask.memory import keep_freed_memory
-from carmask.model_folder import RunError, check_output, check_same_data, make_output, save_model
+from carmask.model_folder import LOCK, RunError, check_output, check_same_data, make_output, save_model
 from carmask.optimizer import make_optimizer, rate_factor
 from carmask.pairs import find_pictures
 from carmask.predictor import ModelError, Predictor, load_network
@@ -135,10 +135,9 @@ def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) ->
     optimizer = make_optimizer(network, fresh, config.learning_rate, config.weight_decay)
     run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
     if config.resume:
-        try:
-            load_checkpoint(find_checkpoint(Path(config.output)), run)
-        except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
-            raise RunError(f"The checkpoint in {config.output} is damaged; start anew with --overwrite.") from error
+        skipped = load_newest(Path(config.output), run)
+        words = f", without {', '.join(skipped)}, which is not whole" if skipped else ""
+        PartialState().print(f"Going on from step {run.step}{words}.")
     return run
 
 
@@ -148,39 +147,43 @@ def teach(
     """Takes the run from its step to the last, with a validation and a checkpoint every so often.
 
     Raises:
-        RunError: the loss or its gradient is no number any more; nothing of that step is kept.
+        RunError: the loss or its gradient is no number any more, and nothing of that step is kept; or a signal asked
+            the run to stop, and a checkpoint is kept.
     """
     processor = make_processor(config)
-    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
+    loader = DataLoader(examples, config.batch_size, num_workers=config.workers, worker_init_fn=leave_signals)
     lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, loader)
     run.averaged.to(accelerator.device)
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
-    every, losses = config.validate_every or max(1, config.steps // 10), []
-    for batch in loader:
-        # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
-        step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
-        torch.manual_seed(step_seed + accelerator.process_index)
-        with accelerator.accumulate(lesson):
-            forced = config.teacher_features and run.step < config.forced_share * config.steps
-            loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
-            losses.append(accelerator.reduce(loss.detach(), "mean").item())
-            factor = rate_factor(run.step, config.steps, config.warmup)
-            gradient = descend(loss, lesson, optimizer, accelerator, factor)
-        if not math.isfinite(losses[-1] + gradient):
-            what = f"The loss is {losses[-1]} and its gradient {gradient}"
-            raise RunError(f"{what} at step {run.step}, learnt from {learnt_from(run.step, examples, config, splits)}")
-        if not accelerator.sync_gradients:
-            continue
-        run.step += 1
-        bar.update()
-        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-        run.update_average(min(config.average, run.step / (run.step + 10)))
-        if run.step % every == 0 or run.step == config.steps:
-            if accelerator.is_main_process:
-                keep(run, config, float(np.mean(losses)), splits)
-            accelerator.wait_for_everyone()
-            losses.clear()
+    with noted_signals() as noted, bar:
+        for batch in loader:
+            # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
+            step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
+            torch.manual_seed(step_seed + accelerator.process_index)
+            with accelerator.accumulate(lesson):
+                forced = config.teacher_features and run.step < config.forced_share * config.steps
+                loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
+                factor = rate_factor(run.step, config.steps, config.warmup)
+                gradient = descend(loss, lesson, optimizer, accelerator, factor)
+            loss, asked = over_processes(accelerator, loss, float(bool(noted)))
+            if not math.isfinite(loss + gradient):
+                what = f"The loss is {loss} and its gradient {gradient} at step {run.step}"
+                raise RunError(f"{what}, learnt from {learnt_from(run.step, examples, config, splits)}")
+            run.losses.append(loss)
+            if not accelerator.sync_gradients:
+                continue
+            run.step += 1
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
+            run.update_average(min(config.average, run.step / (run.step + 10)))
+            after_update(run, config, accelerator, splits, stop=asked > 0)
+
+
+def over_processes(accelerator: Accelerator, loss: Tensor, asked: float) -> list[float]:
+    """The means over all processes of the loss, and of whether a process was asked to stop."""
+    both = torch.stack([loss.detach().float(), torch.tensor(asked, device=loss.device)])
+    return accelerator.reduce(both, "mean").tolist()
 
 
 def descend(loss: Tensor, lesson: Lesson, optimizer: Optimizer, accelerator: Accelerator, factor: float) -> float:
@@ -209,15 +212,42 @@ def learnt_from(step: int, examples: Examples, config: TrainConfig, splits: Data
         files = find_pictures(Path(config.unlabelled))
         names += [str(files[row - len(labelled)]) for row in rows if row >= len(labelled)]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    remedy = "go on with --resume" if find_checkpoint(Path(config.output)) else "start again"
+    remedy = "go on with --resume" if all_checkpoints(Path(config.output)) else "start again"
     return f"{', '.join(names[:MOST_NAMED])}{more}. Look at these, or {remedy} and half the --learning_rate."
 
 
-def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> None:
+def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
+    """Keeps the run every so often, and before it stops.
+
+    Raises:
+        RunError: it stops here.
+    """
+    due = run.step % (config.validate_every or max(1, config.steps // 10)) == 0 or run.step == config.steps
+    if accelerator.is_main_process and due:
+        keep(run, config, splits)
+    elif accelerator.is_main_process and stop:
+        save_checkpoint(Path(config.output), run)
+    if due or stop:
+        accelerator.wait_for_everyone()
+    if due:
+        run.losses.clear()
+    if stop:
+        raise RunError(f"Stopped after step {run.step}.{way_on(config)}")
+
+
+def way_on(config: TrainConfig) -> str:
+    """How a run that ended too early goes on, if it does, as one more sentence."""
+    checkpoints = all_checkpoints(Path(config.output))
+    return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""
+
+
+def keep(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
     """Validates the averaged weights, keeps them if they are the best so far, and writes a checkpoint."""
     output = Path(config.output)
     predictor = Predictor.from_network(run.averaged, make_processor(config))
     scores, _ = validate(predictor, splits["validation"], calibrate=True)
+    loss = float(np.mean(run.losses))
+    run.losses.clear()
     line = {"step": run.step, "loss": loss} | scores["all"]
     best = max((old[BEST[config.task]] for old in run.history), default=-1.0)
     run.history.append(line)
@@ -244,7 +274,8 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, 
     facts = facts | {"network": config.network, "side": config.side, "seed": config.seed}
     facts |= {"task": config.task, "labels": predictor.task.labels}
     write_report(output, facts, splits["train"], scores, run.history)
-    shutil.rmtree(output / FOLDER, ignore_errors=True)
+    remove_checkpoints(output)
+    (output / LOCK).unlink()
     variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
     print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
 
@@ -282,7 +313,8 @@ def train(config: TrainConfig) -> None:
         facts["data"] = fingerprint(splits)
         if config.resume:
             check_same_data(Path(config.output), facts["data"])
-        make_output(Path(config.output), vars(config) | {"fingerprint": facts["data"]})
+        lock = make_output(Path(config.output), vars(config) | {"fingerprint": facts["data"]})
+    accelerator.wait_for_everyone()
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     numbers = range(run.step * batch, config.steps * batch)
@@ -290,6 +322,7 @@ def train(config: TrainConfig) -> None:
     teach(run, lesson, config, accelerator, examples, splits)
     if accelerator.is_main_process:
         finish(run, config, splits, facts)
+        lock.close()
     accelerator.end_training()
 
 
@@ -303,12 +336,14 @@ def main() -> int:
     try:
         train(config)
         return 0
-    except (DataError, ModelError, RunError) as error:
+    except (DataError, ModelError, RunError, CheckpointError) as error:
         sentence = str(error)
     except OSError as error:
-        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config)}"
+    except SafetensorError as error:
+        sentence = f"{config.output} cannot be written: {error}.{way_on(config)}"
     except KeyboardInterrupt:
-        sentence = f"stopped; if {config.output} holds a checkpoint, the same command with --resume goes on from it."
+        sentence = f"Stopped at once.{way_on(config)}"
     if os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1

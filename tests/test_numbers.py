@@ -44,7 +44,7 @@ def test_the_first_number_that_is_none_stops_the_run_names_step_and_files_and_ke
     rows = {int(row) for row in re.findall(r"Row (\d) \(\1.png\)", sentence)}
     drawn_before = 8 - 4  # two batches of four are an epoch of the eight pictures
     assert len(rows) == drawn_before
-    assert json.loads((output / "checkpoint/state.json").read_text())["step"] == 3
+    assert json.loads((output / "checkpoint-3/state.json").read_text())["step"] == 3
     assert all(value.isfinite().all() for value in load_file(output / "model.safetensors").values())
     assert not (output / "README.md").exists()
 

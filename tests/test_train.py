@@ -163,7 +163,7 @@ def test_a_run_is_not_resumed_with_other_settings_or_from_damage(
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
     assert "run.json" in capsys.readouterr().err
     (output / "run.json").write_text(settings)
-    (output / "checkpoint/state.safetensors").write_bytes(b"damaged")
+    (output / "checkpoint-1/state.safetensors").write_bytes(b"damaged")
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
     assert "damaged" in capsys.readouterr().err
 
