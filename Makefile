@@ -30,7 +30,7 @@ style: .venv/dev
 # The embedded models anew, from the real data: some hours on two cores; a stopped run goes on where it was.
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
-GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
+GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)

@@ -7,14 +7,13 @@ A plain SegFormer by default; `--network fcn` and `--network unet` train the two
 """
 
 import copy
-import math
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -22,99 +21,30 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from torch import Tensor
-from torch.optim import Optimizer
 from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
-from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
-from transformers.hf_argparser import HfArg
+from transformers import HfArgumentParser, PreTrainedModel
 
-from carmask.checkpoints import CheckpointError, Run, all_checkpoints, load_newest, remove_checkpoints, save_checkpoint
+from carmask.checkpoints import CheckpointError, Run, load_newest, remove_checkpoints, save_checkpoint
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
-from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
-from carmask.interruption import leave_signals, noted_signals
-from carmask.memory import keep_freed_memory
-from carmask.model_folder import LOCK, RunError, check_output, check_same_data, make_output, save_model
-from carmask.optimizer import make_optimizer, rate_factor
-from carmask.pairs import find_pictures
+from carmask.examples import Examples, Pair, to_pixels
+from carmask.interruption import check_finite, leave_signals, noted_signals, way_on
+from carmask.memory import fitting, keep_freed_memory
+from carmask.model_folder import LOCK, LOGS, RunError, make_output, save_model
+from carmask.optimizer import descend, make_optimizer, rate_factor
+from carmask.plan import plan
 from carmask.predictor import ModelError, Predictor, load_network
-from carmask.provenance import code_revision, fingerprint, versions
+from carmask.provenance import made_with
 from carmask.reports import BEST, headline, validate, write_report, write_worst
-from carmask.rows import GreyRows, check_split, open_data, row_name, unlabelled_rows
+from carmask.rows import GreyRows, check_split, open_data, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
+from carmask.trackers import start_tracker, tell
+from carmask.train_config import TrainConfig, check, make_processor
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
-MOST_NAMED = 8  # files in a sentence
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything one training run depends on; it stands in the model card."""
-
-    data: str = HfArg(help="Folder of data_scripts/ or save_to_disk, or a data set of the Hub.")
-    output: str = HfArg(help="Model folder to write.")
-    model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
-    task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
-    network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
-    settings: list[str] = HfArg(default_factory=list, help="Its own settings: skips=2, depth=3 (docs/networks.md).")
-    sigma: float = HfArg(default=0.03, help="Dots: radius of the painted bumps as a share of the crop's side.")
-    focal: float = HfArg(default=0.0, help="Dots: power of focal weighting, 0 for none, 2 is usual.")
-    swap: str = HfArg(default="", help="Dots: names that mirroring swaps, as a:b,c:d (default: left and right ones).")
-    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
-    unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
-    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
-    forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
-    steps: int = HfArg(default=2000, help="Updates of the weights.")
-    batch_size: int = HfArg(default=8, help="Crops per process and step.")
-    accumulate: int = HfArg(default=1, help="Batches per update.")
-    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
-    largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
-    paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
-    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
-    learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
-    weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
-    warmup: float = HfArg(default=0.03, help="Share of the steps in which the step size rises.")
-    average: float = HfArg(default=0.998, help="Decay of the running average of the weights, which is what is kept.")
-    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
-    workers: int = HfArg(default=1, help="Processes that prepare crops.")
-    mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(default="no", help="Lower precision where accelerate can.")
-    seed: int = HfArg(default=0, help="Fixes every random choice.")
-    half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
-    overwrite: bool = HfArg(default=False, help="Replace an existing output.")
-    resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
-
-
-RANGES = {
-    "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
-    "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
-    "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1), "paste": (0, 1),
-    "sigma": (0.001, 0.5), "focal": (0, 10), "largest_zoom": (SMALLEST_ZOOM, 100),
-}  # fmt: skip
-
-
-def check(config: TrainConfig) -> None:
-    """Finds what is wrong with the arguments before anything is read or written.
-
-    Raises:
-        RunError: a number out of range, options that do not fit, or an output that is in the way.
-    """
-    if config.crop < 32 or config.crop % 32:
-        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
-    for name, (low, high) in RANGES.items():
-        if not low <= getattr(config, name) <= high:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
-    if config.teacher_features and not (config.teacher and config.network == "segformer"):
-        raise RunError("--teacher_features needs a --teacher and --network segformer.")
-    if config.unlabelled and not config.teacher:
-        raise RunError("--unlabelled pictures need a --teacher that labels them.")
-    if config.paste and config.task == "dots":
-        raise RunError("--paste is for masks; leave it out with --task dots.")
-    if config.teacher and config.task == "dots":
-        raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
-    check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
 
 
 def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
@@ -156,6 +86,7 @@ def teach(
     run.averaged.to(accelerator.device)
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    run.timed = run.step, time.perf_counter()
     with noted_signals() as noted, bar:
         for batch in loader:
             # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
@@ -166,10 +97,9 @@ def teach(
                 loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
                 factor = rate_factor(run.step, config.steps, config.warmup)
                 gradient = descend(loss, lesson, optimizer, accelerator, factor)
-            loss, asked = over_processes(accelerator, loss, float(bool(noted)))
-            if not math.isfinite(loss + gradient):
-                what = f"The loss is {loss} and its gradient {gradient} at step {run.step}"
-                raise RunError(f"{what}, learnt from {learnt_from(run.step, examples, config, splits)}")
+            both = torch.stack([loss.detach().float(), torch.tensor(float(bool(noted)), device=loss.device)])
+            loss, asked = accelerator.reduce(both, "mean").tolist()
+            check_finite(loss, gradient, run.step, examples, config, splits)
             run.losses.append(loss)
             if not accelerator.sync_gradients:
                 continue
@@ -180,42 +110,6 @@ def teach(
             after_update(run, config, accelerator, splits, stop=asked > 0)
 
 
-def over_processes(accelerator: Accelerator, loss: Tensor, asked: float) -> list[float]:
-    """The means over all processes of the loss, and of whether a process was asked to stop."""
-    both = torch.stack([loss.detach().float(), torch.tensor(asked, device=loss.device)])
-    return accelerator.reduce(both, "mean").tolist()
-
-
-def descend(loss: Tensor, lesson: Lesson, optimizer: Optimizer, accelerator: Accelerator, factor: float) -> float:
-    """Adds to the gradient, and after an update's last batch takes the step at `factor` of the highest rates.
-
-    Returns:
-        The gradient's length; 0 before the last batch, and with fp16, where accelerate leaves out infinite ones.
-    """
-    accelerator.backward(loss)
-    length = 0.0
-    if accelerator.sync_gradients:
-        length = float(accelerator.clip_grad_norm_(lesson.parameters(), 1.0))
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
-    optimizer.step()
-    optimizer.zero_grad()
-    return length if accelerator.scaler is None else 0.0
-
-
-def learnt_from(step: int, examples: Examples, config: TrainConfig, splits: DatasetDict) -> str:
-    """The files that all processes together learn from in one step, and what to do if that went wrong."""
-    size, labelled = examples.numbers.stop // config.steps, splits["train"]
-    rows = sorted({examples.row(number) for number in range(step * size, (step + 1) * size)})
-    names = [row_name(labelled, row) for row in rows if row < len(labelled)]
-    if config.unlabelled:
-        files = find_pictures(Path(config.unlabelled))
-        names += [str(files[row - len(labelled)]) for row in rows if row >= len(labelled)]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    remedy = "go on with --resume" if all_checkpoints(Path(config.output)) else "start again"
-    return f"{', '.join(names[:MOST_NAMED])}{more}. Look at these, or {remedy} and half the --learning_rate."
-
-
 def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
     """Keeps the run every so often, and before it stops.
 
@@ -224,7 +118,7 @@ def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits
     """
     due = run.step % (config.validate_every or max(1, config.steps // 10)) == 0 or run.step == config.steps
     if accelerator.is_main_process and due:
-        keep(run, config, splits)
+        keep(run, config, accelerator, splits)
     elif accelerator.is_main_process and stop:
         save_checkpoint(Path(config.output), run)
     if due or stop:
@@ -232,18 +126,13 @@ def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits
     if due:
         run.losses.clear()
     if stop:
-        raise RunError(f"Stopped after step {run.step}.{way_on(config)}")
+        accelerator.end_training()
+        raise RunError(f"Stopped after step {run.step}.{way_on(config.output)}")
 
 
-def way_on(config: TrainConfig) -> str:
-    """How a run that ended too early goes on, if it does, as one more sentence."""
-    checkpoints = all_checkpoints(Path(config.output))
-    return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""
-
-
-def keep(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
-    """Validates the averaged weights, keeps them if they are the best so far, and writes a checkpoint."""
-    output = Path(config.output)
+def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
+    """Validates the averaged weights, keeps them if they are the best so far, tells, and writes a checkpoint."""
+    output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
     predictor = Predictor.from_network(run.averaged, make_processor(config))
     scores, _ = validate(predictor, splits["validation"], calibrate=True)
     loss = float(np.mean(run.losses))
@@ -256,11 +145,10 @@ def keep(run: Run, config: TrainConfig, splits: DatasetDict) -> None:
         run.averaged.config.threshold = line.get("threshold", predictor.threshold)
         save_model(output, run.averaged, make_processor(config), config.half)
     save_checkpoint(output, run)
-
-
-def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
-    """What turns pictures into pixels: the long side fits `config.side`, the shape is kept."""
-    return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
+    if accelerator.trackers:
+        crops = config.batch_size * config.accumulate * accelerator.num_processes
+        tell(accelerator, run, crops * pace, predictor, splits["validation"])
+    run.timed = run.step, time.perf_counter()
 
 
 def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
@@ -280,45 +168,74 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, 
     print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
 
 
+def read_rows(config: TrainConfig, splits: DatasetDict) -> Sequence[Pair]:
+    """The rows to learn from; every row of every split is read once, so that bad ones are met before the first step.
+
+    Raises:
+        DataError: a row cannot be used.
+    """
+    longest = int(config.crop * config.largest_zoom)
+    rows = GreyRows(splits["train"], longest)
+    if config.unlabelled:
+        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
+    for name in set(splits) - {"train"}:
+        check_split(splits[name])
+    return rows
+
+
+def make_lesson(
+    config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Sequence[Pair]
+) -> Lesson:
+    """What the network learns from a batch, with its teacher if there is one.
+
+    Raises:
+        RunError: the teacher cannot teach this network.
+    """
+    try:
+        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+        if config.teacher_features:
+            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS), config.largest_zoom)
+            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
+        return lesson
+    except ValueError as error:
+        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
+
+
 def train(config: TrainConfig) -> None:
     """The whole run: data, network, steps with validations, model folder."""
     check(config)
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one validates
+    output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         gradient_accumulation_steps=config.accumulate,
-        kwargs_handlers=[patience],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=str(output / LOGS),
     )
     set_seed(config.seed)
     splits, task = open_task(config)
     start = config.model or DEFAULT_STARTS[config.network]
     starts = origins([start, config.teacher])
     network, fresh = start_network(config.network, start, task, config.settings, starts)
-    rows = GreyRows(splits["train"], int(config.crop * config.largest_zoom))
-    if config.unlabelled:
-        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), int(config.crop * config.largest_zoom))])
-    for name in set(splits) - {"train"}:
-        check_split(splits[name])
-    try:
-        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
-        if config.teacher_features:
-            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS), config.largest_zoom)
-            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
-    except ValueError as error:
-        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
-    accelerator.wait_for_everyone()
+    rows = read_rows(config, splits)
+    lesson = make_lesson(config, network, task, rows)
     facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
-    facts |= {"command": shlex.join(["python", *sys.argv]), "code": code_revision(), "versions": versions()}
-    if accelerator.is_main_process:
-        facts["data"] = fingerprint(splits)
-        if config.resume:
-            check_same_data(Path(config.output), facts["data"])
-        lock = make_output(Path(config.output), vars(config) | {"fingerprint": facts["data"]})
+    facts |= made_with(splits)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not config.plan:
+        lock = make_output(output, vars(config) | {"fingerprint": facts["data"]})
     accelerator.wait_for_everyone()
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     numbers = range(run.step * batch, config.steps * batch)
     examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom, config.paste)
+    if numbers:
+        config = fitting(config, lesson, examples[0], make_processor(config), accelerator)
+    if config.plan:
+        accelerator.print(plan(run, lesson, config, accelerator, examples, splits))
+        accelerator.end_training()
+        return
+    start_tracker(accelerator, output, vars(config), goes_on=config.resume)
     teach(run, lesson, config, accelerator, examples, splits)
     if accelerator.is_main_process:
         finish(run, config, splits, facts)
@@ -339,11 +256,11 @@ def main() -> int:
     except (DataError, ModelError, RunError, CheckpointError) as error:
         sentence = str(error)
     except OSError as error:
-        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config)}"
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config.output)}"
     except SafetensorError as error:
-        sentence = f"{config.output} cannot be written: {error}.{way_on(config)}"
+        sentence = f"{config.output} cannot be written: {error}.{way_on(config.output)}"
     except KeyboardInterrupt:
-        sentence = f"Stopped at once.{way_on(config)}"
+        sentence = f"Stopped at once.{way_on(config.output)}"
     if os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1

@@ -26,7 +26,8 @@ class CheckpointError(ValueError):
 class Run:
     """The network, the running average of its weights, the optimizer, and how far they are.
 
-    `losses` are those since the last validation, `history` has a line for each validation.
+    `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
+    moment of the last one, or of the start.
     """
 
     network: nn.Module
@@ -35,6 +36,7 @@ class Run:
     step: int = 0
     losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
+    timed: tuple[int, float] = (0, 0.0)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:

@@ -13,12 +13,14 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.checkpoints import all_checkpoints, is_checkpoint, remove_checkpoints, sync
 
-SETTINGS, NEW_SETTINGS, LOCK = "run.json", "run.json-new", "run.lock"
+SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
 UNFINISHED = "model-new"
-OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, UNFINISHED}
-MAY_CHANGE = {"output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite"}
+OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
+MAY_CHANGE = {
+    "output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite", "report_to", "plan",
+}  # fmt: skip
 
 
 class RunError(ValueError):
@@ -34,6 +36,11 @@ def check_output(output: Path, settings: dict, defaults: dict) -> None:
         RunError: it cannot be written, another run uses it, it holds something and may not be replaced, or not be
             resumed with these settings.
     """
+    if output.is_file():
+        raise RunError(f"The output {output} is a file; choose another output.")
+    place = existing_part(output)
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise RunError(f"The output {output} cannot be written, since {place} cannot; choose another output.")
     if (output / LOCK).exists():
         claim(output, fcntl.LOCK_SH).close()
     if settings["resume"]:
@@ -46,11 +53,11 @@ def check_output(output: Path, settings: dict, defaults: dict) -> None:
         if names - {SETTINGS, NEW_SETTINGS, LOCK} and not settings["overwrite"]:
             remedy = "add --resume to go on or" if all_checkpoints(output) else "replace it with"
             raise RunError(f"The output {output} exists; choose another, or {remedy} --overwrite.")
-    elif output.exists():
-        raise RunError(f"The output {output} is a file; choose another output.")
-    place = next(path for path in (output, *output.absolute().parents) if path.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
-        raise RunError(f"The output {output} cannot be written, since {place} cannot; choose another output.")
+
+
+def existing_part(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(part for part in (path.absolute(), *path.absolute().parents) if part.exists())
 
 
 def claim(output: Path, kind: int = fcntl.LOCK_EX) -> TextIO:
@@ -105,13 +112,16 @@ def make_output(output: Path, settings: dict) -> TextIO:
         The open file that keeps other runs out.
 
     Raises:
-        RunError: it cannot be written, or another run is in it.
+        RunError: it cannot be written, another run is in it, or the data set has changed since the run in it began.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = claim(output)
-        if not settings["resume"]:
+        if settings["resume"]:
+            check_same_data(output, settings["fingerprint"])
+        else:
             remove_checkpoints(output)
+            shutil.rmtree(output / LOGS, ignore_errors=True)
         (output / NEW_SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         (output / NEW_SETTINGS).replace(output / SETTINGS)
         return lock

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +13,12 @@ import datasets
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
+
+
+def made_with(splits: datasets.DatasetDict) -> dict[str, str]:
+    """What decides how a model turns out: `command`, `code`, `versions` and the fingerprint of the `data`."""
+    command = shlex.join(["python", *sys.argv])
+    return {"command": command, "code": code_revision(), "versions": versions(), "data": fingerprint(splits)}
 
 
 def code_revision() -> str:

@@ -1,4 +1,5 @@
 import copy
+import json
 import os
 import resource
 import shutil
@@ -124,3 +125,15 @@ def test_a_half_written_checkpoint_is_none(tmp_path):
     (tmp_path / "checkpoint-1").rename(tmp_path / "checkpoint-new")
     with pytest.raises(CheckpointError):
         load_newest(tmp_path, started(seed=2))
+
+
+def test_a_checkpoint_from_before_they_had_numbers_and_sums_is_still_read(tmp_path):
+    run, other = started(seed=1), started(seed=2)
+    save_checkpoint(tmp_path, run)
+    old = (tmp_path / "checkpoint-1").rename(tmp_path / "checkpoint")
+    (old / "state.json").write_text(json.dumps({"step": 1, "history": []}))
+    assert load_newest(tmp_path, other) == []
+    assert all(torch.equal(one, two) for one, two in zip(weights(run), weights(other), strict=True))
+    learn(other)
+    save_checkpoint(tmp_path, other)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]

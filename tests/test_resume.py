@@ -10,6 +10,7 @@ from training import options, run
 
 import train_segformer
 from carmask.examples import to_pixels
+from carmask.interruption import SAME_SECONDS, noted_signals
 from carmask.model_folder import claim
 
 
@@ -30,17 +31,28 @@ def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopp
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, workers, number
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, whole, workers=workers)) == 0
-    arguments = options(tiny_data, tiny_mask_model, parts, workers=workers)
-    for step in range(1, 7):  # the middle and the end of an epoch, a validation, the last one
+    changes = {"workers": workers, "steps": 4}
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, whole, **changes)) == 0
+    arguments = options(tiny_data, tiny_mask_model, parts, **changes)
+    for step in range(1, 5):  # the middle of an epoch, its end, a validation, the last one
         assert stopped_at_once(number, monkeypatch, *arguments, *(["--resume"] if step > 1 else [])) == 1
         words = capsys.readouterr().err
         assert f"Stopped after step {step}. The same command with --resume goes on from checkpoint-{step}." in words
     assert run(monkeypatch, *arguments, "--resume") == 0
-    assert "Going on from step 6." in capsys.readouterr().out
+    assert "Going on from step 4." in capsys.readouterr().out
     for name in ("model.safetensors", "scores.json"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
     assert {path.name for path in parts.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def test_a_second_signal_is_the_first_one_again_unless_it_comes_later():
+    with noted_signals() as noted:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert len(noted) == 2
+        noted[0] -= SAME_SECONDS
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_runs_killed_at_random_moments_end_as_one_that_nobody_killed():
