@@ -1,14 +1,12 @@
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import NETWORKS, drawn_car, save_balanced, tiny_network, write_data
+from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
 from safetensors.torch import load_file
 from training import options, run
 
@@ -242,18 +240,3 @@ def test_a_wrong_argument_is_said_in_one_sentence_and_leaves_nothing(
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert sentence in last
     assert not output.exists()
-
-
-def test_two_processes_train_one_model_and_write_it_once(tmp_path, tiny_mask_model):
-    write_data(tmp_path / "data", {"train": 8, "validation": 2})
-    output = tmp_path / "model"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", ROOT / "train_segformer.py"]
-    command += options(tmp_path / "data", tiny_mask_model, output, batch_size=2)
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, env=environment, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    history = json.loads((output / "scores.json").read_text())["history"]
-    assert [line["step"] for line in history] == [3, 6]
-    assert Predictor.from_pretrained(output)(drawn_car()[0]).shape == (64, 96)
