@@ -1,4 +1,5 @@
-# `make demo` serves the demo, `make test` runs the tests, `make style` checks the style; each installs what it needs.
+# `make demo` serves the demo, `make test` runs the tests, `make style` checks the style, `make soak` tries what
+# takes minutes; each installs what it needs.
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -7,6 +8,10 @@ demo: .venv/demo
 
 test: .venv/dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
+
+soak: .venv/dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/soak_kill.py --kills 50
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/soak_disk.py
 
 style: .venv/dev
 	$(BIN)/ruff check .
@@ -25,7 +30,7 @@ style: .venv/dev
 # The embedded models anew, from the real data: some hours on two cores; a stopped run goes on where it was.
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
-GO_ON = $(if $(wildcard $(@D)/checkpoint*),--resume,--overwrite)
+GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)
@@ -69,4 +74,4 @@ runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 600 --crop 224 \
 		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 150 --half $(GO_ON)
 
-.PHONY: demo test style embedded-models mixture
+.PHONY: demo test soak style embedded-models mixture

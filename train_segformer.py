@@ -7,112 +7,44 @@ A plain SegFormer by default; `--network fcn` and `--network unet` train the two
 """
 
 import copy
-import ctypes
-import math
 import os
 import shlex
-import shutil
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from torch import nn
-from torch.optim import AdamW
 from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
-from transformers import HfArgumentParser, PreTrainedModel, SegformerImageProcessorPil
-from transformers.hf_argparser import HfArg
+from transformers import HfArgumentParser, PreTrainedModel
 
-from carmask.checkpoints import FOLDER, Run, find_checkpoint, load_checkpoint, save_checkpoint
+from carmask.checkpoints import CheckpointError, Run, load_newest, remove_checkpoints, save_checkpoint
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
-from carmask.examples import LARGEST_ZOOM, SMALLEST_ZOOM, Examples, to_pixels
-from carmask.model_folder import RunError, check_output, make_output, save_model
+from carmask.examples import Examples, Pair, to_pixels
+from carmask.interruption import check_finite, leave_signals, noted_signals, way_on
+from carmask.memory import fitting, keep_freed_memory
+from carmask.model_folder import LOCK, LOGS, RunError, make_output, save_model
+from carmask.optimizer import descend, make_optimizer, rate_factor
+from carmask.plan import plan
 from carmask.predictor import ModelError, Predictor, load_network
+from carmask.provenance import made_with
 from carmask.reports import BEST, headline, validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.tasks import DotsTask, MaskTask
 from carmask.teaching import Lesson
+from carmask.trackers import start_tracker, tell
+from carmask.train_config import TrainConfig, check, make_processor
 
-FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 FEATURE_CROPS = 256  # on which a teacher's features are measured
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything one training run depends on; it stands in the model card."""
-
-    data: str = HfArg(help="Folder of data_scripts/ or save_to_disk, or a data set of the Hub.")
-    output: str = HfArg(help="Model folder to write.")
-    model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
-    task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
-    network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
-    settings: list[str] = HfArg(default_factory=list, help="Its own settings: skips=2, depth=3 (docs/networks.md).")
-    sigma: float = HfArg(default=0.03, help="Dots: radius of the painted bumps as a share of the crop's side.")
-    focal: float = HfArg(default=0.0, help="Dots: power of focal weighting, 0 for none, 2 is usual.")
-    swap: str = HfArg(default="", help="Dots: names that mirroring swaps, as a:b,c:d (default: left and right ones).")
-    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
-    unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
-    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
-    forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
-    steps: int = HfArg(default=2000, help="Updates of the weights.")
-    batch_size: int = HfArg(default=8, help="Crops per process and step.")
-    accumulate: int = HfArg(default=1, help="Batches per update.")
-    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
-    largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
-    paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
-    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
-    learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
-    weight_decay: float = HfArg(default=0.02, help="AdamW weight decay.")
-    warmup: float = HfArg(default=0.03, help="Share of the steps in which the step size rises.")
-    average: float = HfArg(default=0.998, help="Decay of the running average of the weights, which is what is kept.")
-    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
-    workers: int = HfArg(default=1, help="Processes that prepare crops.")
-    mixed_precision: Literal["no", "bf16", "fp16"] = HfArg(default="no", help="Lower precision where accelerate can.")
-    seed: int = HfArg(default=0, help="Fixes every random choice.")
-    half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
-    overwrite: bool = HfArg(default=False, help="Replace an existing output.")
-    resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
-
-
-RANGES = {
-    "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
-    "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
-    "weight_decay": (0, 1), "warmup": (0, 1), "average": (0, 1), "forced_share": (0, 1), "paste": (0, 1),
-    "sigma": (0.001, 0.5), "focal": (0, 10), "largest_zoom": (SMALLEST_ZOOM, 100),
-}  # fmt: skip
-
-
-def check(config: TrainConfig) -> None:
-    """Finds what is wrong with the arguments before anything is read or written.
-
-    Raises:
-        RunError: a number out of range, options that do not fit, or an output that is in the way.
-    """
-    if config.crop < 32 or config.crop % 32:
-        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
-    for name, (low, high) in RANGES.items():
-        if not low <= getattr(config, name) <= high:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
-    if config.teacher_features and not (config.teacher and config.network == "segformer"):
-        raise RunError("--teacher_features needs a --teacher and --network segformer.")
-    if config.unlabelled and not config.teacher:
-        raise RunError("--unlabelled pictures need a --teacher that labels them.")
-    if config.paste and config.task == "dots":
-        raise RunError("--paste is for masks; leave it out with --task dots.")
-    if config.teacher and config.task == "dots":
-        raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
-    check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
 
 
 def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
@@ -128,87 +60,83 @@ def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
     return splits, DotsTask.from_entries(entries, pairs=pairs, sigma=config.sigma, focal=config.focal)
 
 
-def keep_freed_memory() -> None:
-    """Lets glibc keep what a step frees for the next one, which then need not fault it in again page by page.
-
-    A step is a fifth to a third shorter (`benchmarks/train_speed.py`). Does nothing where there is no glibc.
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
-        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
     """A new run of `network`, or the run of the last checkpoint."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        rate = config.learning_rate * (FRESH_FACTOR if name in fresh else 1)
-        decay = config.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
-    parameters = [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), AdamW(parameters))
+    optimizer = make_optimizer(network, fresh, config.learning_rate, config.weight_decay)
+    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
     if config.resume:
-        try:
-            load_checkpoint(find_checkpoint(Path(config.output)), run)
-        except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
-            raise RunError(f"The checkpoint in {config.output} is damaged; start anew with --overwrite.") from error
+        skipped = load_newest(Path(config.output), run)
+        words = f", without {', '.join(skipped)}, which is not whole" if skipped else ""
+        PartialState().print(f"Going on from step {run.step}{words}.")
     return run
 
 
-def rate_factor(step: int, config: TrainConfig) -> float:
-    """Share of the highest step size at `step`: a linear rise, then half a cosine down to 0."""
-    warm = max(1, int(config.warmup * config.steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
-
-
 def teach(
-    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: DataLoader, splits: DatasetDict
+    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples, splits: DatasetDict
 ) -> None:
-    """Takes the run from its step to the last, with a validation and a checkpoint every so often."""
+    """Takes the run from its step to the last, with a validation and a checkpoint every so often.
+
+    Raises:
+        RunError: the loss or its gradient is no number any more, and nothing of that step is kept; or a signal asked
+            the run to stop, and a checkpoint is kept.
+    """
     processor = make_processor(config)
-    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, examples)
+    loader = DataLoader(examples, config.batch_size, num_workers=config.workers, worker_init_fn=leave_signals)
+    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, loader)
     run.averaged.to(accelerator.device)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
-    every, losses = config.validate_every or max(1, config.steps // 10), []
-    for batch in loader:
-        # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
-        step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
-        torch.manual_seed(step_seed + accelerator.process_index)
-        with accelerator.accumulate(lesson):
-            forced = config.teacher_features and run.step < config.forced_share * config.steps
-            loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
-            losses.append(accelerator.reduce(loss.detach(), "mean").item())
-            if not math.isfinite(losses[-1]):
-                raise RunError(f"The loss is {losses[-1]} at step {run.step}; try half the --learning_rate.")
-            accelerator.backward(loss)
-            if accelerator.sync_gradients:
-                accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
-                for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
-                    group["lr"] = rate * rate_factor(run.step, config)
-            optimizer.step()
-            optimizer.zero_grad()
-        if not accelerator.sync_gradients:
-            continue
-        run.step += 1
-        bar.update()
-        bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
-        run.update_average(min(config.average, run.step / (run.step + 10)))
-        if run.step % every == 0 or run.step == config.steps:
-            if accelerator.is_main_process:
-                keep(run, config, float(np.mean(losses)), splits)
-            accelerator.wait_for_everyone()
-            losses.clear()
+    run.timed = run.step, time.perf_counter()
+    with noted_signals() as noted, bar:
+        for batch in loader:
+            # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
+            step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
+            torch.manual_seed(step_seed + accelerator.process_index)
+            with accelerator.accumulate(lesson):
+                forced = config.teacher_features and run.step < config.forced_share * config.steps
+                loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, forced)
+                factor = rate_factor(run.step, config.steps, config.warmup)
+                gradient = descend(loss, lesson, optimizer, accelerator, factor)
+            both = torch.stack([loss.detach().float(), torch.tensor(float(bool(noted)), device=loss.device)])
+            loss, asked = accelerator.reduce(both, "mean").tolist()
+            check_finite(loss, gradient, run.step, examples, config, splits)
+            run.losses.append(loss)
+            if not accelerator.sync_gradients:
+                continue
+            run.step += 1
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
+            run.update_average(min(config.average, run.step / (run.step + 10)))
+            after_update(run, config, accelerator, splits, stop=asked > 0)
 
 
-def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> None:
-    """Validates the averaged weights, keeps them if they are the best so far, and writes a checkpoint."""
-    output = Path(config.output)
+def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
+    """Keeps the run every so often, and before it stops.
+
+    Raises:
+        RunError: it stops here.
+    """
+    due = run.step % (config.validate_every or max(1, config.steps // 10)) == 0 or run.step == config.steps
+    if accelerator.is_main_process and due:
+        keep(run, config, accelerator, splits)
+    elif accelerator.is_main_process and stop:
+        save_checkpoint(Path(config.output), run)
+    if due or stop:
+        accelerator.wait_for_everyone()
+    if due:
+        run.losses.clear()
+    if stop:
+        accelerator.end_training()
+        raise RunError(f"Stopped after step {run.step}.{way_on(config.output)}")
+
+
+def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
+    """Validates the averaged weights, keeps them if they are the best so far, tells, and writes a checkpoint."""
+    output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
     predictor = Predictor.from_network(run.averaged, make_processor(config))
     scores, _ = validate(predictor, splits["validation"], calibrate=True)
+    loss = float(np.mean(run.losses))
+    run.losses.clear()
     line = {"step": run.step, "loss": loss} | scores["all"]
     best = max((old[BEST[config.task]] for old in run.history), default=-1.0)
     run.history.append(line)
@@ -217,14 +145,13 @@ def keep(run: Run, config: TrainConfig, loss: float, splits: DatasetDict) -> Non
         run.averaged.config.threshold = line.get("threshold", predictor.threshold)
         save_model(output, run.averaged, make_processor(config), config.half)
     save_checkpoint(output, run)
+    if accelerator.trackers:
+        crops = config.batch_size * config.accumulate * accelerator.num_processes
+        tell(accelerator, run, crops * pace, predictor, splits["validation"])
+    run.timed = run.step, time.perf_counter()
 
 
-def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
-    """What turns pictures into pixels: the long side fits `config.side`, the shape is kept."""
-    return SegformerImageProcessorPil(size={"max_height": config.side, "max_width": config.side})
-
-
-def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]) -> None:
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
@@ -232,51 +159,87 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, starts: list[str]
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = {"network": config.network, "command": shlex.join(["python", *sys.argv]), "side": config.side}
+    facts = facts | {"network": config.network, "side": config.side, "seed": config.seed}
     facts |= {"task": config.task, "labels": predictor.task.labels}
-    write_report(output, facts | {"origin": starts}, splits["train"], scores, run.history)
-    shutil.rmtree(output / FOLDER, ignore_errors=True)
+    write_report(output, facts, splits["train"], scores, run.history)
+    remove_checkpoints(output)
+    (output / LOCK).unlink()
     variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
     print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
+
+
+def read_rows(config: TrainConfig, splits: DatasetDict) -> Sequence[Pair]:
+    """The rows to learn from; every row of every split is read once, so that bad ones are met before the first step.
+
+    Raises:
+        DataError: a row cannot be used.
+    """
+    longest = int(config.crop * config.largest_zoom)
+    rows = GreyRows(splits["train"], longest)
+    if config.unlabelled:
+        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
+    for name in set(splits) - {"train"}:
+        check_split(splits[name])
+    return rows
+
+
+def make_lesson(
+    config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Sequence[Pair]
+) -> Lesson:
+    """What the network learns from a batch, with its teacher if there is one.
+
+    Raises:
+        RunError: the teacher cannot teach this network.
+    """
+    try:
+        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+        if config.teacher_features:
+            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS), config.largest_zoom)
+            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
+        return lesson
+    except ValueError as error:
+        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
 
 
 def train(config: TrainConfig) -> None:
     """The whole run: data, network, steps with validations, model folder."""
     check(config)
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))  # the others wait while one validates
+    output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
     accelerator = Accelerator(
         mixed_precision=config.mixed_precision,
         gradient_accumulation_steps=config.accumulate,
-        kwargs_handlers=[patience],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=str(output / LOGS),
     )
     set_seed(config.seed)
     splits, task = open_task(config)
     start = config.model or DEFAULT_STARTS[config.network]
     starts = origins([start, config.teacher])
     network, fresh = start_network(config.network, start, task, config.settings, starts)
-    rows = GreyRows(splits["train"], int(config.crop * config.largest_zoom))
-    if config.unlabelled:
-        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), int(config.crop * config.largest_zoom))])
-    for name in set(splits) - {"train"}:
-        check_split(splits[name])
-    try:
-        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
-        if config.teacher_features:
-            crops = Examples(rows, task, config.crop, config.seed + 1, range(FEATURE_CROPS), config.largest_zoom)
-            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in DataLoader(crops, 16))
-    except ValueError as error:
-        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
+    rows = read_rows(config, splits)
+    lesson = make_lesson(config, network, task, rows)
+    facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
+    facts |= made_with(splits)
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        make_output(Path(config.output), vars(config))
+    if accelerator.is_main_process and not config.plan:
+        lock = make_output(output, vars(config) | {"fingerprint": facts["data"]})
+    accelerator.wait_for_everyone()
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     numbers = range(run.step * batch, config.steps * batch)
     examples = Examples(rows, task, config.crop, config.seed, numbers, config.largest_zoom, config.paste)
-    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
-    teach(run, lesson, config, accelerator, loader, splits)
+    if numbers:
+        config = fitting(config, lesson, examples[0], make_processor(config), accelerator)
+    if config.plan:
+        accelerator.print(plan(run, lesson, config, accelerator, examples, splits))
+        accelerator.end_training()
+        return
+    start_tracker(accelerator, output, vars(config), goes_on=config.resume)
+    teach(run, lesson, config, accelerator, examples, splits)
     if accelerator.is_main_process:
-        finish(run, config, splits, starts)
+        finish(run, config, splits, facts)
+        lock.close()
     accelerator.end_training()
 
 
@@ -290,12 +253,14 @@ def main() -> int:
     try:
         train(config)
         return 0
-    except (DataError, ModelError, RunError) as error:
+    except (DataError, ModelError, RunError, CheckpointError) as error:
         sentence = str(error)
     except OSError as error:
-        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config.output)}"
+    except SafetensorError as error:
+        sentence = f"{config.output} cannot be written: {error}.{way_on(config.output)}"
     except KeyboardInterrupt:
-        sentence = f"stopped; if {config.output} holds a checkpoint, the same command with --resume goes on from it."
+        sentence = f"Stopped at once.{way_on(config.output)}"
     if os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1

@@ -1,28 +1,42 @@
 """What a training run changes, and its checkpoints, which are whole or absent: safetensors, and JSON for the rest."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 FOLDER = "checkpoint"
+UNFINISHED = f"{FOLDER}-new"
+
+
+class CheckpointError(ValueError):
+    """Says in one sentence that a folder has no checkpoint to go on from."""
 
 
 @dataclass
 class Run:
-    """The network, the running average of its weights, the optimizer, the steps done, and one line per validation."""
+    """The network, the running average of its weights, the optimizer, and how far they are.
+
+    `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
+    moment of the last one, or of the start.
+    """
 
     network: nn.Module
     averaged: nn.Module
     optimizer: Optimizer
     step: int = 0
+    losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
+    timed: tuple[int, float] = (0, 0.0)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -35,41 +49,113 @@ class Run:
 
 
 def save_checkpoint(output: Path, run: Run) -> None:
-    """Writes the run's state to `output`/checkpoint; the last one goes only when this one is whole."""
+    """Writes the run's state to `output`/checkpoint-STEP; earlier ones go only when this one was read back whole.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written; the earlier ones are as they were.
+    """
     tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    temporary, final, old = (output / f"{FOLDER}{ending}" for ending in ("-new", "", "-old"))
-    for stale in (temporary, old):
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary.mkdir(parents=True)
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    save_file(plain, temporary / "state.safetensors")
-    state = {"step": run.step, "history": run.history}
-    (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    for path in [*temporary.iterdir(), temporary]:
+    state = {"step": run.step, "losses": run.losses, "history": run.history, "sha256": digest(plain)}
+    final, unfinished = output / f"{FOLDER}-{run.step}", output / UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        save_file(plain, unfinished / "state.safetensors")
+        (unfinished / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        sync(*unfinished.iterdir(), unfinished)
+        read_checkpoint(unfinished)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same step
+        unfinished.rename(final)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    sync(output)
+    for old in all_checkpoints(output):
+        if old != final:
+            shutil.rmtree(old)
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """The SHA-256 of named tensors on the CPU, in hexadecimal."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def sync(*paths: Path) -> None:
+    """Waits until files and folders are on the disk."""
+    for path in paths:
         handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
-    if final.exists():
-        final.rename(old)
-    temporary.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def find_checkpoint(output: Path) -> Path | None:
-    """The whole checkpoint in `output`, also if a run was killed between two renames; None if there is none."""
-    for ending in ("", "-new", "-old"):
-        folder = output / f"{FOLDER}{ending}"
-        if (folder / "state.json").is_file():
-            return folder
-    return None
+def is_checkpoint(name: str) -> bool:
+    """Whether a file's name is one that checkpoints have, finished or not."""
+    return re.fullmatch(rf"{FOLDER}(-new|-old|-\d+)?", name) is not None
 
 
-def load_checkpoint(folder: Path, run: Run) -> None:
-    """Restores in `run` what `save_checkpoint` wrote."""
-    tensors = load_file(folder / "state.safetensors")
+def all_checkpoints(output: Path) -> list[Path]:
+    """The folders in `output` with a finished checkpoint's name, newest first; `checkpoint` alone is an old name."""
+    folders = [path for path in output.glob(f"{FOLDER}*") if re.fullmatch(rf"{FOLDER}(-\d+)?", path.name)]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2] or 0), reverse=True)
+
+
+def remove_checkpoints(output: Path) -> None:
+    """Removes every checkpoint; one that is half removed no longer has a finished one's name."""
+    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
+    for folder in all_checkpoints(output):
+        shutil.rmtree(folder.rename(output / UNFINISHED))
+
+
+def read_checkpoint(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """The state and the tensors of a checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        tensors = load_file(folder / "state.safetensors")
+        whole = digest(tensors) == state.get("sha256", digest(tensors))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} is damaged.") from error
+    if not whole:
+        raise CheckpointError(f"{folder} is damaged.")
+    return state, tensors
+
+
+def load_newest(output: Path, run: Run) -> list[str]:
+    """Restores in `run` the newest whole checkpoint in `output`.
+
+    Returns:
+        The names of the newer ones that were skipped since they are damaged or not finished.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    skipped = [UNFINISHED] if (output / UNFINISHED).exists() else []
+    for folder in all_checkpoints(output):
+        try:
+            state, tensors = read_checkpoint(folder)
+        except CheckpointError:
+            skipped.append(folder.name)
+            continue
+        restore(run, state, tensors)
+        return skipped
+    damaged = f"; {', '.join(skipped)} is damaged" if skipped else ""
+    raise CheckpointError(f"There is no whole checkpoint in {output}{damaged}; start anew with --overwrite.")
+
+
+def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
+    """Sets `run` to what a checkpoint holds."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -81,5 +167,4 @@ def load_checkpoint(folder: Path, run: Run) -> None:
         index, key = name.split(".")
         states.setdefault(int(index), {})[key] = value
     run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    run.step, run.history = state["step"], state["history"]
+    run.step, run.losses, run.history = state["step"], state.get("losses", []), state["history"]

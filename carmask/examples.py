@@ -49,10 +49,9 @@ class Examples(Dataset):
 
     def __getitem__(self, place: int) -> dict[str, Tensor]:
         """One example: `grey` uint8 (crop, crop), and its `target` as the task paints it."""
-        epoch, draw = divmod(self.numbers[place], len(self.rows))
-        row = np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw]
-        rng = np.random.default_rng((self.seed, epoch, draw))
-        grey, truth = self._crop(row, rng)
+        number = self.numbers[place]
+        rng = np.random.default_rng((self.seed, *divmod(number, len(self.rows))))
+        grey, truth = self._crop(self.row(number), rng)
         if self.paste and rng.random() < self.paste:
             other_grey, other_mask = self._crop(rng.integers(len(self.rows)), rng)
             if (truth != OUTSIDE).any():
@@ -61,6 +60,11 @@ class Examples(Dataset):
                 )
         target = self.task.target(truth, (self.crop, self.crop))
         return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
+
+    def row(self, number: int) -> int:
+        """The row that example `number` shows."""
+        epoch, draw = divmod(number, len(self.rows))
+        return int(np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw])
 
     def _crop(self, row: int, rng: np.random.Generator) -> Pair:
         grey, truth = self.rows[row]

@@ -1,21 +1,26 @@
 """The folder that a training run writes: when it may be used, and how a model gets into it whole."""
 
 import copy
+import fcntl
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import TextIO
 
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.checkpoints import FOLDER, find_checkpoint
+from carmask.checkpoints import all_checkpoints, is_checkpoint, remove_checkpoints, sync
 
-SETTINGS = "run.json"
+SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
 UNFINISHED = "model-new"
-OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, UNFINISHED, FOLDER, f"{FOLDER}-new", f"{FOLDER}-old"}
-MAY_CHANGE = {"output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite"}
+OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
+MAY_CHANGE = {
+    "output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite", "report_to", "plan",
+}  # fmt: skip
 
 
 class RunError(ValueError):
@@ -28,20 +33,48 @@ def check_output(output: Path, settings: dict, defaults: dict) -> None:
     `defaults` are what runs had that know fewer settings.
 
     Raises:
-        RunError: it holds something and may not be replaced, or not be resumed with these settings.
+        RunError: it cannot be written, another run uses it, it holds something and may not be replaced, or not be
+            resumed with these settings.
     """
+    if output.is_file():
+        raise RunError(f"The output {output} is a file; choose another output.")
+    place = existing_part(output)
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise RunError(f"The output {output} cannot be written, since {place} cannot; choose another output.")
+    if (output / LOCK).exists():
+        claim(output, fcntl.LOCK_SH).close()
     if settings["resume"]:
         check_resumable(output, settings, defaults)
     elif output.is_dir():
         names = {path.name for path in output.iterdir()}
-        foreign = sorted(names - OUR_FILES)
+        foreign = sorted(name for name in names - OUR_FILES if not is_checkpoint(name))
         if foreign:
             raise RunError(f"The output {output} holds {foreign[0]}, which no run wrote; choose another output.")
-        if names - {SETTINGS} and not settings["overwrite"]:
-            remedy = "add --resume to go on or" if find_checkpoint(output) else "replace it with"
+        if names - {SETTINGS, NEW_SETTINGS, LOCK} and not settings["overwrite"]:
+            remedy = "add --resume to go on or" if all_checkpoints(output) else "replace it with"
             raise RunError(f"The output {output} exists; choose another, or {remedy} --overwrite.")
-    elif output.exists():
-        raise RunError(f"The output {output} is a file; choose another output.")
+
+
+def existing_part(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(part for part in (path.absolute(), *path.absolute().parents) if part.exists())
+
+
+def claim(output: Path, kind: int = fcntl.LOCK_EX) -> TextIO:
+    """Keeps other runs out of the folder until the file that it returns is closed, if only by the end of the program.
+
+    Processes that this one starts do not inherit the lock, so a run whose parent was killed keeps nobody out.
+
+    Raises:
+        RunError: another run is in it.
+    """
+    handle = (output / LOCK).open("a+")
+    try:
+        fcntl.lockf(handle, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        handle.close()
+        raise RunError(f"Another run writes to {output}; wait for its end, or choose another output.") from error
+    return handle
 
 
 def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
@@ -50,7 +83,7 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
     Raises:
         RunError: there is none, it is damaged, or a setting differs.
     """
-    if find_checkpoint(output) is None or not (output / SETTINGS).is_file():
+    if not all_checkpoints(output) or not (output / SETTINGS).is_file():
         raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
     try:
         before = defaults | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
@@ -61,31 +94,58 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
             raise RunError(f"The run in {output} had --{name} {before.get(name)}; resume it with the same.")
 
 
-def make_output(output: Path, settings: dict) -> None:
-    """Makes the folder and notes the settings; an old model stays until the first new one takes its place.
+def check_same_data(output: Path, fingerprint: str) -> None:
+    """Demands that the data set is still what it was when the run in the folder began.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: a picture or its truth has changed.
+    """
+    before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    if before.get("fingerprint", fingerprint) != fingerprint:
+        raise RunError(f"The data set has changed since the run in {output} began; start anew with --overwrite.")
+
+
+def make_output(output: Path, settings: dict) -> TextIO:
+    """Makes the folder and notes the settings; an old model stays until the first new one takes its place.
+
+    Returns:
+        The open file that keeps other runs out.
+
+    Raises:
+        RunError: it cannot be written, another run is in it, or the data set has changed since the run in it began.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
-        if not settings["resume"]:
-            for ending in ("", "-new", "-old"):
-                shutil.rmtree(output / f"{FOLDER}{ending}", ignore_errors=True)
-        (output / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        lock = claim(output)
+        if settings["resume"]:
+            check_same_data(output, settings["fingerprint"])
+        else:
+            remove_checkpoints(output)
+            shutil.rmtree(output / LOGS, ignore_errors=True)
+        (output / NEW_SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        (output / NEW_SETTINGS).replace(output / SETTINGS)
+        return lock
     except OSError as error:
         raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
 
 
 def save_model(output: Path, network: PreTrainedModel, processor: BaseImageProcessor, half: bool) -> None:
-    """Writes network and processor into the folder, each file replaced as a whole; `half` stores float16 weights."""
+    """Writes network and processor into the folder, each file replaced as a whole; `half` stores float16 weights.
+
+    What was reported about the model before goes, since it is not true of this one.
+    """
     unfinished = output / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
-    (copy.deepcopy(network).half() if half else network).save_pretrained(unfinished)
-    settings = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
-    settings["dtype"] = "float32"  # what a plain from_pretrained opens it in, whatever is stored
-    (unfinished / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    processor.save_pretrained(unfinished)
-    for path in unfinished.iterdir():
-        path.replace(output / path.name)
-    unfinished.rmdir()
+    try:
+        (copy.deepcopy(network).half() if half else network).save_pretrained(unfinished)
+        settings = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
+        settings["dtype"] = "float32"  # what a plain from_pretrained opens it in, whatever is stored
+        (unfinished / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        processor.save_pretrained(unfinished)
+        sync(*unfinished.iterdir())
+        for name in REPORT_FILES:
+            (output / name).unlink(missing_ok=True)
+        for path in unfinished.iterdir():
+            path.replace(output / path.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

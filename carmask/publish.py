@@ -16,7 +16,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
-from carmask.checkpoints import find_checkpoint
+from carmask.checkpoints import all_checkpoints
 from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError
 from carmask.predictor import ModelError, Predictor, check_folder
 from carmask.reports import RESEARCH_ONLY, licence_of
@@ -51,7 +51,7 @@ def find_files(folder: Path) -> list[Path]:
         PublishError: it has no card, its training is not finished, or something else lies in it.
     """
     check_folder(folder)
-    if find_checkpoint(folder):
+    if all_checkpoints(folder):
         raise PublishError(f"The training run in {folder} is not finished; go on with --resume first.")
     if not (folder / CARD).is_file():
         raise PublishError(f"The folder {folder} has no {CARD}, the model's card; write one that says what it can do.")

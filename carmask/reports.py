@@ -202,6 +202,9 @@ go back to {origin}.{terms}
 
 {meaning}
 
+Made with the seed {seed} on {device} ({processes}) by the code of git revision {code}, with {versions}.
+SHA-256 of the pictures and their truth: {data}.
+
 ![Loss and validation score](curves.png)
 """
 CARD_TEXTS = {
@@ -247,7 +250,8 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's task, labels, network, command, side and origin.
+        facts: the run's task, labels, network, command, side, seed, device, processes and origin, and what
+            `carmask.provenance` says of its code, versions and data.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.
@@ -257,6 +261,7 @@ def write_report(
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
+    facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(

@@ -1,15 +1,14 @@
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import NETWORKS, drawn_car, save_balanced, tiny_network, write_data
+from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
 from safetensors.torch import load_file
+from training import options, run
 
 import train_segformer
 from carmask import Predictor
@@ -17,19 +16,6 @@ from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_segformer.py", *map(str, arguments)])
-    return train_segformer.main()
-
-
-def options(tiny_data, tiny_start, path, **changes):
-    settings = {
-        "data": tiny_data, "model": tiny_start, "output": path, "steps": 6, "batch_size": 4, "crop": 64, "side": 96,
-        "validate_every": 3, "workers": 0, "learning_rate": 1e-3,
-    }  # fmt: skip
-    return [part for name, value in (settings | changes).items() for part in (f"--{name}", value)]
 
 
 def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_mask_model, tiny_data, monkeypatch):
@@ -175,7 +161,7 @@ def test_a_run_is_not_resumed_with_other_settings_or_from_damage(
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
     assert "run.json" in capsys.readouterr().err
     (output / "run.json").write_text(settings)
-    (output / "checkpoint/state.safetensors").write_bytes(b"damaged")
+    (output / "checkpoint-1/state.safetensors").write_bytes(b"damaged")
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
     assert "damaged" in capsys.readouterr().err
 
@@ -254,18 +240,3 @@ def test_a_wrong_argument_is_said_in_one_sentence_and_leaves_nothing(
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert sentence in last
     assert not output.exists()
-
-
-def test_two_processes_train_one_model_and_write_it_once(tmp_path, tiny_mask_model):
-    write_data(tmp_path / "data", {"train": 8, "validation": 2})
-    output = tmp_path / "model"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", ROOT / "train_segformer.py"]
-    command += options(tmp_path / "data", tiny_mask_model, output, batch_size=2)
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, env=environment, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    history = json.loads((output / "scores.json").read_text())["history"]
-    assert [line["step"] for line in history] == [3, 6]
-    assert Predictor.from_pretrained(output)(drawn_car()[0]).shape == (64, 96)

@@ -1,0 +1,84 @@
+"""How a run ends before its time: by a signal, or by a number that is none; and how it goes on."""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import PartialState
+from datasets import DatasetDict
+
+from carmask.checkpoints import all_checkpoints
+from carmask.examples import Examples
+from carmask.model_folder import RunError
+from carmask.pairs import find_pictures
+from carmask.rows import row_name
+from carmask.train_config import TrainConfig
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MOST_NAMED = 8  # files in a sentence
+SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the terminal and from torchrun
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[float]]:
+    """Inside, Ctrl-C and SIGTERM only put their moment into the list, until one comes seconds later: it acts."""
+    noted: list[float] = []
+
+    def note(number: int, frame: object) -> None:
+        noted.append(time.monotonic())
+        if len(noted) == 1 and PartialState().is_main_process:
+            os.write(2, b"\nStopping after this step; Ctrl-C in a few seconds stops at once.\n")  # print may be busy
+        elif noted[-1] - noted[0] > SAME_SECONDS:
+            restore()
+            signal.raise_signal(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield noted
+    finally:
+        restore()
+
+
+def leave_signals(worker: int) -> None:
+    """Has a process that prepares crops go on until its parent ends it, since the parent needs its next crops."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def check_finite(
+    loss: float, gradient: float, step: int, examples: Examples, config: TrainConfig, splits: DatasetDict
+) -> None:
+    """Demands that the loss of a step and the length of its gradient are numbers.
+
+    Raises:
+        RunError: one is not; the sentence names the files that all processes together learnt from in that step.
+    """
+    if math.isfinite(loss + gradient):
+        return
+    size, labelled = examples.numbers.stop // config.steps, splits["train"]
+    rows = sorted({examples.row(number) for number in range(step * size, (step + 1) * size)})
+    names = [row_name(labelled, row) for row in rows if row < len(labelled)]
+    if config.unlabelled:
+        files = find_pictures(Path(config.unlabelled))
+        names += [str(files[row - len(labelled)]) for row in rows if row >= len(labelled)]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    files = ", ".join(names[:MOST_NAMED]) + more
+    remedy = "go on with --resume" if all_checkpoints(Path(config.output)) else "start again"
+    raise RunError(
+        f"The loss is {loss} and its gradient {gradient} at step {step}, learnt from {files}. "
+        f"Look at these, or {remedy} and half the --learning_rate."
+    )
+
+
+def way_on(output: str) -> str:
+    """How a run that ended too early goes on, if it does, as one more sentence."""
+    checkpoints = all_checkpoints(Path(output))
+    return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""

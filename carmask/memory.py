@@ -1,0 +1,92 @@
+"""How a training run uses memory, and what it does if that is not enough."""
+
+import copy
+import ctypes
+import resource
+import sys
+from dataclasses import replace
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
+from transformers.image_processing_utils import BaseImageProcessor
+
+from carmask.examples import to_pixels
+from carmask.model_folder import RunError
+from carmask.teaching import Lesson
+from carmask.train_config import TrainConfig
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep what a step frees for the next one, which then need not fault it in again page by page.
+
+    A step is a fifth to a third shorter (`benchmarks/train_speed.py`). Does nothing where there is no glibc.
+    """
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
+        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
+        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far, on the accelerator or else in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def fitting(
+    config: TrainConfig,
+    lesson: Lesson,
+    example: dict[str, Tensor],
+    processor: BaseImageProcessor,
+    accelerator: Accelerator,
+) -> TrainConfig:
+    """The options with a batch size that fits into memory: halved, with `accumulate` doubled, as often as it takes.
+
+    A step learns from as many crops as asked for; only batch norm sees fewer of them at a time.
+
+    Raises:
+        RunError: not even one crop fits.
+    """
+    size = config.batch_size
+    while not fits(lesson, repeated(example, size), processor, accelerator, config.teacher_features):
+        if size == 1:
+            raise RunError(f"Not even one crop of {config.crop} pixels fits into memory; take a smaller --crop.")
+        size //= next(factor for factor in range(2, size + 1) if size % factor == 0)
+    size = int(accelerator.gather(torch.tensor([size], device=accelerator.device)).min())
+    if size == config.batch_size:
+        return config
+    accumulate = config.accumulate * config.batch_size // size
+    accelerator.gradient_accumulation_steps = accumulate
+    accelerator.print(
+        f"--batch_size {config.batch_size} does not fit into memory; going on with --batch_size {size} "
+        f"--accumulate {accumulate}, which learns from as many crops in a step."
+    )
+    return replace(config, batch_size=size, accumulate=accumulate)
+
+
+def repeated(example: dict[str, Tensor], size: int) -> dict[str, Tensor]:
+    """A batch of `size` times the same example."""
+    return {name: value[None].expand(size, *value.shape) for name, value in example.items()}
+
+
+def fits(
+    lesson: Lesson, batch: dict[str, Tensor], processor: BaseImageProcessor, accelerator: Accelerator, forced: bool
+) -> bool:
+    """Whether a step fits, tried on a copy, beside what the running average and AdamW will hold."""
+    device = accelerator.device
+    try:
+        trial = copy.deepcopy(lesson).to(device).train()
+        held = [torch.empty_like(value) for value in trial.student.parameters() for _ in range(3)]
+        with accelerator.autocast():
+            pixel_values = to_pixels(batch["grey"].to(device), processor)
+            trial(pixel_values, batch["target"].to(device), 0, forced).backward()
+        del held
+        return True
+    except RuntimeError as error:  # torch has no class of its own for this on a CPU
+        if not should_reduce_batch_size(error):
+            raise
+        return False

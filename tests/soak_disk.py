@@ -1,0 +1,93 @@
+"""Fills the disk under a tiny training run, and makes it read-only, on a small file system in memory; needs root.
+
+    python tests/soak_disk.py
+
+The run must end with one sentence and its last checkpoint whole, and go on once there is room again.
+"""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from conftest import save_balanced, tiny_network, write_data
+from training import options
+
+import train_segformer
+from carmask.checkpoints import all_checkpoints, read_checkpoint
+
+MEGABYTES = 8
+
+
+def last_words(arguments: list) -> tuple[int, str]:
+    """The exit code of the training program in this process, and the last line that it said."""
+    sys.argv = ["train_segformer.py", *map(str, arguments)]
+    with contextlib.redirect_stderr(io.StringIO()) as words:
+        code = train_segformer.main()
+    return code, words.getvalue().strip().splitlines()[-1]
+
+
+def fill(disk: Path, room: int) -> None:
+    """Leaves so many bytes of a disk free."""
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    (disk / "filler").write_bytes(bytes(free - room))
+
+
+def soak(disk: Path, folder: Path) -> None:
+    """Fills the disk between two checkpoints, clears it and resumes; then makes it read-only and resumes."""
+    write_data(folder / "data", {"train": 6, "validation": 1})
+    changes = {"steps": 4, "validate_every": 2, "crop": 32, "side": 32}
+    start, output = save_balanced(tiny_network(), folder / "start"), disk / "model"
+    whole = options(folder / "data", start, folder / "whole", **changes)
+    assert last_words(whole)[0] == 0
+    arguments, save = options(folder / "data", start, output, **changes), train_segformer.save_checkpoint
+
+    def save_and_fill(*given: object) -> None:
+        save(*given)
+        fill(disk, room=100_000)
+
+    train_segformer.save_checkpoint = save_and_fill
+    code, words = last_words(arguments)
+    train_segformer.save_checkpoint = save
+    print(words)
+    assert code == 1
+    assert "No space left" in words
+    assert read_checkpoint(all_checkpoints(output)[0])[0]["step"] == 2
+    (disk / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    began = time.monotonic()
+    code, words = last_words([*arguments, "--resume"])
+    print(words)
+    assert code == 1
+    assert "cannot be written" in words
+    assert time.monotonic() - began < 5
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    assert last_words([*arguments, "--resume"])[0] == 0
+    for name in ("model.safetensors", "scores.json"):
+        assert (output / name).read_bytes() == (folder / "whole" / name).read_bytes(), f"{name} differs."
+
+
+def main() -> None:
+    """Mounts the disk, if the system lets it."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = Path(folder) / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", disk]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            print("The full disk was not tried: mounting a small one needs root.")
+            return
+        try:
+            soak(disk, Path(folder))
+        finally:
+            subprocess.run(["umount", disk], check=True)
+    print("A full and a read-only disk were said in one sentence, and the run ended as if they had not been.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from conftest import drawn_car, write_data
+from safetensors.torch import load_file
+from training import options, run
+
+from carmask import Predictor
+from carmask.reports import validate
+from carmask.rows import open_data
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "docs/accelerate"
+
+
+def test_two_processes_give_what_one_gives_on_the_same_crops_and_count_each_picture_once(tmp_path, monkeypatch):
+    write_data(tmp_path / "data", {"train": 8, "validation": 3})
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    # Group norm: batch norm's statistics are each process's own.
+    network = ["--network", "unet", "--settings", "norm=group", "depth=2", "first_width=8"]
+    same = {"batch_size": 2, "seed": 3}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", CONFIGS / "two-cpu-processes.yaml"]
+    command += [ROOT / "train_segformer.py", *options(tmp_path / "data", "scratch", together, **same), *network]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run(monkeypatch, *options(tmp_path / "data", "scratch", alone, **same, accumulate=2), *network) == 0
+    one, other = (load_file(folder / "model.safetensors") for folder in (alone, together))
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    histories = [json.loads((folder / "scores.json").read_text())["history"] for folder in (alone, together)]
+    assert [line["step"] for line in histories[1]] == [3, 6]
+    for mine, theirs in zip(*histories, strict=True):
+        assert theirs == pytest.approx(mine, abs=2e-3)
+    predictor = Predictor.from_pretrained(together)
+    scores, _ = validate(predictor, open_data(str(tmp_path / "data"))["validation"])
+    assert json.loads((together / "scores.json").read_text())["scores"]["validation"] == scores
+    assert predictor(drawn_car()[0]).shape == (64, 96)
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.iterdir()), ids=lambda path: path.stem)
+def test_accelerate_accepts_every_configuration_file_of_the_docs(config):
+    given = launch_command_parser().parse_args(["--config_file", str(config), "train_segformer.py"])
+    arguments, _, _ = _validate_launch_command(given)
+    assert arguments.multi_gpu
+    assert (arguments.num_processes, arguments.num_machines) in {(2, 1), (4, 1), (8, 2)}
+    assert f"docs/accelerate/{config.name}" in (ROOT / "docs/training.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
+def test_what_splits_a_network_is_refused_before_the_start(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, name
+):
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model")) == 1
+    assert f"{name} splits a network" in capsys.readouterr().err

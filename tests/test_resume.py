@@ -1,0 +1,103 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from training import options, run
+
+import train_segformer
+from carmask.examples import to_pixels
+from carmask.interruption import SAME_SECONDS, noted_signals
+from carmask.model_folder import claim
+
+
+def stopped_at_once(number, monkeypatch, *arguments):
+    """The exit code of a run that gets a signal in its first step."""
+
+    def signal_first(*given):
+        signal.raise_signal(number)
+        return to_pixels(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_segformer, "to_pixels", signal_first)
+        return run(patched, *arguments)
+
+
+@pytest.mark.parametrize(("workers", "number"), [(0, signal.SIGTERM), (2, signal.SIGINT)])
+def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopped(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, workers, number
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    changes = {"workers": workers, "steps": 4}
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, whole, **changes)) == 0
+    arguments = options(tiny_data, tiny_mask_model, parts, **changes)
+    for step in range(1, 5):  # the middle of an epoch, its end, a validation, the last one
+        assert stopped_at_once(number, monkeypatch, *arguments, *(["--resume"] if step > 1 else [])) == 1
+        words = capsys.readouterr().err
+        assert f"Stopped after step {step}. The same command with --resume goes on from checkpoint-{step}." in words
+    assert run(monkeypatch, *arguments, "--resume") == 0
+    assert "Going on from step 4." in capsys.readouterr().out
+    for name in ("model.safetensors", "scores.json"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+    assert {path.name for path in parts.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+def test_a_second_signal_is_the_first_one_again_unless_it_comes_later():
+    with noted_signals() as noted:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        assert len(noted) == 2
+        noted[0] -= SAME_SECONDS
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_runs_killed_at_random_moments_end_as_one_that_nobody_killed():
+    soak = [sys.executable, Path(__file__).parent / "soak_kill.py", "--kills", "3"]
+    done = subprocess.run(soak, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "each with the weights and scores" in done.stdout
+
+
+def test_a_second_program_on_the_same_output_is_refused_at_once_and_changes_nothing(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    output = tmp_path / "model"
+    output.mkdir()
+    ready, told = os.pipe()
+    child = os.fork()
+    if not child:
+        lock = claim(output)
+        os.write(told, b"held")
+        time.sleep(60)
+        lock.close()
+        os._exit(0)
+    os.read(ready, 4)
+    began = time.monotonic()
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output), "--overwrite") == 1
+    assert time.monotonic() - began < 5
+    assert "Another run writes to" in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == ["run.lock"]
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    claim(output).close()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    tmp_path, tiny_mask_model, monkeypatch, capsys
+):
+    (tmp_path / "file").write_text("")
+    assert run(monkeypatch, *options("no/such/data", tiny_mask_model, tmp_path / "file/model")) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_new_model_does_not_keep_the_card_of_the_old_one(tmp_path, tiny_mask_model, tiny_data, monkeypatch):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=2, validate_every=1)
+    assert run(monkeypatch, *arguments) == 0
+    assert (tmp_path / "model/README.md").exists()
+    assert stopped_at_once(signal.SIGTERM, monkeypatch, *arguments, "--overwrite") == 1
+    assert (tmp_path / "model/model.safetensors").exists()
+    assert not (tmp_path / "model/README.md").exists()
