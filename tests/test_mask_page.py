@@ -59,7 +59,7 @@ def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploade
 
 def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, uploaded):
     mask, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
-    *_, overlay, cut = show_views(kept)
+    *_, overlay, cut, _ = show_views(kept)
     assert (Path(overlay).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
     assert pixels(cut).shape == (64, 96, 4)
     assert np.array_equal(pixels(cut)[..., 3], pixels(mask))
@@ -70,7 +70,7 @@ def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, upl
 
 def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     _, line, kept = answer_of(predictor, lambda margin: margin - 100)(uploaded)
-    _, mask_button, cut_button, _, overlay, cut = show_views(kept)
+    _, mask_button, cut_button, _, overlay, cut, _ = show_views(kept)
     assert "No car found." in line
     assert (mask_button.interactive, cut_button.interactive, cut) == (True, False, None)
     assert np.array_equal(pixels(overlay), np.asarray(drawn_car()[0]))
@@ -100,7 +100,7 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
 def test_the_line_says_how_much_is_car(car_pixels, words):
     mask = np.zeros((100, 100), np.uint8)
     mask.ravel()[:car_pixels] = 255
-    assert words in describe(mask, 0.1, "model")
+    assert words in describe(mask, 0.1, 0.1, "model")
 
 
 @pytest.fixture
