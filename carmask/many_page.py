@@ -170,7 +170,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:
     """Says in one line how many masks were drawn, and how they came about."""
     refused = sum(bool(row.refused) for row in rows)
-    return f"{len(rows) - refused} masks drawn · {refused} pictures refused · {seconds:.1f} s · {model_name}"
+    return f"Masks drawn: {len(rows) - refused} · refused: {refused} · {seconds:.1f} s · {model_name}"
 
 
 def show_drawn(drawn: Drawn) -> list:

@@ -48,6 +48,8 @@ def open_zip(path: Path) -> ZipFile:
     try:
         _check_list(path)
         return ZipFile(path)
+    except PictureError:
+        raise
     except ZIP_ERRORS:
         raise PictureError(DAMAGED_ZIP) from None
 

@@ -68,6 +68,25 @@ def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, upl
     assert not pixels(cut)[~car].any()
 
 
+def test_the_doubtful_pixels_are_those_between_two_thresholds_and_need_no_second_run(predictor, uploaded):
+    runs = []
+    _, line, kept = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
+    *_, doubt = show_views(kept)
+    picture, _ = drawn_car()
+    doubtful = (predictor.with_threshold(0.1)(picture) > 0) & (predictor.with_threshold(0.9)(picture) == 0)
+    grey = np.asarray(picture.convert("L").convert("RGB"))
+    assert len(runs) == 1
+    assert np.array_equal((pixels(doubt) != grey).any(axis=2), doubtful)
+    assert f"doubtful: {doubtful.mean():.1%}" in line
+    assert 0 < doubtful.mean() < 1
+    assert Path(doubt).name == "holiday_doubtful.png"
+
+
+def test_a_sure_network_leaves_nothing_doubtful(predictor, uploaded):
+    _, line, _ = answer_of(predictor, lambda margin: np.full_like(margin, 100))(uploaded)
+    assert "doubtful: 0.0%" in line
+
+
 def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     _, line, kept = answer_of(predictor, lambda margin: margin - 100)(uploaded)
     _, mask_button, cut_button, _, overlay, cut, _ = show_views(kept)
@@ -154,5 +173,5 @@ def test_a_model_that_cannot_be_opened_is_said_in_one_sentence_and_the_next_one_
 @pytest.mark.parametrize(("models", "visible"), [(["one"], False), (["one", "two"], True)])
 def test_there_is_a_choice_only_where_there_are_several_models(models, visible):
     page = app.build_page(models, lambda name: None)
-    (choice,) = (block for block in page.blocks.values() if isinstance(block, gr.Dropdown))
-    assert (choice.visible, choice.value) == (visible, "one")
+    choices = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
+    assert [(choice.visible, choice.value) for choice in choices] == [(visible, "one")] * 2  # for one and for many
