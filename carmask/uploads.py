@@ -62,8 +62,9 @@ def open_upload(upload: dict[str, Any] | None) -> Image.Image:
 
 
 def given_name(upload: dict[str, Any]) -> str:
-    """The person's own name of an uploaded file, without folders."""
-    return re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
+    """The person's own name of an uploaded file, without folders and without halves of characters."""
+    name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
+    return name.encode(errors="replace").decode()
 
 
 def path_for_page(upload: dict[str, Any], ending: str) -> Path:

@@ -99,8 +99,9 @@ def test_every_mask_is_the_predictors_bit_for_bit_in_its_sub_folder(predictor, f
 
 
 def test_loose_pictures_keep_their_names(predictor, folder):
-    path, *_ = answer(predictor, [uploaded(folder, "one.png", 1), uploaded(folder, "../two.jpg", 2)])
-    assert list(read(path)[0]) == ["one_mask.png", "two_mask.png"]
+    names = ["one.png", "../two.jpg", "half a character \ud800.png"]
+    path, *_ = answer(predictor, [uploaded(folder, name, seed) for seed, name in enumerate(names)])
+    assert list(read(path)[0]) == ["one_mask.png", "two_mask.png", "half a character __mask.png"]
     assert path.name == "pictures_masks.zip"
 
 
