@@ -1,6 +1,7 @@
 """The laws on the tab for many pictures, without a browser: masks, table, refusals, and who waits for whom."""
 
 import csv
+import http.client
 import io
 import json
 import shutil
@@ -8,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -219,12 +219,25 @@ def called(demo, route, request):
     return urllib.request.urlopen(f"{demo}/gradio_api/call/{route}/{event}").read().decode()
 
 
-def test_only_uploads_may_be_large(demo):
-    posted = urllib.request.Request(
-        f"{demo}/gradio_api/queue/join", bytes(2**20 + 1), {"Content-Type": "application/json"}
+@pytest.mark.parametrize(
+    ("route", "most"), [("queue/join", 2**20), ("call/batch", 2**20), ("upload", many_page.MAX_BYTES + 2**20)]
+)
+def test_a_request_that_is_too_large_is_refused_unread(demo, route, most):
+    connection = http.client.HTTPConnection(demo.removeprefix("http://"), timeout=100)
+    connection.putrequest("POST", f"/gradio_api/{route}")
+    connection.putheader("Content-Length", str(most + 1))
+    connection.putheader(
+        "Content-Type", "multipart/form-data; boundary=x" if route == "upload" else "application/json"
     )
-    with pytest.raises(urllib.error.HTTPError, match="413"):
-        urllib.request.urlopen(posted)
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_an_upload_may_be_larger_than_other_requests(client, tmp_path):
+    drawn_car(size=(600, 900))[0].save(tmp_path / "large.bmp")
+    assert (tmp_path / "large.bmp").stat().st_size > 2**20
+    assert "900 × 600" in client.predict(handle_file(tmp_path / "large.bmp"), api_name="/mask")[1]
 
 
 def snippets(language):
