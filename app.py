@@ -41,7 +41,7 @@ CSS = """
 #cutout img {background: repeating-conic-gradient(#d4d4d8 0% 25%, #fafafa 0% 50%) 0 0 / 20px 20px;}
 #actions, #many-actions, #dots-actions {align-items: center;}
 #line, #many-line, #dots-line {flex: 1 1 320px;}
-#line p, #many-line p, #dots-line p {margin: 0; font-size: var(--text-lg);}
+#line p, #many-line p, #dots-line p {margin: 0;}
 #download, #download-cutout {flex: 0 1 200px;}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {

@@ -150,7 +150,7 @@ def make_batch(
                     drawn.rows.append(row)
                     if overlay:
                         overlay.save(answer.with_name(f"{number}.jpg"))
-                        caption = f"{row.file} · {row.car_share:.1%}"
+                        caption = f"{row.file} · {percent(row.car_share)}"
                         drawn.overlays.append((str(answer.with_name(f"{number}.jpg")), caption))
                 archive.writestr("masks.csv", as_csv(drawn.rows))
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
@@ -175,18 +175,24 @@ def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:
 
 def show_drawn(drawn: Drawn) -> list:
     """Fills the gallery and the table, and lets the zip be downloaded."""
-    return [drawn.overlays, [list(row) for row in drawn.rows], gr.DownloadButton(interactive=True)]
+    shown = [[row.file, *map(percent, row[1:3]), row.refused] for row in drawn.rows]
+    return [drawn.overlays, gr.Dataframe(shown, visible=True), gr.DownloadButton(interactive=True)]
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it; blank where there is none."""
+    return "" if share is None else f"{share:.1%}"
 
 
 def cleared(line: str) -> list:
     """The tab's outputs without an answer."""
-    return [None, None, gr.DownloadButton(value=None, interactive=False), line, None]
+    return [None, gr.Dataframe(None, visible=False), gr.DownloadButton(value=None, interactive=False), line, None]
 
 
 def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> None:
     """Lays out the tab inside the page that is being built; the API offers `batch` as `/batch`."""
     with gr.Row(equal_height=True):
-        files = gr.File(label="Pictures, or one zip of them", file_count="multiple", height=420, elem_id="files")
+        files = gr.File(label="Pictures, or one zip of them", file_count="multiple", height=386, elem_id="files")
         gallery = gr.Gallery(
             label="Overlays", columns=3, height=420, object_fit="contain", buttons=["fullscreen"],
             interactive=False, elem_id="gallery",
@@ -198,10 +204,11 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
         download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
     model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
     table = gr.Dataframe(
-        headers=["File", "Car", "Doubtful", "Seconds", "Refused"],
-        datatype=["str", "number", "number", "number", "str"],
+        headers=["File", "Car", "Doubtful", "Refused"],
+        column_widths=["25%", "13%", "16%", "46%"],
         label="Pictures",
         interactive=False,
+        visible=False,
         wrap=True,
         elem_id="many-table",
     )

@@ -214,7 +214,7 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     with gr.Row(visible=False, equal_height=True) as views:
         overlay = gr.Image(label="Overlay", elem_id="overlay", interactive=False, **IMAGE)
         cut = gr.Image(label="Cut-out", elem_id="cutout", interactive=False, **IMAGE)
-        label = "Doubtful pixels, {:.0%} to {:.0%} sure of car".format(*DOUBTFUL)
+        label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
         doubt = gr.Image(label=label, elem_id="doubtful", interactive=False, **IMAGE)
 
     kept = gr.State()
