@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 from zipfile import ZipFile
@@ -112,6 +113,28 @@ def draw_mask(
     return Row(given.name, *(round(share, 5) for share in shares), round(time.perf_counter() - start, 2)), overlay
 
 
+def draw_masks(
+    pictures: Sequence[Given],
+    find_margin: Callable[[Image.Image], np.ndarray],
+    threshold: float,
+    answer: Path,
+    turn: Lock,
+) -> Iterator[Drawn]:
+    """Draws the masks of pictures into the zip `answer`, each in its turn, and yields before each what is drawn."""
+    drawn = Drawn([], [])
+    with ZipFile(answer, "w") as archive:
+        for given in pictures:
+            yield drawn
+            with turn:
+                row, overlay = draw_mask(given, find_margin, threshold, archive)
+            drawn.rows.append(row)
+            if overlay:
+                path = answer.with_name(f"{len(drawn.rows)}.jpg")
+                overlay.save(path)
+                drawn.overlays.append((str(path), f"{row.file} · {percent(row.car_share)}"))
+        archive.writestr("masks.csv", as_csv(drawn.rows))
+
+
 def make_batch(
     models: Sequence[str],
     open_model: Callable[[str], Predictor],
@@ -140,19 +163,9 @@ def make_batch(
         start = time.perf_counter()
         with taken_in(files) as pictures:
             answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
-            drawn = Drawn([], [])
-            with ZipFile(answer, "w") as archive:
-                for number, given in enumerate(pictures):
-                    progress((number, len(pictures)), unit="pictures")
-                    yield gr.skip(), f"{number} of {len(pictures)} pictures are done.", gr.skip()
-                    with turn:
-                        row, overlay = draw_mask(given, partial(find_margin, name), task.threshold, archive)
-                    drawn.rows.append(row)
-                    if overlay:
-                        overlay.save(answer.with_name(f"{number}.jpg"))
-                        caption = f"{row.file} · {percent(row.car_share)}"
-                        drawn.overlays.append((str(answer.with_name(f"{number}.jpg")), caption))
-                archive.writestr("masks.csv", as_csv(drawn.rows))
+            for drawn in draw_masks(pictures, partial(find_margin, name), task.threshold, answer, turn):
+                progress((len(drawn.rows), len(pictures)), unit="pictures")
+                yield gr.skip(), f"{len(drawn.rows)} of {len(pictures)} pictures are done.", gr.skip()
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
 
     return batch

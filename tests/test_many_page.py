@@ -4,6 +4,7 @@ import csv
 import http.client
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
 
-from carmask import Predictor, many_page
+from carmask import Predictor, many_page, uploads
 from carmask.many_page import make_batch
 from carmask.mask_page import car_margin
 
@@ -158,6 +159,14 @@ def test_between_two_pictures_it_is_others_turn_and_a_visitor_who_leaves_stops_t
     batch.close()
     assert len(runs) == 2
     assert not turn.locked()
+
+
+def test_what_a_batch_leaves_goes_with_the_other_uploads(predictor, folder):
+    path, *_ = answer(predictor, [zipped(folder, ("a.png", png(1)), ("b.png", b"GIF8"))])
+    assert {left.name for left in folder.iterdir()} == {"given.zip", path.parent.name}
+    os.utime(path.parent, (0, 0))
+    uploads.sweep()
+    assert [left.name for left in folder.iterdir()] == ["given.zip"]
 
 
 @pytest.fixture(scope="module")
