@@ -73,7 +73,7 @@ def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
-    """The share, 0 to 1, of a picture of `size` (height, width) that is doubtful, of a size to look at."""
+    """The share, 0 to 1, of a picture of `size` (height, width) that is doubtful, as its view is seen."""
     scale = min(1, LONGEST_SIDE / max(size))
     return doubtful_pixels(margin, tuple(max(1, round(side * scale)) for side in size)).mean() / 255
 
