@@ -11,17 +11,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
+from carmask.many_page import make_batch, many_tab
 from carmask.mask_page import car_margin, make_answer, mask_tab
-from carmask.pictures import MAX_FILE_BYTES
+from carmask.picture_zips import MAX_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
-from carmask.uploads import KEPT_SECONDS, sweep_by_the_clock
+from carmask.uploads import KEPT_SECONDS, fetch_nothing, limited_bodies, sweep_by_the_clock
 
 try:
     import spaces
@@ -37,14 +39,16 @@ CSS = """
 .dark #mask {background: var(--neutral-800);}
 #mask .image-container, #dots .image-container {padding-bottom: 40px;}
 #cutout img {background: repeating-conic-gradient(#d4d4d8 0% 25%, #fafafa 0% 50%) 0 0 / 20px 20px;}
-#actions, #dots-actions {align-items: center;}
-#line, #dots-line {flex: 1 1 320px;}
-#line p, #dots-line p {margin: 0; font-size: var(--text-lg);}
+#actions, #many-actions, #dots-actions {align-items: center;}
+#line, #many-line, #dots-line {flex: 1 1 320px;}
+#line p, #many-line p, #dots-line p {margin: 0;}
 #download, #download-cutout {flex: 0 1 200px;}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
-  #picture, #mask, #overlay, #cutout, #dots-picture, #dots, #dots-map {height: 300px !important;}
-  #download, #download-cutout, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
+  #picture, #mask, #overlay, #cutout, #doubtful, #files, #gallery, #dots-picture, #dots, #dots-map {
+    height: 300px !important;
+  }
+  #download, #download-cutout, #draw, #download-masks, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
 }
 """
 HEAD = """
@@ -58,18 +62,20 @@ FOOT = "Pictures and answers are deleted from the server after about ten minutes
 def build_page(
     models: list[str], open_model: Callable[[str], Predictor], for_dots: Predictor | None = None
 ) -> gr.Blocks:
-    """Lays out the page: the masks alone, with these models to choose from, or the masks and the dots as two tabs."""
+    """Lays out the page: a tab for each thing to do, with these models for masks to choose from."""
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
     find_margin = on_gpu(lambda name, picture: car_margin(open_model(name), picture))
-    answer = make_answer(models, open_model, find_margin)
+    turn = threading.Lock()
+    answer = in_turn(make_answer(models, open_model, find_margin), turn)
+    batch = make_batch(models, open_model, find_margin, turn)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
-        if for_dots is None:
+        with gr.Tab("Mask"):
             mask_tab(answer, models, examples)
-        else:
+        with gr.Tab("Many pictures"):
+            many_tab(batch, models)
+        if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
-            with gr.Tab("Mask"):
-                mask_tab(answer, models, examples)
             with gr.Tab("Dots"):
                 dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
         gr.Markdown(FOOT, elem_id="foot")
@@ -79,6 +85,17 @@ def build_page(
 def on_gpu(function: Callable) -> Callable:
     """Lends `function` the GPU of a Space, where there is one."""
     return spaces.GPU(function) if spaces else function
+
+
+def in_turn(function: Callable, turn: threading.Lock) -> Callable:
+    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory."""
+
+    @wraps(function)
+    def run(*inputs: object) -> object:
+        with turn:
+            return function(*inputs)
+
+    return run
 
 
 def mask_models() -> dict[str, str | Path]:
@@ -131,10 +148,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
+        fetch_nothing()
         build_page(list(models), open_model, for_dots).launch(
             theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,
-            max_file_size=MAX_FILE_BYTES,
+            max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,
             run_history=False,
@@ -143,7 +161,7 @@ def main() -> None:
             state_session_capacity=200,
             max_threads=8,
             footer_links=[],
-            app_kwargs={"max_body_size": MAX_FILE_BYTES + 2**16}
+            app_kwargs={"middleware": [Middleware(limited_bodies)]}
             | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
         )
 

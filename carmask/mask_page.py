@@ -1,4 +1,4 @@
-"""The demo's part for masks: a picture in, its mask, cut-out and overlay, and a slider for how sure it must be."""
+"""The demo's tab for masks: a picture in, its mask and views of it, and a slider for how sure it must be."""
 
 import logging
 import time
@@ -25,7 +25,9 @@ from carmask.uploads import (
     uploaded_file,
 )
 
-LONGEST_SIDE = 1600  # pixels of the overlay
+LONGEST_SIDE = 1600  # pixels of the overlay and of the doubtful pixels
+DOUBTFUL = 0.1, 0.9  # between these probabilities of car nobody should rely on a pixel
+AMBER = (255, 176, 0)
 UNSURE = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}  # a reset would not ask again
 
 Upload = dict[str, Any] | None
@@ -41,6 +43,7 @@ class Kept(NamedTuple):
     margin: str
     size: tuple[int, int]
     model: str
+    doubtful: float
     threshold: float
     chosen: bool = False  # whether a person chose the threshold, not the model
     mask: str = ""
@@ -63,12 +66,53 @@ def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.n
     return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
 
 
-def describe(mask: np.ndarray, seconds: float, model_name: str) -> str:
-    """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about."""
+def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where a margin (h, w) leaves open whether there is car: uint8 of `size` (height, width), 255 there, else 0."""
+    least, most = DOUBTFUL
+    return mask_at(margin, least, size) - mask_at(margin, most, size)
+
+
+def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
+    """The share, 0 to 1, of a picture of `size` (height, width) that is doubtful, as its view is seen."""
+    scale = min(1, LONGEST_SIDE / max(size))
+    return doubtful_pixels(margin, tuple(max(1, round(side * scale)) for side in size)).mean() / 255
+
+
+def describe(mask: np.ndarray, doubtful: float, seconds: float, model_name: str) -> str:
+    """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about.
+
+    `doubtful` is the share of the picture that is, 0 to 1.
+    """
     share = np.count_nonzero(mask) / mask.size
     found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
     height, width = mask.shape
-    return f"{found if share else 'No car found.'} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
+    parts = (
+        found if share else "No car found.",
+        f"doubtful: {doubtful:.1%}",
+        f"{width} × {height} pixels",
+        f"{seconds:.1f} s",
+        model_name,
+    )
+    return " · ".join(parts)
+
+
+def named_model(
+    models: Sequence[str], open_model: Callable[[str], Predictor], model: str | None
+) -> tuple[str, MaskTask]:
+    """Finds the model that a person chose, or the first of the models, and returns its name and its task.
+
+    Raises:
+        gr.Error: There is no such model, or it cannot be opened.
+    """
+    name = models[0] if model is None else model
+    if name not in models:
+        raise gr.Error(f"There is no such model; choose one of {', '.join(models)}.", print_exception=False)
+    try:
+        return name, open_model(name).task
+    except ModelError as error:
+        logging.error(error)  # it may name a path, which is no visitor's business
+        words = f"The model {name} cannot be opened; choose another one."
+        raise gr.Error(words, duration=None, print_exception=False) from None
 
 
 def make_answer(
@@ -82,21 +126,14 @@ def make_answer(
         """Finds the car in a picture, with the model of that name.
 
         Returns the mask, a PNG of the upright picture's size with 255 where the car is and 0 elsewhere, and one line
-        of text: the car's share of the picture or "No car found.", size, time and model.
+        of text: the car's share of the picture or "No car found.", the doubtful share, size, time and model.
         """
-        name = models[0] if model is None else model
-        if name not in models:
-            raise gr.Error(f"There is no such model; choose one of {', '.join(models)}.", print_exception=False)
-        try:
-            task = open_model(name).task
-        except ModelError as error:
-            logging.error(error)  # it may name a path, which is no visitor's business
-            words = f"The model {name} cannot be opened; choose another one."
-            raise gr.Error(words, duration=None, print_exception=False) from None
+        name, task = named_model(models, open_model, model)
         start = time.perf_counter()
         opened = open_upload(picture)
-        margin = keep_maps(find_margin(name, opened), picture)
-        return draw(Kept(picture, margin, (opened.height, opened.width), name, task.threshold), start)
+        margin, size = find_margin(name, opened), (opened.height, opened.width)
+        doubtful = doubtful_share(margin, size)
+        return draw(Kept(picture, keep_maps(margin, picture), size, name, doubtful, task.threshold), start)
 
     return answer
 
@@ -105,7 +142,8 @@ def draw(kept: Kept, start: float) -> Answer:
     """Draws the mask of what is kept; `start` is when the work on it began."""
     mask = mask_at(kept_maps(kept.margin), kept.threshold, kept.size)
     path = save_for_page(Image.fromarray(mask), kept.picture, "_mask")
-    return path, describe(mask, time.perf_counter() - start, kept.model), kept._replace(mask=path)
+    line = describe(mask, kept.doubtful, time.perf_counter() - start, kept.model)
+    return path, line, kept._replace(mask=path)
 
 
 def answer_again(kept: Kept | None, threshold: float) -> tuple:
@@ -116,27 +154,40 @@ def answer_again(kept: Kept | None, threshold: float) -> tuple:
     return *draw(kept._replace(threshold=threshold, chosen=True), time.perf_counter()), *waiting
 
 
-def overlay_and_cut_out(kept: Kept) -> tuple[str, str | None]:
-    """Saves the picture under its mask, of a size to look at, and the car alone, if there is one, at full size."""
+def overlay_to_look_at(picture: Image.Image, mask: Image.Image, side: int) -> Image.Image:
+    """Makes `picture` no longer than `side` pixels and returns it under its full-size mask."""
+    picture.thumbnail((side, side))
+    return overlay_mask(picture, mask.resize(picture.size, Image.Resampling.NEAREST))
+
+
+def draw_doubt(picture: Image.Image, margin: np.ndarray) -> Image.Image:
+    """Draws the doubtful pixels of a margin (h, w) in amber on the grey picture."""
+    doubtful = doubtful_pixels(margin, (picture.height, picture.width))
+    return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
+
+
+def save_views(kept: Kept) -> list[str | None]:
+    """Saves overlay and doubtful pixels, of a size to look at, and the car alone, if there is one, at full size."""
     picture = open_upload(kept.picture)
     with Image.open(uploaded_file({"path": kept.mask})) as file:
         mask = file.copy()
     cut = save_for_page(cut_out(picture, mask), kept.picture, "_cutout") if mask.getbbox() else None
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    overlay = overlay_mask(picture, mask.resize(picture.size, Image.Resampling.NEAREST))
-    return save_for_page(overlay, kept.picture, "_overlay"), cut
+    overlay = save_for_page(overlay_to_look_at(picture, mask, LONGEST_SIDE), kept.picture, "_overlay")
+    if kept.chosen:  # the threshold leaves what is doubtful as it is
+        return [overlay, cut, gr.skip()]
+    return [overlay, cut, save_for_page(draw_doubt(picture, kept_maps(kept.margin)), kept.picture, "_doubtful")]
 
 
 def show_views(kept: Kept | None) -> list:
-    """Fills the slider, the two downloads and the row of overlay and cut-out; without an answer it empties them."""
+    """Fills the slider, the two downloads and the row of views; without an answer it empties them."""
     if kept is None:
-        slider, mask, overlay, cut = gr.Slider(interactive=False), None, None, None
+        slider, mask, views = gr.Slider(interactive=False), None, [None] * 3
     else:
         # A slider that is just being moved must not jump back.
         slider = gr.skip() if kept.chosen else gr.Slider(value=kept.threshold, interactive=True)
-        mask, (overlay, cut) = kept.mask, overlay_and_cut_out(kept)
-    downloads = [gr.DownloadButton(value=path, interactive=path is not None) for path in (mask, cut)]
-    return [slider, *downloads, gr.Row(visible=kept is not None), overlay, cut]
+        mask, views = kept.mask, save_views(kept)
+    downloads = [gr.DownloadButton(value=path, interactive=path is not None) for path in (mask, views[1])]
+    return [slider, *downloads, gr.Row(visible=kept is not None), *views]
 
 
 def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> None:
@@ -163,10 +214,12 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     with gr.Row(visible=False, equal_height=True) as views:
         overlay = gr.Image(label="Overlay", elem_id="overlay", interactive=False, **IMAGE)
         cut = gr.Image(label="Cut-out", elem_id="cutout", interactive=False, **IMAGE)
+        label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
+        doubt = gr.Image(label=label, elem_id="doubtful", interactive=False, **IMAGE)
 
     kept = gr.State()
     outputs = [mask, line, kept]
     answer_pictures([picture, model], chosen, answer, outputs, "mask", lambda words: [None, words, None])
     quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(answer_again, [kept, slider], [*outputs, *downloads], **quiet)
-    kept.change(show_views, kept, [slider, *downloads, views, overlay, cut], **quiet)
+    kept.change(show_views, kept, [slider, *downloads, views, overlay, cut, doubt], **quiet)

@@ -11,12 +11,16 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio import processing_utils
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.helpers import Examples
 from gradio.utils import get_upload_folder
 from PIL import Image
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from carmask.picture_zips import MAX_BYTES
 from carmask.pictures import PictureError, open_picture
 
 KEPT_SECONDS = 600
@@ -57,10 +61,15 @@ def open_upload(upload: dict[str, Any] | None) -> Image.Image:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
+def given_name(upload: dict[str, Any]) -> str:
+    """The person's own name of an uploaded file, without folders and without halves of characters."""
+    name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
+    return name.encode(errors="replace").decode()
+
+
 def path_for_page(upload: dict[str, Any], ending: str) -> Path:
     """Returns a path for a new file under the person's own file name, with `ending` such as _mask.png."""
-    given_name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
-    stem = re.sub(r"[^\w-]+", "_", Path(given_name).stem)[:50].strip("_") or "picture"
+    stem = re.sub(r"[^\w-]+", "_", Path(given_name(upload)).stem)[:50].strip("_") or "picture"
     return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{stem}{ending}"
 
 
@@ -88,6 +97,25 @@ def kept_maps(path: str) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise gr.Error(GONE, print_exception=False) from None
+
+
+def fetch_nothing() -> None:
+    """Has every input of the page refuse an address, which gradio would fetch on a visitor's behalf."""
+
+    async def refuse(*_: object, **__: object) -> str:
+        raise gr.Error("Addresses are not fetched here; upload the file itself.", print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = refuse
+
+
+def limited_bodies(app: ASGIApp) -> ASGIApp:
+    """Answers a request that is too large with 413; only uploads may hold the pictures of a whole batch."""
+    uploads, others = (RequestBodyLimitMiddleware(app, size) for size in (MAX_BYTES + 2**20, 2**20))
+
+    async def by_route(scope: Scope, receive: Receive, send: Send) -> None:
+        await (uploads if scope.get("path", "").endswith("/gradio_api/upload") else others)(scope, receive, send)
+
+    return by_route
 
 
 def sweep() -> None:

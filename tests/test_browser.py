@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from serving import ROOT, served_demo
 from carmask import Predictor
 from carmask.dot_files import rounded
 from carmask.drawing import draw_dots, heat_picture, overlay_mask
+from carmask.mask_page import car_margin, draw_doubt
 from carmask.predictor import EMBEDDED
 
 expect.set_options(timeout=120_000)  # a busy machine takes its time
@@ -146,6 +148,46 @@ def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, une
         assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3], mask)
         assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download").path())), mask)
         assert np.array_equal(shown(page, "overlay"), overlay_mask(picture, mask))
+        assert np.array_equal(shown(page, "doubtful"), draw_doubt(picture, car_margin(predictor, picture)))
+
+
+def test_a_person_gives_many_pictures_and_downloads_their_masks_in_one_zip(page, tiny_mask_model, tmp_path):
+    names = ["one.png", "two.png", "bad.png"]
+    for seed, name in enumerate(names):
+        drawn_car(seed=seed)[0].save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"GIF8")
+    page.get_by_role("tab", name="Many pictures").click()
+    page.set_input_files("#files input[type=file]", [tmp_path / name for name in names])
+    expect(page.locator("#files")).to_contain_text("two")
+    page.get_by_role("button", name="Draw masks").click()
+    expect(page.locator("#many-line")).to_contain_text("Masks drawn: 2 · refused: 1")
+    expect(page.locator("#gallery img")).to_have_count(2)
+    expect(page.locator("#many-table")).to_contain_text("damaged or incomplete")
+
+    masks = downloaded(page, "#download-masks")
+    assert masks.suggested_filename == "pictures_masks.zip"
+    with zipfile.ZipFile(masks.path()) as archive:
+        assert archive.namelist() == ["one_mask.png", "two_mask.png", "masks.csv"]
+        for seed, name in enumerate(archive.namelist()[:2]):
+            mask = np.asarray(Image.open(io.BytesIO(archive.read(name))))
+            assert np.array_equal(mask, Predictor.from_pretrained(tiny_mask_model)(drawn_car(seed=seed)[0]))
+
+
+def test_a_refused_zip_shows_the_sentence_and_no_old_masks(page, tmp_path):
+    drawn_car()[0].save(tmp_path / "one.png")
+    zipfile.ZipFile(tmp_path / "empty.zip", "w").close()
+    page.get_by_role("tab", name="Many pictures").click()
+    page.set_input_files("#files input[type=file]", tmp_path / "one.png")
+    expect(page.locator("#files")).to_contain_text("one")
+    page.get_by_role("button", name="Draw masks").click()
+    expect(page.locator("#gallery img")).to_have_count(1)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#gallery img")).to_have_count(0)
+    page.set_input_files("#files input[type=file]", tmp_path / "empty.zip")
+    expect(page.locator("#files")).to_contain_text("empty")
+    page.get_by_role("button", name="Draw masks").click()
+    expect(page.get_by_text("There is no picture in this zip")).to_be_visible()
+    expect(page.locator("#download-masks")).to_be_disabled()
 
 
 def test_a_person_sees_dots_table_and_maps_and_downloads_what_the_predictor_says(page, dots_model, tmp_path):

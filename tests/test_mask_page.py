@@ -59,7 +59,7 @@ def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploade
 
 def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, uploaded):
     mask, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
-    *_, overlay, cut = show_views(kept)
+    *_, overlay, cut, _ = show_views(kept)
     assert (Path(overlay).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
     assert pixels(cut).shape == (64, 96, 4)
     assert np.array_equal(pixels(cut)[..., 3], pixels(mask))
@@ -68,9 +68,28 @@ def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, upl
     assert not pixels(cut)[~car].any()
 
 
+def test_the_doubtful_pixels_are_those_between_two_thresholds_and_need_no_second_run(predictor, uploaded):
+    runs = []
+    _, line, kept = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
+    *_, doubt = show_views(kept)
+    picture, _ = drawn_car()
+    doubtful = (predictor.with_threshold(0.1)(picture) > 0) & (predictor.with_threshold(0.9)(picture) == 0)
+    grey = np.asarray(picture.convert("L").convert("RGB"))
+    assert len(runs) == 1
+    assert np.array_equal((pixels(doubt) != grey).any(axis=2), doubtful)
+    assert f"doubtful: {doubtful.mean():.1%}" in line
+    assert 0 < doubtful.mean() < 1
+    assert Path(doubt).name == "holiday_doubtful.png"
+
+
+def test_a_sure_network_leaves_nothing_doubtful(predictor, uploaded):
+    _, line, _ = answer_of(predictor, lambda margin: np.full_like(margin, 100))(uploaded)
+    assert "doubtful: 0.0%" in line
+
+
 def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     _, line, kept = answer_of(predictor, lambda margin: margin - 100)(uploaded)
-    _, mask_button, cut_button, _, overlay, cut = show_views(kept)
+    _, mask_button, cut_button, _, overlay, cut, _ = show_views(kept)
     assert "No car found." in line
     assert (mask_button.interactive, cut_button.interactive, cut) == (True, False, None)
     assert np.array_equal(pixels(overlay), np.asarray(drawn_car()[0]))
@@ -100,7 +119,7 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
 def test_the_line_says_how_much_is_car(car_pixels, words):
     mask = np.zeros((100, 100), np.uint8)
     mask.ravel()[:car_pixels] = 255
-    assert words in describe(mask, 0.1, "model")
+    assert words in describe(mask, 0.1, 0.1, "model")
 
 
 @pytest.fixture
@@ -154,5 +173,5 @@ def test_a_model_that_cannot_be_opened_is_said_in_one_sentence_and_the_next_one_
 @pytest.mark.parametrize(("models", "visible"), [(["one"], False), (["one", "two"], True)])
 def test_there_is_a_choice_only_where_there_are_several_models(models, visible):
     page = app.build_page(models, lambda name: None)
-    (choice,) = (block for block in page.blocks.values() if isinstance(block, gr.Dropdown))
-    assert (choice.visible, choice.value) == (visible, "one")
+    choices = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
+    assert [(choice.visible, choice.value) for choice in choices] == [(visible, "one")] * 2  # for one and for many
