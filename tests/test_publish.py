@@ -8,6 +8,7 @@ from hub_stand_in import TOKEN, hub_stand_in
 from huggingface_hub import ModelCard
 
 from carmask import Predictor, publish
+from carmask.provenance import made_with
 from carmask.reports import RESEARCH_ONLY, write_report
 from carmask.rows import open_data
 
@@ -36,7 +37,9 @@ def with_card(folder, data, origin):
     (folder / "config.json").write_text(json.dumps(settings | {"origin": origin}))
     facts = {"task": "mask", "labels": ["background", "car"], "network": "segformer", "command": "python …"}
     scores = {"test": {"boxes": SCORES, "no_cars": NO_CARS, "all": SCORES | {"false_car_share": 0.012}}}
-    write_report(folder, facts | {"side": 64, "origin": origin}, open_data(str(data))["train"], scores, [])
+    splits = open_data(str(data))
+    made = {"side": 64, "origin": origin, "seed": 0, "device": "cpu", "processes": 1} | made_with(splits)
+    write_report(folder, facts | made, splits["train"], scores, [])
     return folder
 
 
