@@ -2,7 +2,7 @@
 
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
-is no tab for them.
+is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
 """
 
 import os
@@ -16,6 +16,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from carmask.collection import open_collection
+from carmask.correct_page import correct_tab
+from carmask.dataset_folder import DataError
 from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
 from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.pictures import MAX_FILE_BYTES
@@ -56,20 +59,26 @@ FOOT = "Pictures and answers are deleted from the server after about ten minutes
 
 
 def build_page(
-    models: list[str], open_model: Callable[[str], Predictor], for_dots: Predictor | None = None
+    models: list[str],
+    open_model: Callable[[str], Predictor],
+    for_dots: Predictor | None = None,
+    collection: Path | None = None,
 ) -> gr.Blocks:
-    """Lays out the page: the masks alone, with these models to choose from, or the masks and the dots as two tabs."""
+    """Lays out the page: masks, with these models to choose from, their correction, and dots if there is a model.
+
+    `collection` is the data set that corrected masks go to; without it people get theirs as a zip.
+    """
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
     find_margin = on_gpu(lambda name, picture: car_margin(open_model(name), picture))
     answer = make_answer(models, open_model, find_margin)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
-        if for_dots is None:
-            mask_tab(answer, models, examples)
-        else:
+        with gr.Tab("Mask"):
+            kept = mask_tab(answer, models, examples)
+        with gr.Tab("Correct") as tab:
+            correct_tab(tab, kept, collection)
+        if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
-            with gr.Tab("Mask"):
-                mask_tab(answer, models, examples)
             with gr.Tab("Dots"):
                 dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
         gr.Markdown(FOOT, elem_id="foot")
@@ -118,6 +127,23 @@ def open_dots_model() -> Predictor | None:
     return for_dots
 
 
+def open_shared_collection() -> Path | None:
+    """Opens the data set that CARMASK_COLLECT names, if it names one.
+
+    Raises:
+        DataError: It cannot be added to.
+    """
+    named = os.environ.get("CARMASK_COLLECT")
+    if not named:
+        return None
+    folder = Path(named).expanduser().resolve()
+    try:
+        open_collection(folder)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    return folder
+
+
 def main() -> None:
     """Loads the models that are needed at first and serves the page until it is stopped."""
     models = mask_models()
@@ -125,13 +151,14 @@ def main() -> None:
     try:
         open_model(next(iter(models)))
         for_dots = open_dots_model()
-    except ModelError as error:
+        collection = open_shared_collection()
+    except (ModelError, DataError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
-        build_page(list(models), open_model, for_dots).launch(
+        build_page(list(models), open_model, for_dots, collection).launch(
             theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
             css=CSS,
             max_file_size=MAX_FILE_BYTES,

@@ -139,10 +139,10 @@ def show_views(kept: Kept | None) -> list:
     return [slider, *downloads, gr.Row(visible=kept is not None), overlay, cut]
 
 
-def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> None:
-    """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`.
+def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> gr.State:
+    """Lays out the mask's tab of the page that is being built; the API offers `answer` as `/mask`.
 
-    `models` are the names to choose from, the default one first.
+    `models` are the names to choose from, the default one first. Returns what is kept of an answer.
     """
     with gr.Row(equal_height=True):
         picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
@@ -170,3 +170,4 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(answer_again, [kept, slider], [*outputs, *downloads], **quiet)
     kept.change(show_views, kept, [slider, *downloads, views, overlay, cut], **quiet)
+    return kept

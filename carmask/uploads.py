@@ -1,6 +1,7 @@
 """Files of the browser demo: what a person uploaded, opened with care, and what the page gives back."""
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -57,11 +58,15 @@ def open_upload(upload: dict[str, Any] | None) -> Image.Image:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
+def own_stem(upload: dict[str, Any]) -> str:
+    """Returns the person's own file name, without its ending and made harmless."""
+    given_name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
+    return re.sub(r"[^\w-]+", "_", Path(given_name).stem)[:50].strip("_") or "picture"
+
+
 def path_for_page(upload: dict[str, Any], ending: str) -> Path:
     """Returns a path for a new file under the person's own file name, with `ending` such as _mask.png."""
-    given_name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
-    stem = re.sub(r"[^\w-]+", "_", Path(given_name).stem)[:50].strip("_") or "picture"
-    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{stem}{ending}"
+    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{own_stem(upload)}{ending}"
 
 
 def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> str:
@@ -88,6 +93,14 @@ def kept_maps(path: str) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise gr.Error(GONE, print_exception=False) from None
+
+
+def keep_longer(*paths: str) -> None:
+    """Begins anew the time after which these files and the folders they lie in are deleted."""
+    for path in paths:
+        for one in (Path(path), Path(path).parent):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(one)
 
 
 def sweep() -> None:
