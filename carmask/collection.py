@@ -36,24 +36,27 @@ Pictures, and their masks as people corrected them in the demo: PNG, 0 = backgro
 """
 
 
-def open_collection(folder: Path) -> None:
-    """Makes the folder of a data set that grows, or gets the one that is there ready to grow on.
+def open_collection(folder: Path) -> Path:
+    """Makes the folder of a data set that grows, or gets the one that is there ready to grow on; returns it.
 
     Raises:
-        DataError: The folder holds anything else than a data set of masks, or a damaged one.
-        OSError: It cannot be made or written to.
+        DataError: It cannot be written to, or holds anything else than a whole data set of masks.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / SPLIT).is_dir() and any(path.name != LOCK for path in folder.iterdir()):
-        raise DataError(f"{folder} is no data set of these programs: name a new folder.")
-    with FileLock(folder / LOCK):
-        if not all(row.get(column) for row in read_rows(folder) for column in (*FILES, "group")):
-            raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
-        for kind in ("images", "masks"):
-            (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
-        clear_up(folder)
-        if not (folder / "README.md").exists():
-            (folder / "README.md").write_text(README, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / SPLIT).is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+            raise DataError(f"{folder} is no data set of these programs: name a new folder.")
+        with FileLock(folder / LOCK):
+            if not all(row.get(column) for row in read_rows(folder) for column in (*FILES, "group")):
+                raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
+            for kind in ("images", "masks"):
+                (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
+            clear_up(folder)
+            if not (folder / "README.md").exists():
+                (folder / "README.md").write_text(README, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    return folder.resolve()
 
 
 def add_example(
@@ -116,9 +119,11 @@ def read_rows(folder: Path) -> list[dict]:
         DataError: They are damaged.
     """
     table = folder / SPLIT / "metadata.jsonl"
+    if not table.exists():
+        return []
     try:
-        return [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()] if table.exists() else []
-    except ValueError as error:
+        return [dict(json.loads(line)) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (ValueError, TypeError) as error:
         raise DataError(f"{table} is no list of rows in JSON: repair it, or name a new folder.") from error
 
 

@@ -133,8 +133,7 @@ def collect(painted: Painted, kept: Kept | None, collection: str | None) -> list
         gr.Warning("The pictures you had collected were deleted; this one begins a new data set.")
         folder = None
     if folder is None:
-        folder = Path(tempfile.mkdtemp(dir=get_upload_folder())) / "data"
-        open_collection(folder)
+        folder = open_collection(Path(tempfile.mkdtemp(dir=get_upload_folder())) / "data")
     keep_longer(str(folder))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if len(read_rows(folder)) >= MAX_PICTURES or size > MAX_BYTES:
@@ -220,7 +219,13 @@ def correct_tab(tab: gr.Tab, kept: gr.State, shared: Path | None) -> None:
     """
     with gr.Row(equal_height=True):
         canvas = painter()
-        mask = gr.Image(label="Corrected mask", elem_id="corrected", interactive=False, **IMAGE | {"height": 516})
+        mask = gr.Image(
+            label="Corrected mask",
+            elem_id="corrected",
+            alt_text="The corrected mask",
+            interactive=False,
+            **IMAGE | {"height": 516},
+        )
     button = {"interactive": False, "scale": 0, "min_width": 230}
     with gr.Row(elem_id="correct-actions"):
         line = gr.Markdown(NO_MASK, label="Result", elem_id="correct-line")

@@ -145,8 +145,10 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     `models` are the names to choose from, the default one first. Returns what is kept of an answer.
     """
     with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
-        mask = gr.Image(label="Mask", elem_id="mask", interactive=False, **IMAGE)
+        picture = gr.Image(label="Picture", elem_id="picture", alt_text="The picture", **IMAGE)
+        mask = gr.Image(
+            label="Mask", elem_id="mask", alt_text="Mask: white where the car is", interactive=False, **IMAGE
+        )
     with gr.Row(elem_id="actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
         button = {"interactive": False, "scale": 0, "min_width": 200}
@@ -161,8 +163,10 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
     with gr.Row(visible=False, equal_height=True) as views:
-        overlay = gr.Image(label="Overlay", elem_id="overlay", interactive=False, **IMAGE)
-        cut = gr.Image(label="Cut-out", elem_id="cutout", interactive=False, **IMAGE)
+        overlay = gr.Image(
+            label="Overlay", elem_id="overlay", alt_text="The picture with the car in red", interactive=False, **IMAGE
+        )
+        cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text="The car alone", interactive=False, **IMAGE)
 
     kept = gr.State()
     outputs = [mask, line, kept]

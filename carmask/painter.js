@@ -114,7 +114,13 @@ canvas.addEventListener("pointermove", (event) => {
   if (stroke && event.buttons) extend();
   show();
 });
-for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, lift);
+canvas.addEventListener("pointerup", lift);
+canvas.addEventListener("pointercancel", () => { // a second finger zooms the page
+  if (!stroke) return;
+  strokes.pop();
+  stroke = null;
+  repaint();
+});
 for (const leave of ["pointerleave", "blur"])
   canvas.addEventListener(leave, () => {
     if (leave === "blur") lift();

@@ -24,8 +24,7 @@ SIZE = (96, 128)  # (height, width)
 
 @pytest.fixture
 def folder(tmp_path):
-    open_collection(tmp_path / "set")
-    return tmp_path / "set"
+    return open_collection(tmp_path / "set")
 
 
 def car(seed):
@@ -163,7 +162,13 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-@pytest.mark.parametrize("table", ["no json\n", '{"file_name": "images/a.png"}\n'])
+def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written to: Not a directory"):
+        open_collection(tmp_path / "file" / "set")
+
+
+@pytest.mark.parametrize("table", ["no json\n", "[]\n", "7\n", '{"file_name": "images/a.png"}\n'])
 def test_a_damaged_or_other_kind_of_data_set_is_refused(folder, table):
     (folder / "train" / "metadata.jsonl").write_text(table)
     with pytest.raises(DataError, match="name a new folder"):

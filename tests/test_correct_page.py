@@ -10,6 +10,7 @@ import pytest
 from conftest import drawn_car, save_balanced, tiny_network
 from PIL import Image
 
+import app
 from carmask import Predictor, correct_page, uploads
 from carmask.collection import open_collection, read_rows
 from carmask.correct_page import canvas_value, collect, correct, corrected_mask, make_giver, pack, show_canvas
@@ -165,8 +166,7 @@ def test_a_mask_of_no_use_is_refused_with_the_reason(answered):
 
 
 def test_what_is_given_to_the_host_bears_no_name_of_a_persons(answered, tmp_path):
-    folder = tmp_path / "set"
-    open_collection(folder)
+    folder = open_collection(tmp_path / "set")
     kept = answered()
     give = make_giver(folder)
     for stroke in (ADD, REMOVE):
@@ -175,3 +175,27 @@ def test_what_is_given_to_the_host_bears_no_name_of_a_persons(answered, tmp_path
     names = [path.name for path in folder.rglob("*") if path.suffix in (".png", ".jpg")]
     assert len(names) == 4
     assert not any("holiday" in name for name in names)
+
+
+def test_the_page_says_whose_the_collected_masks_are(tmp_path):
+    def words_and_buttons(collection):
+        blocks = app.build_page(["one"], lambda name: None, None, collection).blocks.values()
+        words = " ".join(block.value for block in blocks if isinstance(block, gr.Markdown))
+        return words, {block.value for block in blocks if isinstance(block, gr.Button)}
+
+    words, buttons = words_and_buttons(None)
+    assert correct_page.OWN in words
+    assert correct_page.SHARED not in words
+    assert "Download data set" in buttons
+    words, buttons = words_and_buttons(tmp_path)
+    assert correct_page.SHARED in words
+    assert app.FOOT_OF_COLLECTION in words
+    assert "Download data set" not in buttons
+
+
+def test_the_host_collects_only_where_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("CARMASK_COLLECT", raising=False)
+    assert app.shared_collection() is None
+    monkeypatch.setenv("CARMASK_COLLECT", str(tmp_path / "set"))
+    assert app.shared_collection() == tmp_path / "set"
+    assert (tmp_path / "set" / "train" / "masks").is_dir()
