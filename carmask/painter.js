@@ -3,7 +3,6 @@
 // since, each stroke as {add, radius, points: [x, y, x, y, …]} in pixels of the full picture.
 const RED = "rgb(255, 64, 64)";
 const LONG_SIDE = 1280; // pixels of the canvas
-const MOST_POINTS = 18000; // the server takes 20000
 
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), screen = canvas.getContext("2d");
@@ -11,9 +10,9 @@ const wash = document.createElement("canvas"), paint = wash.getContext("2d"); //
 let base = null, picture = null, mask = null; // the server's value, and its two pictures
 let strokes = [], stroke = null, brush = { x: 0, y: 0, seen: false };
 
-const radius = () => 0.003 * 40 ** (find("input[type=range]").value / 100) * Math.max(base.width, base.height);
+const longest = () => Math.max(base.width, base.height);
+const radius = () => Math.max(0.5, 0.003 * 40 ** (find("input[type=range]").value / 100) * longest());
 const adding = () => find("input[value=add]").checked;
-const pointsSoFar = () => strokes.reduce((sum, one) => sum + one.points.length / 2, 0);
 
 function loaded(source) {
   return new Promise((resolve, reject) => {
@@ -70,7 +69,6 @@ function tell() {
 function extend() {
   const last = stroke.points.slice(-2), tenth = (number) => Math.round(number * 10) / 10;
   if (last.length && Math.hypot(brush.x - last[0], brush.y - last[1]) < stroke.radius / 5) return;
-  if (pointsSoFar() > MOST_POINTS) return;
   stroke.points.push(tenth(brush.x), tenth(brush.y));
   paintStroke(stroke, Math.max(0, stroke.points.length - 4));
 }
@@ -174,7 +172,7 @@ watch("value", async () => {
   }
   if (!base) return;
   [picture, mask] = await Promise.all([loaded(base.picture), loaded(base.mask)]);
-  const scale = LONG_SIDE / Math.max(base.width, base.height);
+  const scale = LONG_SIDE / longest();
   canvas.width = wash.width = Math.max(1, Math.round(base.width * scale));
   canvas.height = wash.height = Math.max(1, Math.round(base.height * scale));
   if (before?.key !== base.key) brush = { x: base.width / 2, y: base.height / 2, seen: false };

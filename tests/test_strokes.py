@@ -32,7 +32,7 @@ def test_a_stroke_paints_what_lies_under_it_and_leaves_every_other_pixel_as_it_i
     after = paint(before, [Stroke(is_car, radius, points)])
     far = np.min([distance(*ends) for ends in zip(points, points[1:] or points, strict=False)], axis=0)
     assert (after[far <= radius - 2] == (255 if is_car else 0)).all()
-    assert np.array_equal(after[far > radius + 2], before[far > radius + 1.5])
+    assert np.array_equal(after[far > radius + 2], before[far > radius + 2])
     assert np.array_equal(before, random_mask())
 
 
