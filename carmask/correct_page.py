@@ -239,7 +239,7 @@ def correct_tab(tab: gr.Tab, kept: gr.State, shared: Path | None) -> None:
     canvas.input(correct, [canvas, kept, collection], outputs, **quiet)
     with gr.Row(elem_id="collect-actions"):
         if shared:
-            count = gr.Markdown(SHARED, label="Data set", elem_id="collect-line")
+            count = gr.Markdown("Nothing added yet", label="Data set", elem_id="collect-line")
             adding.click(make_giver(shared), [canvas, kept], count, **PRIVATE)
         else:
             count = gr.Markdown("No picture in your data set yet", label="Data set", elem_id="collect-line")
@@ -247,5 +247,5 @@ def correct_tab(tab: gr.Tab, kept: gr.State, shared: Path | None) -> None:
             packed = gr.DownloadButton(visible="hidden", elem_id="packed")
             adding.click(collect, [canvas, kept, collection], [collection, count, packing], **PRIVATE)
             ready = packing.click(pack, collection, packed, **PRIVATE)
-            ready.success(None, js="() => document.querySelector('#packed').click()")
+            ready.success(None, js="() => document.querySelector('#packed').click()", api_visibility="private")
     gr.Markdown(SHARED if shared else OWN, elem_id="collect-note")

@@ -199,3 +199,11 @@ def test_the_host_collects_only_where_a_folder_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CARMASK_COLLECT", str(tmp_path / "set"))
     assert app.shared_collection() == tmp_path / "set"
     assert (tmp_path / "set" / "train" / "masks").is_dir()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_programs_are_offered_the_mask_alone(shared, tmp_path):
+    page = app.build_page(["one"], lambda name: None, None, tmp_path if shared else None)
+    api = page.get_api_info()
+    assert set(api["named_endpoints"]) == {"/mask"}
+    assert not api["unnamed_endpoints"]
