@@ -47,8 +47,11 @@ CSS = """
 #line p, #dots-line p, #correct-line p, #collect-line p {margin: 0; font-size: var(--text-lg);}
 #collect-note p {color: var(--body-text-color-subdued);}
 #download, #download-cutout {flex: 0 1 200px;}
+.gallery-item {counter-increment: example;}
+.gallery-item::after {content: "Example " counter(example); position: absolute; clip-path: inset(50%);}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
+  #painter, #corrected {flex: 1 1 100% !important; min-width: 100% !important;}
   #picture, #mask, #overlay, #cutout, #corrected, #dots-picture, #dots, #dots-map {height: 300px !important;}
   #actions button, #correct-actions button, #collect-actions button, #dots-actions button {flex-grow: 1 !important;}
 }
@@ -92,6 +95,7 @@ def build_page(
 def make_theme() -> gr.themes.Base:
     """Gradio's soft theme, with words that stand out from their ground by at least 4.5 : 1, as WCAG 2.1 AA asks."""
     return gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
+        block_border_width="1px",
         block_label_text_color="*primary_700",
         block_title_text_color="*primary_700",
         body_text_color_subdued="*neutral_600",

@@ -60,8 +60,12 @@ function show() {
   }
 }
 
-function tell() {
+function showButtons() {
   for (const button of [find(".undo"), find(".clear")]) button.disabled = !strokes.length;
+}
+
+function tell() {
+  showButtons();
   props.value = { key: base.key, strokes: structuredClone(strokes) };
   trigger("input");
 }
@@ -169,6 +173,7 @@ watch("value", async () => {
   if (!base || before?.key !== base.key) {
     strokes = [];
     find("[role=status]").textContent = "";
+    showButtons();
   }
   if (!base) return;
   [picture, mask] = await Promise.all([loaded(base.picture), loaded(base.mask)]);
