@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -137,7 +138,8 @@ def collect(painted: Painted, kept: Kept | None, collection: str | None) -> list
     keep_longer(str(folder))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if len(read_rows(folder)) >= MAX_PICTURES or size > MAX_BYTES:
-        raise gr.Error("Your data set is full; download it, then reload the page to begin another one.", None)
+        words = "Your data set is full; download it, then reload the page to begin another one."
+        raise gr.Error(words, duration=None, print_exception=False)
     number = add(folder, own_stem(kept.picture), kept, mask, keep_all=False)
     return [str(folder.parent), describe(number), gr.Button(interactive=True)]
 
@@ -153,6 +155,10 @@ def add(folder: Path, name: str, kept: Kept, mask: np.ndarray, keep_all: bool) -
         return add_example(folder, name, open_upload(kept.picture), mask, lossless, keep_all)
     except DataError as refusal:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
+    except OSError as error:
+        logging.error(error)  # it may name a path, which is no visitor's business
+        words = "The picture cannot be added: the server's disk refuses it. Try again later."
+        raise gr.Error(words, duration=None, print_exception=False) from None
 
 
 def describe(number: int) -> str:

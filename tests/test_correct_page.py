@@ -165,6 +165,16 @@ def test_a_mask_of_no_use_is_refused_with_the_reason(answered):
         collect(painted(kept, everything), kept, None)
 
 
+def test_a_full_disk_is_said_in_one_sentence_without_a_path(answered, tmp_path):
+    folder = open_collection(tmp_path / "set")
+    (folder / "train" / "images").rmdir()
+    (folder / "train" / "images").write_text("in the way")
+    kept = answered()
+    with pytest.raises(gr.Error, match="the server's disk refuses it") as refusal:
+        make_giver(folder)(painted(kept, ADD), kept)
+    assert str(tmp_path) not in str(refusal.value)
+
+
 def test_what_is_given_to_the_host_bears_no_name_of_a_persons(answered, tmp_path):
     folder = open_collection(tmp_path / "set")
     kept = answered()
