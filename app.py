@@ -59,6 +59,7 @@ CSS = """
 HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
+The tab *Correct* lets you paint on it.
 """
 DOTS_HEAD = "The tab *Dots* finds named points instead."
 FOOT = "Pictures and answers are deleted from the server about ten minutes after their last use."

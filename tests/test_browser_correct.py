@@ -10,7 +10,7 @@ import pytest
 from conftest import drawn_car
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
-from serving import served_demo
+from serving import ROOT, served_demo
 from test_browser import SWITCHES, downloaded, shown, upload
 
 from carmask import Predictor
@@ -104,3 +104,22 @@ def test_strokes_are_taken_back_one_by_one_and_the_keyboard_paints_too(page, tin
     expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
     assert np.array_equal(shown(page, "corrected"), before)
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_words_stand_out_from_their_ground_in_light_and_dark(browser_and_address, mode, tmp_path):
+    browser, address = browser_and_address
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{address}/?__theme={mode}")
+    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(page.locator("#overlay img")).to_be_visible()
+    for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(line)).to_contain_text("of the picture")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)  # colours fade in
+        assert page.locator("body").inner_text().count(" ") > 20
+        assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []
+    page.close()

@@ -217,3 +217,10 @@ def test_programs_are_offered_the_mask_alone(shared, tmp_path):
     api = page.get_api_info()
     assert set(api["named_endpoints"]) == {"/mask"}
     assert not api["unnamed_endpoints"]
+
+
+def test_every_picture_of_the_page_has_a_label_and_an_alternative_text(dots_model):
+    page = app.build_page(["one"], lambda name: None, Predictor.from_pretrained(dots_model))
+    pictures = [block for block in page.blocks.values() if isinstance(block, gr.Image)]
+    assert len(pictures) == 8
+    assert all(picture.label and picture.alt_text for picture in pictures)
