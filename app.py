@@ -47,8 +47,7 @@ CSS = """
 #line p, #dots-line p, #correct-line p, #collect-line p {margin: 0; font-size: var(--text-lg);}
 #collect-note p {color: var(--body-text-color-subdued);}
 #download, #download-cutout {flex: 0 1 200px;}
-.gallery-item {counter-increment: example;}
-.gallery-item::after {content: "Example " counter(example); position: absolute; clip-path: inset(50%);}
+.gallery-item::after {content: "Example picture"; position: absolute; clip-path: inset(50%);}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
   #painter, #corrected {flex: 1 1 100% !important; min-width: 100% !important;}

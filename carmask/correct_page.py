@@ -230,7 +230,7 @@ def correct_tab(tab: gr.Tab, kept: gr.State, shared: Path | None) -> None:
             elem_id="corrected",
             alt_text="The corrected mask",
             interactive=False,
-            **IMAGE | {"height": 533},
+            **IMAGE | {"height": 536},
         )
     button = {"interactive": False, "scale": 0, "min_width": 230}
     with gr.Row(elem_id="correct-actions"):
