@@ -2,7 +2,7 @@
 
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
-is no tab for them.
+is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
 """
 
 import os
@@ -17,6 +17,9 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
+from carmask.collection import open_collection
+from carmask.correct_page import correct_tab
+from carmask.dataset_folder import DataError
 from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
 from carmask.many_page import make_batch, many_tab
 from carmask.mask_page import car_margin, make_answer, mask_tab
@@ -35,34 +38,49 @@ HERE = Path(__file__).resolve().parent
 CSS = """
 .gradio-container {width: 100%; max-width: 1120px !important; margin: 0 auto !important;}
 #head h1 {margin-bottom: 0;}
-#mask {background: var(--neutral-200);}
-.dark #mask {background: var(--neutral-800);}
-#mask .image-container, #dots .image-container {padding-bottom: 40px;}
+#mask, #corrected {background: var(--neutral-200);}
+.dark :is(#mask, #corrected) {background: var(--neutral-800);}
+#mask .image-container, #dots .image-container, #corrected .image-container {padding-bottom: 40px;}
 #cutout img {background: repeating-conic-gradient(#d4d4d8 0% 25%, #fafafa 0% 50%) 0 0 / 20px 20px;}
-#actions, #many-actions, #dots-actions {align-items: center;}
-#line, #many-line, #dots-line {flex: 1 1 320px;}
-#line p, #many-line p, #dots-line p {margin: 0;}
+[role=tab][aria-selected=true] {color: var(--primary-700);}
+.dark [role=tab][aria-selected=true] {color: var(--primary-300);}
+#actions, #many-actions, #dots-actions, #correct-actions, #collect-actions {align-items: center;}
+#line, #many-line, #dots-line, #correct-line, #collect-line {flex: 1 1 320px;}
+#line p, #many-line p, #dots-line p, #correct-line p, #collect-line p {margin: 0;}
+#collect-note p {color: var(--body-text-color-subdued);}
 #download, #download-cutout {flex: 0 1 200px;}
+.gallery-item::after {content: "Example picture"; position: absolute; clip-path: inset(50%);}
 #foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
 @media (max-width: 640px) {
-  #picture, #mask, #overlay, #cutout, #doubtful, #files, #gallery, #dots-picture, #dots, #dots-map {
+  #painter, #corrected {flex: 1 1 100% !important; min-width: 100% !important;}
+  #picture, #mask, #overlay, #cutout, #doubtful, #files, #gallery, #corrected, #dots-picture, #dots, #dots-map {
     height: 300px !important;
   }
-  #download, #download-cutout, #draw, #download-masks, #dots-CSV, #dots-JSON {flex-grow: 1 !important;}
+  #actions button, #many-actions button, #correct-actions button, #collect-actions button, #dots-actions button {
+    flex-grow: 1 !important;
+  }
 }
 """
 HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
+The tab *Correct* lets you paint on it.
 """
 DOTS_HEAD = "The tab *Dots* finds named points instead."
-FOOT = "Pictures and answers are deleted from the server after about ten minutes."
+FOOT = "Pictures and answers are deleted from the server about ten minutes after their last use."
+FOOT_OF_COLLECTION = " Only what you add in the tab *Correct* is kept."
 
 
 def build_page(
-    models: list[str], open_model: Callable[[str], Predictor], for_dots: Predictor | None = None
+    models: list[str],
+    open_model: Callable[[str], Predictor],
+    for_dots: Predictor | None = None,
+    collection: Path | None = None,
 ) -> gr.Blocks:
-    """Lays out the page: a tab for each thing to do, with these models for masks to choose from."""
+    """Lays out the page: a tab for each thing to do, with these models for masks to choose from.
+
+    `collection` is the data set that corrected masks go to; without it people get theirs as a zip.
+    """
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
     find_margin = on_gpu(lambda name, picture: car_margin(open_model(name), picture))
     turn = threading.Lock()
@@ -71,15 +89,30 @@ def build_page(
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         with gr.Tab("Mask"):
-            mask_tab(answer, models, examples)
+            kept = mask_tab(answer, models, examples)
         with gr.Tab("Many pictures"):
             many_tab(batch, models)
+        with gr.Tab("Correct") as tab:
+            correct_tab(tab, kept, collection)
         if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
             with gr.Tab("Dots"):
                 dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
-        gr.Markdown(FOOT, elem_id="foot")
+        gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
+
+
+def make_theme() -> gr.themes.Base:
+    """Gradio's soft theme, with words that stand out from their ground by at least 4.5 : 1, as WCAG 2.1 AA asks."""
+    return gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
+        block_border_width="1px",
+        block_label_text_color="*primary_700",
+        block_title_text_color="*primary_700",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+    )
 
 
 def on_gpu(function: Callable) -> Callable:
@@ -135,6 +168,16 @@ def open_dots_model() -> Predictor | None:
     return for_dots
 
 
+def shared_collection() -> Path | None:
+    """Opens the data set that CARMASK_COLLECT names, if it names one.
+
+    Raises:
+        DataError: It cannot be added to.
+    """
+    named = os.environ.get("CARMASK_COLLECT")
+    return open_collection(Path(named)) if named else None
+
+
 def main() -> None:
     """Loads the models that are needed at first and serves the page until it is stopped."""
     models = mask_models()
@@ -142,15 +185,16 @@ def main() -> None:
     try:
         open_model(next(iter(models)))
         for_dots = open_dots_model()
-    except ModelError as error:
+        collection = shared_collection()
+    except (ModelError, DataError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
         fetch_nothing()
-        build_page(list(models), open_model, for_dots).launch(
-            theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        build_page(list(models), open_model, for_dots, collection).launch(
+            theme=make_theme(),
             css=CSS,
             max_file_size=MAX_BYTES,
             show_error=False,

@@ -84,10 +84,12 @@ def _shows_something(row: dict, shares: Shares) -> bool:
 
 def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
     with Image.open(folder / row["split"] / row["file_name"]) as opened:
+        opened.draft("RGB", (2 * TILE, 2 * TILE))  # decodes a large JPEG much faster
         tile = opened.convert("RGB")
+    tile.thumbnail((2 * TILE, 2 * TILE))
     if "mask_file_name" in row:
         with Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
-            mask = np.asarray(opened)
+            mask = np.asarray(opened.resize(tile.size, Image.Resampling.NEAREST))
         tile = overlay_mask(tile, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
         tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
     if not dot_names:

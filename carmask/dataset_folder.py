@@ -20,6 +20,7 @@ from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS, data_set_card, sheet_o
 
 SHARES = (80, 10, 10)
 BACKGROUND = 0
+FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
 
 
 class DataError(ValueError):
@@ -82,11 +83,11 @@ def staged_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     try:
         yield staged
         for path in [*staged.rglob("*"), staged]:
-            _sync(path)
+            sync(path)
         if out.exists():
             out.rename(aside)
         staged.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
@@ -132,7 +133,8 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -238,3 +240,22 @@ def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
     with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
         counts, pixels = mask.histogram(), mask.width * mask.height
     return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
+
+
+def car_share(mask: np.ndarray) -> float | None:
+    """The share of car among the judged pixels of a mask; None where none is judged."""
+    judged = np.count_nonzero(mask != NOT_JUDGED)
+    return np.count_nonzero(mask == CAR) / judged if judged else None
+
+
+def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
+    """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
+    share = car_share(mask)
+    if share is None:
+        return [("nothing judged", "every pixel is marked as not judged")]
+    if share == 1:
+        return [("all car", "every judged pixel is car")]
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
+        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
+    return []

@@ -27,6 +27,7 @@ from carmask.uploads import (
 )
 
 LONGEST_SIDE = 1600  # pixels of the pictures shown
+MAP_LABEL = "Where the network sees it"
 
 Upload = dict[str, Any] | None
 Answer = tuple[str, list[list], str, str, str, str]
@@ -109,8 +110,10 @@ def dots_table() -> gr.Dataframe:
 def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples: Sequence[str]) -> None:
     """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
     with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", elem_id="dots-picture", **IMAGE)
-        drawn = gr.Image(label="Dots", elem_id="dots", interactive=False, **IMAGE)
+        picture = gr.Image(label="Picture", elem_id="dots-picture", alt_text="The picture", **IMAGE)
+        drawn = gr.Image(
+            label="Dots", elem_id="dots", alt_text="The picture with its dots", interactive=False, **IMAGE
+        )
     with gr.Row(elem_id="dots-actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="dots-line")
         downloads = [
@@ -123,7 +126,7 @@ def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples:
         table = dots_table()
         with gr.Column():
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
-            heat = gr.Image(label="Where the network sees it", elem_id="dots-map", interactive=False, **IMAGE)
+            heat = gr.Image(label=MAP_LABEL, elem_id="dots-map", alt_text=MAP_LABEL, interactive=False, **IMAGE)
 
     kept = gr.State()  # the file of the maps: one run of the network serves the dots and every map
     show_map = make_map_answer(names)

@@ -190,14 +190,16 @@ def show_views(kept: Kept | None) -> list:
     return [slider, *downloads, gr.Row(visible=kept is not None), *views]
 
 
-def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> None:
-    """Lays out the mask's part of the page that is being built; the API offers `answer` as `/mask`.
+def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Sequence[str]) -> gr.State:
+    """Lays out the mask's tab of the page that is being built; the API offers `answer` as `/mask`.
 
-    `models` are the names to choose from, the default one first.
+    `models` are the names to choose from, the default one first. Returns what is kept of an answer.
     """
     with gr.Row(equal_height=True):
-        picture = gr.Image(label="Picture", elem_id="picture", **IMAGE)
-        mask = gr.Image(label="Mask", elem_id="mask", interactive=False, **IMAGE)
+        picture = gr.Image(label="Picture", elem_id="picture", alt_text="The picture", **IMAGE)
+        mask = gr.Image(
+            label="Mask", elem_id="mask", alt_text="Mask: white where the car is", interactive=False, **IMAGE
+        )
     with gr.Row(elem_id="actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
         button = {"interactive": False, "scale": 0, "min_width": 200}
@@ -212,10 +214,13 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
     with gr.Row(visible=False, equal_height=True) as views:
-        overlay = gr.Image(label="Overlay", elem_id="overlay", interactive=False, **IMAGE)
-        cut = gr.Image(label="Cut-out", elem_id="cutout", interactive=False, **IMAGE)
+        overlay = gr.Image(
+            label="Overlay", elem_id="overlay", alt_text="The picture with the car in red", interactive=False, **IMAGE
+        )
+        cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text="The car alone", interactive=False, **IMAGE)
         label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
-        doubt = gr.Image(label=label, elem_id="doubtful", interactive=False, **IMAGE)
+        words = "The picture with what is doubtful in amber"
+        doubt = gr.Image(label=label, elem_id="doubtful", alt_text=words, interactive=False, **IMAGE)
 
     kept = gr.State()
     outputs = [mask, line, kept]
@@ -223,3 +228,4 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(answer_again, [kept, slider], [*outputs, *downloads], **quiet)
     kept.change(show_views, kept, [slider, *downloads, views, overlay, cut, doubt], **quiet)
+    return kept

@@ -1,6 +1,7 @@
 """Files of the browser demo: what a person uploaded, opened with care, and what the page gives back."""
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -67,10 +68,14 @@ def given_name(upload: dict[str, Any]) -> str:
     return name.encode(errors="replace").decode()
 
 
+def own_stem(upload: dict[str, Any]) -> str:
+    """Returns the person's own file name, without its ending and made harmless."""
+    return re.sub(r"[^\w-]+", "_", Path(given_name(upload)).stem)[:50].strip("_") or "picture"
+
+
 def path_for_page(upload: dict[str, Any], ending: str) -> Path:
     """Returns a path for a new file under the person's own file name, with `ending` such as _mask.png."""
-    stem = re.sub(r"[^\w-]+", "_", Path(given_name(upload)).stem)[:50].strip("_") or "picture"
-    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{stem}{ending}"
+    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{own_stem(upload)}{ending}"
 
 
 def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> str:
@@ -116,6 +121,14 @@ def limited_bodies(app: ASGIApp) -> ASGIApp:
         await (uploads if scope.get("path", "").endswith("/gradio_api/upload") else others)(scope, receive, send)
 
     return by_route
+
+
+def keep_longer(*paths: str) -> None:
+    """Begins anew the time after which these files and the folders they lie in are deleted."""
+    for path in paths:
+        for one in (Path(path), Path(path).parent):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(one)
 
 
 def sweep() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS
-from carmask.dataset_folder import BACKGROUND, DataError
+from carmask.dataset_folder import BACKGROUND, DataError, car_share, implausible
 from carmask.pairs import JPEG_FORMATS
 from carmask.pictures import DECODE_ERRORS, PictureError, open_picture
 from data_scripts.findings import Finding
@@ -16,7 +16,6 @@ from data_scripts.near_duplicates import perceptual_hash
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
-FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
 
 
 class Examined(NamedTuple):
@@ -124,25 +123,6 @@ def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]
     if (mask == CAR).any():
         return mask, [Finding("255 as not judged", [file], f"it has 255 beside label numbers: {shown}")]
     return mask, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
-
-
-def car_share(mask: np.ndarray) -> float | None:
-    """The share of car among the judged pixels of a mask; None where none is judged."""
-    judged = np.count_nonzero(mask != NOT_JUDGED)
-    return np.count_nonzero(mask == CAR) / judged if judged else None
-
-
-def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
-    """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
-    share = car_share(mask)
-    if share is None:
-        return [("nothing judged", "every pixel is marked as not judged")]
-    if share == 1:
-        return [("all car", "every judged pixel is car")]
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
-        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
-    return []
 
 
 def check_dots(file: str, dots: list | None, dot_names: list[str]) -> list[Finding]:

@@ -1,0 +1,125 @@
+"""A person corrects a mask in the browser and takes the data set home."""
+
+import io
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import drawn_car
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+from serving import ROOT, served_demo
+from test_browser import SWITCHES, downloaded, shown, upload
+
+from carmask import Predictor
+
+SIZE = (96, 128)  # (height, width)
+
+
+@pytest.fixture(scope="module")
+def browser_and_address(tiny_mask_model):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None and not os.environ.get("CI"):
+        pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
+    with served_demo(tiny_mask_model) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+        yield browser, address
+        browser.close()
+
+
+@pytest.fixture
+def page(browser_and_address, tmp_path):
+    """The tab Correct with a picture and its mask."""
+    browser, address = browser_and_address
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.goto(address)
+    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(page.locator("#download")).to_be_enabled()
+    page.get_by_role("tab", name="Correct").click()
+    expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
+    yield page
+    page.close()
+
+
+def drag(page, start, end):
+    """Draws a line with the mouse, from one point of the full picture (x, y) to another."""
+    box = page.locator("#painter canvas").bounding_box()
+    scale = box["width"] / SIZE[1]
+    page.mouse.move(box["x"] + start[0] * scale, box["y"] + start[1] * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end[0] * scale, box["y"] + end[1] * scale, steps=5)
+    page.mouse.up()
+
+
+def collected_mask(page):
+    """The one mask in the data set that the page gives."""
+    page.click("#add")
+    expect(page.locator("#collect-line")).to_contain_text("1 picture in your data set")
+    download = downloaded(page, "#download-set")
+    assert download.suggested_filename == "car-masks.zip"
+    with zipfile.ZipFile(download.path()) as data:
+        (name,) = [name for name in data.namelist() if name.startswith("car-masks/train/masks/holiday-")]
+        return np.asarray(Image.open(io.BytesIO(data.read(name))))
+
+
+def test_a_person_paints_with_the_mouse_and_the_zip_holds_the_mask_changed_under_the_strokes_alone(
+    page, tiny_mask_model
+):
+    drag(page, (20, 80), (100, 80))
+    page.get_by_label("Remove car").check()
+    drag(page, (20, 16), (100, 16))
+    expect(page.locator("#correct-line")).to_contain_text("pixels corrected")
+    before = Predictor.from_pretrained(tiny_mask_model)(drawn_car(SIZE)[0])
+    after = collected_mask(page)
+    assert set(np.unique(after)) == {0, 255}
+    assert (after[80, 20:100] == 255).all()
+    assert (after[16, 20:100] == 0).all()
+    changed = np.flatnonzero((after != before).any(axis=1))
+    assert changed.min() > 16 - 12
+    assert changed.max() < 80 + 12
+    assert np.array_equal(after[28:68], before[28:68])
+    assert np.array_equal(shown(page, "corrected"), after)
+    assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download-corrected").path())), after)
+
+
+def test_strokes_are_taken_back_one_by_one_and_the_keyboard_paints_too(page, tiny_mask_model):
+    before = Predictor.from_pretrained(tiny_mask_model)(drawn_car(SIZE)[0])
+    ink = 255 - before[48, 64]
+    if not ink:
+        page.get_by_label("Remove car").check()
+    page.locator("#painter canvas").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Space")
+    expect(page.locator("#correct-line")).to_contain_text("pixels corrected")
+    drag(page, (20, 10), (100, 10))
+    page.locator("#painter canvas").focus()
+    page.keyboard.press("Control+z")
+    after = collected_mask(page)
+    assert after[48, 64] == ink
+    assert np.array_equal(after[:20], before[:20])
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
+    assert np.array_equal(shown(page, "corrected"), before)
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_words_stand_out_from_their_ground_in_light_and_dark(browser_and_address, mode, tmp_path):
+    browser, address = browser_and_address
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{address}/?__theme={mode}")
+    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(page.locator("#overlay img")).to_be_visible()
+    for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(line)).to_contain_text("of the picture")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)  # colours fade in
+        assert page.locator("body").inner_text().count(" ") > 20
+        assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []
+    page.close()
