@@ -62,16 +62,21 @@ runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
 		--teacher_features --steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-start/README.md
+runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
+		--side 384 --half $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn/README.md
+	$(TRAIN) --data data/mixture --model runs/car-mask-b0-large --output $(@D) --teacher runs/car-mask-fcn \
+		--teacher_features --forced_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 \
 		--side 384 --half $(GO_ON)
 
 data/car-dots/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
 runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
-	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 600 --crop 224 \
-		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 150 --half $(GO_ON)
+	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
+		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
 
 .PHONY: demo test soak style embedded-models mixture

@@ -212,15 +212,15 @@ def test_the_host_collects_only_where_a_folder_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_programs_are_offered_the_mask_alone(shared, tmp_path):
+def test_correcting_and_collecting_are_not_for_programs(shared, tmp_path):
     page = app.build_page(["one"], lambda name: None, None, tmp_path if shared else None)
     api = page.get_api_info()
-    assert set(api["named_endpoints"]) == {"/mask"}
+    assert set(api["named_endpoints"]) == {"/mask", "/batch"}
     assert not api["unnamed_endpoints"]
 
 
 def test_every_picture_of_the_page_has_a_label_and_an_alternative_text(dots_model):
     page = app.build_page(["one"], lambda name: None, Predictor.from_pretrained(dots_model))
     pictures = [block for block in page.blocks.values() if isinstance(block, gr.Image)]
-    assert len(pictures) == 8
+    assert len(pictures) == 9
     assert all(picture.label and picture.alt_text for picture in pictures)

@@ -13,6 +13,7 @@ from data_scripts.draw_cars import draw_picture
 UNSEEN_SEED = 77
 MASK_MODELS = ["car-mask-b0", "car-mask-fcn"]
 SEGFORMER = MODELS / "car-mask-b0"
+DOTS = MODELS / "car-dots-b0"
 
 
 @pytest.fixture(scope="module", params=MASK_MODELS)
@@ -25,7 +26,7 @@ def drawn():
     return [draw_picture(UNSEEN_SEED, index, (256, 384)) for index in range(24)]
 
 
-@pytest.mark.parametrize("name", MASK_MODELS)
+@pytest.mark.parametrize("name", [*MASK_MODELS, DOTS.name])
 def test_an_embedded_model_is_small_and_stored_as_float16(name):
     weights = MODELS / name / "model.safetensors"
     assert weights.stat().st_size < 8_000_000
@@ -57,6 +58,18 @@ def test_the_stock_pipeline_draws_the_same_mask_on_grey_pictures(drawn):
         masks = {part["label"]: np.array(part["mask"]) for part in stock(grey)}
         car = masks.get("car", np.zeros(grey.size[::-1], dtype=np.uint8))
         assert (car == predictor(grey)).mean() >= 0.99
+
+
+def test_an_empty_picture_has_no_dots():
+    predictor = Predictor.from_pretrained(DOTS)
+    for grey in (0, 128, 255):
+        assert all(dot.x is None for dot in predictor(Image.new("L", (300, 200), grey)))
+
+
+def test_the_dots_card_tells_what_it_was_trained_on_and_how_good_it_is():
+    card = (DOTS / "README.md").read_text(encoding="utf-8")
+    for word in ("car_parts", "train_segformer.py --task dots", "Scores on test", "swapped", "## Limits"):
+        assert word in card
 
 
 @pytest.mark.parametrize("name", MASK_MODELS)
