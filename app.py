@@ -35,38 +35,12 @@ except ImportError:  # exists only on Hugging Face Spaces, where a GPU is lent t
 
 HERE = Path(__file__).resolve().parent
 
-CSS = """
-.gradio-container {width: 100%; max-width: 1120px !important; margin: 0 auto !important;}
-#head h1 {margin-bottom: 0;}
-#mask, #corrected {background: var(--neutral-200);}
-.dark :is(#mask, #corrected) {background: var(--neutral-800);}
-#mask .image-container, #dots .image-container, #corrected .image-container {padding-bottom: 40px;}
-#cutout img {background: repeating-conic-gradient(#d4d4d8 0% 25%, #fafafa 0% 50%) 0 0 / 20px 20px;}
-[role=tab][aria-selected=true] {color: var(--primary-700);}
-.dark [role=tab][aria-selected=true] {color: var(--primary-300);}
-#actions, #many-actions, #dots-actions, #correct-actions, #collect-actions {align-items: center;}
-#line, #many-line, #dots-line, #correct-line, #collect-line {flex: 1 1 320px;}
-#line p, #many-line p, #dots-line p, #correct-line p, #collect-line p {margin: 0;}
-#collect-note p {color: var(--body-text-color-subdued);}
-#download, #download-cutout {flex: 0 1 200px;}
-.gallery-item::after {content: "Example picture"; position: absolute; clip-path: inset(50%);}
-#foot p {color: var(--body-text-color-subdued); font-size: var(--text-sm);}
-@media (max-width: 640px) {
-  #painter, #corrected {flex: 1 1 100% !important; min-width: 100% !important;}
-  #picture, #mask, #overlay, #cutout, #doubtful, #files, #gallery, #corrected, #dots-picture, #dots, #dots-map {
-    height: 300px !important;
-  }
-  #actions button, #many-actions button, #correct-actions button, #collect-actions button, #dots-actions button {
-    flex-grow: 1 !important;
-  }
-}
-"""
 HEAD = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
-The tab *Correct* lets you paint on it.
+The tab *Many pictures* takes up to a hundred at once; *Correct* lets you paint on a mask.
 """
-DOTS_HEAD = "The tab *Dots* finds named points instead."
+DOTS_HEAD = "*Dots* finds named points."
 FOOT = "Pictures and answers are deleted from the server about ten minutes after their last use."
 FOOT_OF_COLLECTION = " Only what you add in the tab *Correct* is kept."
 
@@ -195,7 +169,7 @@ def main() -> None:
         fetch_nothing()
         build_page(list(models), open_model, for_dots, collection).launch(
             theme=make_theme(),
-            css=CSS,
+            css_paths=HERE / "carmask" / "page.css",
             max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,
