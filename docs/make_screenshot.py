@@ -1,7 +1,11 @@
 """Takes the pictures of the demo: start `python app.py`, then run this program.
 
-With one picture it shows the tab for masks, with several the tab for many pictures. It needs the packages of
-requirements-dev.txt and Chromium.
+    python docs/make_screenshot.py examples/street.jpg
+    python docs/make_screenshot.py examples/*.jpg --tab many --output docs/many.png
+    python docs/make_screenshot.py examples/street.jpg --tab correct --output docs/correct.png
+    python docs/make_screenshot.py photo.jpg --tab dots --width 390
+
+It needs the packages of requirements-dev.txt and Chromium.
 """
 
 import argparse
@@ -24,6 +28,20 @@ def show_mask(page: Page, picture: Path) -> None:
     expect(page.locator("#download")).to_be_enabled()
 
 
+def show_correction(page: Page, picture: Path) -> None:
+    """Uploads a picture, waits for its mask, and shows the tab where it can be corrected."""
+    show_mask(page, picture)
+    page.get_by_role("tab", name="Correct").click()
+    expect(page.locator("#corrected img")).to_be_visible()
+
+
+def show_dots(page: Page, picture: Path) -> None:
+    """Uploads a picture in the tab for dots and waits for them."""
+    page.get_by_role("tab", name="Dots").click()
+    page.set_input_files("#dots-picture input[type=file]", picture)
+    expect(page.locator("#dots img")).to_be_visible()
+
+
 def show_many(page: Page, pictures: list[Path]) -> None:
     """Uploads pictures in the tab for many and waits for their masks."""
     page.get_by_role("tab", name="Many pictures").click()
@@ -34,28 +52,31 @@ def show_many(page: Page, pictures: list[Path]) -> None:
     expect(page.locator("#gallery img").first).to_be_visible()
 
 
-def take_screenshot(address: str, pictures: list[Path], output: Path, chromium: str) -> None:
-    """Gives the pictures to the demo at `address`, waits for its answer, and saves the page, 1280 pixels wide."""
+def take_screenshot(arguments: argparse.Namespace, chromium: str) -> None:
+    """Gives the pictures to the demo, waits for its answer, and saves the page."""
     expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page = browser.new_page(viewport={"width": arguments.width, "height": 720})
         page.set_default_timeout(SECONDS * 1000)
-        page.goto(address)
-        if len(pictures) == 1:
-            show_mask(page, pictures[0])
+        page.goto(arguments.address)
+        if arguments.tab == "many":
+            show_many(page, arguments.pictures)
         else:
-            show_many(page, pictures)
+            show = {"mask": show_mask, "correct": show_correction, "dots": show_dots}[arguments.tab]
+            show(page, arguments.pictures[0])
         page.mouse.move(0, 0)
-        page.screenshot(path=output, animations="disabled")
+        page.screenshot(path=arguments.output, animations="disabled")
         browser.close()
 
 
 def main() -> None:
     """Reads the command line and takes the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="+", type=Path, help="what to show in the demo")
+    parser.add_argument("pictures", nargs="+", type=Path, help="what to give the demo; all tabs but many take one")
     parser.add_argument("--address", default="http://127.0.0.1:7860", help="where the demo runs (%(default)s)")
+    parser.add_argument("--tab", default="mask", choices=["mask", "many", "correct", "dots"], help="what to show")
+    parser.add_argument("--width", type=int, default=1280, help="of the page in pixels (%(default)s)")
     parser.add_argument("--output", type=Path, default=HERE / "demo.png", help="the PNG to write")
     arguments = parser.parse_args()
     if not all(picture.is_file() for picture in arguments.pictures):
@@ -64,7 +85,7 @@ def main() -> None:
     if chromium is None:
         sys.exit("There is no Chromium on this machine; install chromium and try again.")
     try:
-        take_screenshot(arguments.address, arguments.pictures, arguments.output, chromium)
+        take_screenshot(arguments, chromium)
     except (Error, AssertionError) as error:
         sys.exit(f"The demo did not answer; start it with `python app.py` first ({str(error).splitlines()[0]}).")
 
