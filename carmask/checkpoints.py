@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from carmask.disk import sync
 
 FOLDER = "checkpoint"
 UNFINISHED = f"{FOLDER}-new"
@@ -85,16 +86,6 @@ def digest(tensors: dict[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
-
-
-def sync(*paths: Path) -> None:
-    """Waits until files and folders are on the disk."""
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def is_checkpoint(name: str) -> bool:

@@ -18,7 +18,8 @@ from filelock import FileLock
 from PIL import Image
 
 from carmask.dataset_card import CAR
-from carmask.dataset_folder import DataError, finish_data_set, implausible, save_example, sync
+from carmask.dataset_folder import DataError, finish_data_set, implausible, save_example
+from carmask.disk import sync
 
 SPLIT = "train"
 FILES = ("file_name", "mask_file_name")

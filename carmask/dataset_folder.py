@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS, data_set_card, sheet_of_rows
+from carmask.disk import sync
 
 SHARES = (80, 10, 10)
 BACKGROUND = 0
@@ -82,8 +83,7 @@ def staged_folder(out: Path, overwrite: bool) -> Iterator[Path]:
     staged.mkdir(parents=True)
     try:
         yield staged
-        for path in [*staged.rglob("*"), staged]:
-            sync(path)
+        sync(*staged.rglob("*"), staged)
         if out.exists():
             out.rename(aside)
         staged.rename(out)
@@ -131,15 +131,6 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or a folder's list of files, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray | None, lossless: bool) -> dict:

@@ -11,7 +11,8 @@ from typing import TextIO
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.checkpoints import all_checkpoints, is_checkpoint, remove_checkpoints, sync
+from carmask.checkpoints import all_checkpoints, is_checkpoint, remove_checkpoints
+from carmask.disk import sync
 
 SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
