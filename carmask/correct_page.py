@@ -15,7 +15,7 @@ from PIL import Image
 
 from carmask.collection import COLLECTED, add_example, open_collection, read_rows, zip_collection
 from carmask.dataset_folder import DataError
-from carmask.mask_page import Kept
+from carmask.mask_page import Kept, describe_share, open_mask
 from carmask.strokes import StrokeError, paint, read_strokes
 from carmask.uploads import (
     GONE,
@@ -75,16 +75,6 @@ def data_url(picture: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def open_mask(kept: Kept) -> Image.Image:
-    """Opens the mask that the network drew.
-
-    Raises:
-        gr.Error: It was deleted, as every upload is after a while.
-    """
-    with Image.open(uploaded_file({"path": kept.mask})) as file:
-        return file.copy()
-
-
 def corrected_mask(painted: Painted, kept: Kept | None) -> tuple[np.ndarray, int]:
     """The mask of what is kept with the strokes of the page painted on it; all its files live on for a while.
 
@@ -114,10 +104,9 @@ def correct(painted: Painted, kept: Kept | None, collection: str | None) -> list
     mask, changed = corrected_mask(painted, kept)
     if collection:
         keep_longer(collection)
-    share = np.count_nonzero(mask) / mask.size
     words = f"{changed} pixels corrected" if changed else "nothing corrected yet"
     path = save_for_page(Image.fromarray(mask), kept.picture, "_mask")
-    line = f"Car: {share:.1%} of the picture · {words}"
+    line = f"{describe_share(mask)} · {words}"
     return [path, line, gr.DownloadButton(value=path, interactive=True), gr.Button(interactive=True)]
 
 

@@ -78,16 +78,21 @@ def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
     return doubtful_pixels(margin, tuple(max(1, round(side * scale)) for side in size)).mean() / 255
 
 
+def describe_share(mask: np.ndarray) -> str:
+    """Says how much of a mask, uint8 (H, W), is car."""
+    share = np.count_nonzero(mask) / mask.size
+    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
+    return found if share else "No car found."
+
+
 def describe(mask: np.ndarray, doubtful: float, seconds: float, model_name: str) -> str:
     """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about.
 
     `doubtful` is the share of the picture that is, 0 to 1.
     """
-    share = np.count_nonzero(mask) / mask.size
-    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
     height, width = mask.shape
     parts = (
-        found if share else "No car found.",
+        describe_share(mask),
         f"doubtful: {doubtful:.1%}",
         f"{width} × {height} pixels",
         f"{seconds:.1f} s",
@@ -166,11 +171,19 @@ def draw_doubt(picture: Image.Image, margin: np.ndarray) -> Image.Image:
     return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
 
 
+def open_mask(kept: Kept) -> Image.Image:
+    """Opens the mask that the network drew.
+
+    Raises:
+        gr.Error: It was deleted, as every upload is after a while.
+    """
+    with Image.open(uploaded_file({"path": kept.mask})) as file:
+        return file.copy()
+
+
 def save_views(kept: Kept) -> list[str | None]:
     """Saves overlay and doubtful pixels, of a size to look at, and the car alone, if there is one, at full size."""
-    picture = open_upload(kept.picture)
-    with Image.open(uploaded_file({"path": kept.mask})) as file:
-        mask = file.copy()
+    picture, mask = open_upload(kept.picture), open_mask(kept)
     cut = save_for_page(cut_out(picture, mask), kept.picture, "_cutout") if mask.getbbox() else None
     overlay = save_for_page(overlay_to_look_at(picture, mask, LONGEST_SIDE), kept.picture, "_overlay")
     if kept.chosen:  # the threshold leaves what is doubtful as it is
