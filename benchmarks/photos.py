@@ -45,10 +45,10 @@ COLUMNS = (
 MEMORY = Path("/proc/self/status")
 
 
-def save_photo(path: Path, megapixels: float) -> None:
-    """Draws a 3:2 photo of about so many megapixels; its sides are multiples of 8, as a camera's are."""
+def save_photo(path: Path, megapixels: float, index: int = INDEX) -> None:
+    """Draws 3:2 photo number `index` of about so many megapixels; its sides are multiples of 8, as a camera's are."""
     height, width = (8 * round((megapixels * 1e6 * shape) ** 0.5 / 8) for shape in (2 / 3, 3 / 2))
-    photo = draw_picture(SEED, INDEX, DRAWN).picture.resize((width, height), Image.Resampling.BICUBIC)
+    photo = draw_picture(SEED, index, DRAWN).picture.resize((width, height), Image.Resampling.BICUBIC)
     grain = np.random.default_rng(SEED).normal(0, GRAIN, (height, width)).round().astype(np.int8)
     channels = [np.clip(np.asarray(channel, np.int16) + grain, 0, 255).astype(np.uint8) for channel in photo.split()]
     Image.fromarray(np.stack(channels, axis=-1)).save(path, quality=92)

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.dataset_folder import DataError
@@ -40,6 +40,34 @@ MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
 class ExportError(ValueError):
     """Says in one sentence why a model cannot be exported."""
+
+
+class OneAttention(torch.autograd.Function):
+    """Attention, written to ONNX as ONNX Runtime's own operation, which need not store a weight for every pair."""
+
+    @staticmethod
+    def forward(_: object, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+        """Attends from `query` (B, N, C) to `key` and `value` (B, M, C); returns (B, N, C)."""
+        query, key, value = (tokens.unflatten(2, (heads, -1)).transpose(1, 2) for tokens in (query, key, value))
+        return F.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def symbolic(graph, query, key, value, heads: int, scale: float):  # noqa: ANN001, ANN205 (torch's own, unnamed types)
+        """The node that ONNX gets."""
+        node = graph.op("com.microsoft::MultiHeadAttention", query, key, value, num_heads_i=heads, scale_f=scale)
+        return node.setType(query.type())
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: None, scaling: float, **settings: float
+) -> tuple[Tensor, None]:
+    """`OneAttention` as transformers calls it: from (B, heads, N, d) to (B, N, heads, d)."""
+    heads = module.num_attention_heads
+    query, key, value = (tokens.transpose(1, 2).flatten(2) for tokens in (query, key, value))
+    return OneAttention.apply(query, key, value, heads, scaling).unflatten(2, (heads, -1)), None
+
+
+AttentionInterface.register("one_operation", attend)
 
 
 class Logits(nn.Module):
@@ -65,15 +93,22 @@ def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> di
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
 
 
-def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str]) -> None:
-    """Writes the network as ONNX, with free batch, height and width."""
+def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str], one_attention: bool = False) -> None:
+    """Writes the network as ONNX, with free batch, height and width.
+
+    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`.
+    """
     sizes = {0: "batch", 2: "height", 3: "width"}
+    stock_attention = network.config._attn_implementation
+    if one_attention and isinstance(network, SegformerForSemanticSegmentation):
+        network.set_attn_implementation("one_operation")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of every size it reads; check_parity tries several
         torch.onnx.export(
             Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
             dynamic_axes={"pixel_values": sizes, "logits": sizes}, opset_version=18, dynamo=False,
         )  # fmt: skip
+    network.set_attn_implementation(stock_attention)
     onnx = import_optional("onnx")
     stored = onnx.load(file)
     onnx.helper.set_model_props(stored, facts)
@@ -172,7 +207,7 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         scratch, folder = Path(name), Path(name) / "float32"
-        write_onnx(network, scratch / "float32.onnx", describe_file(network, processor))
+        write_onnx(network, scratch / "float32.onnx", describe_file(network, processor), to == "onnx")
         write_folder(scratch / "float32.onnx", folder, to, network, processor)
         equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
         report = [

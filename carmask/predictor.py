@@ -109,7 +109,14 @@ class Predictor:
 
     def logits(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
         """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w); `size` as for a call."""
-        return self.network(self.pixel_values(picture, size))[0].float()
+        return self._maps(self.pixel_values(picture, size))[0]
+
+    def _maps(self, pixel_values: Tensor) -> Tensor:
+        """The maps (B, n, h, w) for pixels (B, 3, H, W), float32: the network's own, or their mean with a mirror's."""
+        if not self.task.mirrored:
+            return self.network(pixel_values).float()
+        maps, mirrored = self.network(torch.cat([pixel_values, pixel_values.flip(-1)])).float().chunk(2)
+        return (maps + self.task.flip_maps(mirrored)) / 2
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:
@@ -134,7 +141,7 @@ class Predictor:
         if seen == window:
             return self.task.margin(self.logits(picture, size))
         grey = self._resized(picture, seen)
-        return blended(grey, window, lambda views: self.task.margin(self.network(self._normalised(views)).float()))
+        return blended(grey, window, lambda views: self.task.margin(self._maps(self._normalised(views))))
 
     @torch.inference_mode()
     def activations(self, picture: Image.Image) -> np.ndarray:

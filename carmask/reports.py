@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -195,8 +196,8 @@ from carmask import Predictor
 {answer}
 ```
 
-Trained with `{command}` on {counts}. It sees a picture with a long side of {side} pixels. Its weights
-go back to {origin}.{terms}
+Trained with `{command}` on {counts}. {look} Its weights go
+back to {origin}.{terms}
 
 {tables}
 
@@ -260,7 +261,7 @@ def write_report(
     counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
-    facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
+    facts |= {"look": describe_look(facts["side"]), "name": folder.name, "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
@@ -272,6 +273,23 @@ def write_report(
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     if history:
         draw_curves(history, folder / "curves.png")
+
+
+def describe_look(side: int, mirrored: bool = False) -> str:
+    """How a model sees pictures, in a sentence."""
+    return f"It sees a picture with a long side of {side} pixels{', and its mirror image' if mirrored else ''}."
+
+
+def rescore(folder: Path, scores: dict[str, Scores], side: int, mirrored: bool) -> None:
+    """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    card = re.sub(r"It sees a picture with a long side of \d+ pixels[^.]*\.", describe_look(side, mirrored), card)
+    for split, values in scores.items():
+        card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    report["scores"] |= scores
+    (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
 def write_worst(folder: Path, cases: list[Image.Image]) -> None:

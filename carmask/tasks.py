@@ -25,7 +25,8 @@ class MaskTask:
     """Answers with a mask: car or background for every pixel.
 
     `car` are the indices of the maps that mean car (several in a network with many labels); a pixel is car where its
-    probability is above `threshold`.
+    probability is above `threshold`. With `mirrored` the network sees each picture and its mirror image, and the mean
+    of both decides.
     """
 
     kind: ClassVar[str] = "mask"
@@ -33,6 +34,7 @@ class MaskTask:
 
     car: tuple[int, ...] = (1,)
     threshold: float = 0.5
+    mirrored: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -42,11 +44,15 @@ class MaskTask:
     @property
     def settings(self) -> dict:
         """What a model folder's config.json keeps of the task."""
-        return {"task": self.kind, "threshold": self.threshold}
+        return {"task": self.kind, "threshold": self.threshold, "mirrored": self.mirrored}
 
     def flip(self, truth: np.ndarray) -> np.ndarray:
         """Mirrors a mask (H, W) left to right."""
         return truth[:, ::-1]
+
+    def flip_maps(self, logits: Tensor) -> Tensor:
+        """Mirrors the maps (..., n, h, w) of a network left to right."""
+        return logits.flip(-1)
 
     def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
         """Turns a mask of 0, 128 and 255 into int64 (height, width) of 0 background, 1 car, 255 not judged."""
@@ -148,7 +154,7 @@ class DotsTask:
 
     `names` are the maps' names and `peaks` how many dots each may have; `pairs` are the names that change places in a
     mirrored picture; `sigma` is the radius of a painted bump as a share of the longer side of the maps; a dot is in
-    the picture where its score is at least `threshold`.
+    the picture where its score is at least `threshold`; `mirrored` is as for a `MaskTask`.
 
     Truth is float (entries, 2): x and y as fractions of width and height, NaN where the dot is not in the picture,
     with `peaks` entries for each name, name after name.
@@ -165,6 +171,7 @@ class DotsTask:
     sigma: float = 0.03
     focal: float = 0.0
     threshold: float = 0.5
+    mirrored: bool = False
 
     @classmethod
     def from_entries(cls, entries: Sequence[str], **settings: object) -> "DotsTask":
@@ -182,7 +189,8 @@ class DotsTask:
         """What a model folder's config.json keeps of the task, beside the names of its maps."""
         peaks = dict(zip(self.names, self.peaks, strict=True))
         pairs = [list(pair) for pair in self.pairs]
-        return {"task": self.kind, "threshold": self.threshold, "sigma": self.sigma, "peaks": peaks, "pairs": pairs}
+        settings = {"sigma": self.sigma, "peaks": peaks, "pairs": pairs}
+        return {"task": self.kind, "threshold": self.threshold, "mirrored": self.mirrored, **settings}
 
     @property
     def entries(self) -> list[str]:
@@ -191,9 +199,17 @@ class DotsTask:
 
     def flip(self, truth: np.ndarray) -> np.ndarray:
         """Mirrors points left to right; the dots of a left and a right name change places."""
-        partner = {name: other for pair in self.pairs for name, other in (pair, pair[::-1])}
-        order = [k for name in self.names for k, entry in enumerate(self.entries) if entry == partner.get(name, name)]
+        order = [k for name in self._partners() for k, entry in enumerate(self.entries) if entry == name]
         return truth[order] * [-1, 1] + [1, 0]
+
+    def flip_maps(self, logits: Tensor) -> Tensor:
+        """Mirrors the maps (..., n, h, w) of a network; those of a left and a right name change places."""
+        return logits[..., [self.names.index(name) for name in self._partners()], :, :].flip(-1)
+
+    def _partners(self) -> list[str]:
+        """What each of the names is called in a mirrored picture."""
+        partner = {name: other for pair in self.pairs for name, other in (pair, pair[::-1])}
+        return [partner.get(name, name) for name in self.names]
 
     def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
         """Turns points into float32 (entries, 2): fractions of width and height, NaN where outside the picture.
@@ -266,11 +282,14 @@ def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -
     threshold = settings.get("threshold", 0.5)
     if not isinstance(threshold, float) or not 0 < threshold < 1:
         raise ValueError(f"the threshold in its config.json is {threshold}; it must be a number between 0 and 1")
+    mirrored = settings.get("mirrored", False)
+    if not isinstance(mirrored, bool):
+        raise ValueError(f"mirrored in its config.json is {mirrored}; it must be true or false")
     if settings.get("task") == "dots":
         if tuple(car_labels) != CAR_LABELS:
             raise ValueError("it places dots, and none of its labels can mean car; leave the car labels out")
         return dots_task(list(config.id2label.values()), settings)
-    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold)
+    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirrored)
 
 
 def car_indices(labels: Sequence[str], car_labels: Sequence[str]) -> tuple[int, ...]:
@@ -303,4 +322,5 @@ def dots_task(names: Sequence[str], settings: dict) -> DotsTask:
     if not all(name in names for pair in pairs for name in pair):
         raise ValueError(f"the pairs in its config.json are {pairs}; they must be pairs of its names")
     counts = tuple(peaks.get(name, 1) for name in names)
-    return DotsTask(tuple(names), counts, tuple(map(tuple, pairs)), sigma, threshold=settings.get("threshold", 0.5))
+    decision = {name: settings[name] for name in ("threshold", "mirrored") if name in settings}
+    return DotsTask(tuple(names), counts, tuple(map(tuple, pairs)), sigma, **decision)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from transformers import PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
 
-from carmask.networks import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold_head
+from carmask.networks import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
 from carmask.starts import HEAD_CHANNELS
 
 HERE = Path(__file__).resolve().parent
@@ -115,7 +115,7 @@ def draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float],
 
 def segformer() -> Figure:
     """SegFormer-B0: four transformer stages, and the head folded into one 1×1 convolution per stage."""
-    network = fold_head(SegformerForSemanticSegmentation(SegformerConfig()))
+    network = fold(SegformerForSemanticSegmentation(SegformerConfig()))
     shapes = shapes_of(network)
     boxes = {"picture": Box(0, "picture", "picture", "picture")}
     arrows = [Arrow("picture", "stage 1", "7×7 patches, step 4")]

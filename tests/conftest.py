@@ -17,7 +17,7 @@ from carmask.networks import (
     FcnForSemanticSegmentation,
     UnetConfig,
     UnetForSemanticSegmentation,
-    fold_head,
+    fold,
 )
 from carmask.predictor import Predictor
 
@@ -36,7 +36,7 @@ def tiny_config(labels=LABELS, **settings):
 def tiny_network(name="segformer", labels=LABELS, seed=0, **settings):
     torch.manual_seed(seed)
     if name == "segformer":
-        return fold_head(SegformerForSemanticSegmentation(tiny_config(labels, **settings))).eval()
+        return fold(SegformerForSemanticSegmentation(tiny_config(labels, **settings))).eval()
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
     if name == "unet":
         return UnetForSemanticSegmentation(UnetConfig(depth=3, first_width=8, **names, **settings)).eval()

@@ -95,7 +95,7 @@ def test_a_network_with_one_other_weight_is_not_the_same(tiny_mask_model):
 
 
 def test_an_export_that_is_not_the_same_writes_nothing(tiny_mask_model, tmp_path, monkeypatch, capsys):
-    def write_another(network, file, facts):
+    def write_another(network, file, *_):
         file.write_bytes(b"no network")
 
     monkeypatch.setattr("carmask.export.write_onnx", write_another)

@@ -14,7 +14,7 @@ from carmask.networks import (
     FcnForSemanticSegmentation,
     UnetConfig,
     UnetForSemanticSegmentation,
-    fold_head,
+    fold,
     make_fast,
 )
 from carmask.starts import SEGFORMER_SIZES
@@ -34,7 +34,7 @@ def test_saved_and_loaded_network_gives_the_same_logits_bit_for_bit(name, tmp_pa
     network.save_pretrained(tmp_path)
     loaded = AutoModelForSemanticSegmentation.from_pretrained(tmp_path).eval()
     if name == "segformer":
-        fold_head(loaded)
+        fold(loaded)
     pixel_values = torch.rand(1, 3, 64, 64)
     assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
 
@@ -62,7 +62,7 @@ def test_folded_head_equals_the_stock_head_with_its_gradients(size, shape, train
     stock = SegformerForSemanticSegmentation(config)
     stock.decode_head.batch_norm.running_mean.normal_()
     stock.decode_head.batch_norm.running_var.uniform_(0.5, 2)
-    folded = fold_head(copy.deepcopy(stock))
+    folded = fold(copy.deepcopy(stock))
     pixel_values = torch.rand(2, 3, *shape)
     results = []
     for network in (stock, folded):

@@ -1,0 +1,161 @@
+"""Finds out on validation pictures how a model should look at pictures, and can store it in its folder.
+
+    python -m carmask.tune my-model --data my-set --write
+
+Tried are the sizes at which the network may see a picture, whether it sees the mirror image as well, and which
+probability makes a pixel car or a dot found. Milliseconds are of one picture from file to answer on all cores. Of what
+takes at most `--most-ms` the best score wins: `balanced_iou` of `carmask.reports` for masks, for dots `f1_5`.
+"""
+
+import argparse
+import copy
+import json
+import math
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from carmask.dataset_folder import DataError
+from carmask.dot_rows import open_dots
+from carmask.metrics import summary
+from carmask.predictor import ModelError, Predictor
+from carmask.reports import BEST, balanced_iou, rescore, validate
+from carmask.rows import open_data, read_pair
+
+SIDES = (384, 448, 512, 640)
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One way to look at pictures, and what came of it on validation."""
+
+    side: int
+    mirrored: bool
+    threshold: float
+    score: float
+    scores: dict[str, float]  # of each source of masks (IoU), or of all dots
+    milliseconds: float
+
+
+def variants(predictor: Predictor, sides: list[int]) -> Iterator[tuple[int, Predictor]]:
+    """The predictor at each size, without and with the mirror image."""
+    kept = "max_height" in dict(predictor.processor.size)
+    for side in sides:
+        processor = copy.deepcopy(predictor.processor)
+        processor.size = {"max_height": side, "max_width": side} if kept else {"height": side, "width": side}
+        for mirrored in (False, True):
+            yield side, replace(predictor, processor=processor, task=replace(predictor.task, mirrored=mirrored))
+
+
+def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> Look:
+    """Scores masks at every threshold from one pass over the pictures; gives the best."""
+    counts = {threshold: defaultdict(list) for threshold in THRESHOLDS}
+    seconds = []
+    for row in tqdm(split, desc="Looking", leave=False, disable=None):
+        _, truth = read_pair(row)
+        start = time.perf_counter()
+        margin = predictor.margin(row["image"].convert("RGB"))
+        seconds.append(time.perf_counter() - start)
+        full = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0].numpy()
+        for threshold, by_source in counts.items():
+            by_source[row.get("source") or "pictures"].append(areas(full, truth, threshold))
+    threshold, by_source = max(counts.items(), key=lambda item: balanced_iou(item[1]))
+    scores = {source: summary(group)["iou"] for source, group in sorted(by_source.items())}
+    everything = summary([count for group in by_source.values() for count in group])
+    scores |= {"false car": everything["false_car_share"]} if "false_car_share" in everything else {}
+    milliseconds = statistics.median(seconds) * 1000
+    return Look(side, predictor.task.mirrored, threshold, balanced_iou(by_source), scores, milliseconds)
+
+
+def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
+    """`carmask.metrics.picture_counts` of a full-size margin, but for the boundaries, which take long: int64 (6,)."""
+    judged = (truth == 0) | (truth == 255)
+    found, true = (margin > math.log(threshold / (1 - threshold))) & judged, truth == 255
+    sets = (found & true, found, true)
+    return np.array([*(np.count_nonzero(pixels) for pixels in sets), 0, 0, np.count_nonzero(judged)])
+
+
+def look_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> Look:
+    """Scores dots at their best threshold."""
+    start = time.perf_counter()
+    everything = validate(predictor, split, calibrate=True)[0]["all"]
+    milliseconds = (time.perf_counter() - start) * 1000 / len(split)
+    scores = {name: everything[name] for name in ("pck_5", "presence_f1")}
+    return Look(side, predictor.task.mirrored, everything["threshold"], everything[BEST["dots"]], scores, milliseconds)
+
+
+def look_table(looks: list[Look]) -> str:
+    """What came of each way to look, as a Markdown table."""
+    names = list(looks[0].scores)
+    lines = [f"| long side | mirror image too | threshold | score | {' | '.join(names)} | ms |"]
+    lines.append("|---" * (5 + len(names)) + "|")
+    for look in looks:
+        cells = [str(look.side), "yes" if look.mirrored else "no", f"{look.threshold:.2f}", f"{look.score:.4f}"]
+        cells += [f"{look.scores[name]:.4f}" for name in names] + [f"{look.milliseconds:.0f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
+    """Stores a way to look in a model folder, and in its card what it scores on `validation` and `test`."""
+    changes = {
+        "config.json": lambda settings: settings | {"threshold": look.threshold, "mirrored": look.mirrored},
+        "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], look.side)},
+    }
+    for name, change in changes.items():
+        settings = json.loads((folder / name).read_text(encoding="utf-8"))
+        unfinished = folder / f".{name}"
+        unfinished.write_text(json.dumps(change(settings), indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(folder / name)
+    predictor = Predictor.from_pretrained(folder)
+    judged = {name: splits[name] for name in ("validation", "test") if name in splits}
+    rescore(folder, {name: validate(predictor, split)[0] for name, split in judged.items()}, look.side, look.mirrored)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m carmask.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="model folder")
+    parser.add_argument("--data", required=True, help="data set folder with a validation split")
+    parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="sizes to try (default: %(default)s)")
+    parser.add_argument("--most-ms", type=float, default=math.inf, help="longest that a picture may take")
+    parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
+    arguments = parser.parse_args(argv)
+    try:
+        predictor = Predictor.from_pretrained(arguments.model)
+        dots = predictor.task.kind == "dots"
+        splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)
+    except (DataError, ModelError) as error:
+        print(f"carmask.tune: {error}", file=sys.stderr)
+        return 1
+    look_for = look_for_dots if dots else look_for_masks
+    with torch.inference_mode():
+        looks = [look_for(side, one, splits["validation"]) for side, one in variants(predictor, arguments.sides)]
+    print(look_table(looks))
+    fitting = [look for look in looks if look.milliseconds <= arguments.most_ms]
+    if not fitting:
+        print(f"carmask.tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
+        return 1
+    best = max(fitting, key=lambda look: look.score)
+    print(f"\nThe best: long side {best.side}, {'with' if best.mirrored else 'without'} the mirror image.")
+    if arguments.write:
+        store(arguments.model, best, splits)
+        print(f"It is stored in {arguments.model}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
