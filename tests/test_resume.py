@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from training import options, run
 
-import train_segformer
+from carmask import training
 from carmask.examples import to_pixels
 from carmask.interruption import SAME_SECONDS, noted_signals
 from carmask.model_folder import claim
@@ -22,7 +22,7 @@ def stopped_at_once(number, monkeypatch, *arguments):
         return to_pixels(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_segformer, "to_pixels", signal_first)
+        patched.setattr(training, "to_pixels", signal_first)
         return run(patched, *arguments)
 
 
