@@ -79,14 +79,13 @@ def teach(
             the run to stop, and a checkpoint is kept.
     """
     processor, learnt = make_processor(config.side), []
-    loader = make_loader(examples, config, accelerator)
     lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
     run.averaged.to(accelerator.device)
     lesson.train()
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     run.timed = run.step, time.perf_counter()
     with noted_signals() as noted, bar:
-        for batch in loader:
+        for batch in make_loader(examples, config, accelerator):
             # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
             step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
             torch.manual_seed(step_seed + accelerator.process_index)
