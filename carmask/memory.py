@@ -82,7 +82,13 @@ def fits(
             trial(pixel_values, batch["target"].to(device), 0, forced).backward()
         del held
         return True
-    except RuntimeError as error:  # torch has no class of its own for this on a CPU
-        if not should_reduce_batch_size(error):
+    except (RuntimeError, MemoryError) as error:  # torch has no class of its own for this on a CPU
+        if not out_of_memory(error):
             raise
         return False
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory was not enough: Python's, torch's, or that of the kernels on a CPU."""
+    kernel = "could not create a primitive" in str(error)
+    return isinstance(error, MemoryError) or kernel or should_reduce_batch_size(error)
