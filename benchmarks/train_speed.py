@@ -26,11 +26,13 @@ import torch
 from accelerate import Accelerator
 from transformers import SegformerForSemanticSegmentation
 
-from carmask.examples import to_pixels
+from carmask.examples import make_processor, to_pixels
+from carmask.memory import keep_freed_memory
 from carmask.starts import start_network
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
-from train_segformer import TrainConfig, keep_freed_memory, make_processor, start_run
+from carmask.train_config import TrainConfig
+from carmask.training import AVERAGE, start_run
 
 
 class Way(NamedTuple):
@@ -65,7 +67,7 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
         stock = SegformerForSemanticSegmentation(network.config)
         stock.load_state_dict(network.state_dict())
         network = stock
-    run, processor = start_run(config, network, fresh), make_processor(config)
+    run, processor = start_run(config, network, fresh), make_processor(config.side)
     lesson, optimizer = accelerator.prepare(Lesson(network, MaskTask()), run.optimizer)
     lesson.train()
     shape = (config.batch_size, config.crop, config.crop)
@@ -78,7 +80,7 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
             accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            run.update_average(config.average)
+            run.update_average(AVERAGE)
         asked.send(time.perf_counter() - start)
     accelerator.end_training()
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from carmask.disk import sync
-
-FOLDER = "checkpoint"
-UNFINISHED = f"{FOLDER}-new"
+from carmask.model_folder import CHECKPOINT, UNFINISHED_CHECKPOINT, all_checkpoints
 
 
 class CheckpointError(ValueError):
@@ -61,7 +58,7 @@ def save_checkpoint(output: Path, run: Run) -> None:
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     state = {"step": run.step, "losses": run.losses, "history": run.history, "sha256": digest(plain)}
-    final, unfinished = output / f"{FOLDER}-{run.step}", output / UNFINISHED
+    final, unfinished = output / f"{CHECKPOINT}-{run.step}", output / UNFINISHED_CHECKPOINT
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -86,24 +83,6 @@ def digest(tensors: dict[str, Tensor]) -> str:
         found.update(name.encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
-
-
-def is_checkpoint(name: str) -> bool:
-    """Whether a file's name is one that checkpoints have, finished or not."""
-    return re.fullmatch(rf"{FOLDER}(-new|-old|-\d+)?", name) is not None
-
-
-def all_checkpoints(output: Path) -> list[Path]:
-    """The folders in `output` with a finished checkpoint's name, newest first; `checkpoint` alone is an old name."""
-    folders = [path for path in output.glob(f"{FOLDER}*") if re.fullmatch(rf"{FOLDER}(-\d+)?", path.name)]
-    return sorted(folders, key=lambda path: int(path.name.partition("-")[2] or 0), reverse=True)
-
-
-def remove_checkpoints(output: Path) -> None:
-    """Removes every checkpoint; one that is half removed no longer has a finished one's name."""
-    shutil.rmtree(output / UNFINISHED, ignore_errors=True)
-    for folder in all_checkpoints(output):
-        shutil.rmtree(folder.rename(output / UNFINISHED))
 
 
 def read_checkpoint(folder: Path) -> tuple[dict, dict[str, Tensor]]:
@@ -132,7 +111,7 @@ def load_newest(output: Path, run: Run) -> list[str]:
     Raises:
         CheckpointError: there is none.
     """
-    skipped = [UNFINISHED] if (output / UNFINISHED).exists() else []
+    skipped = [UNFINISHED_CHECKPOINT] if (output / UNFINISHED_CHECKPOINT).exists() else []
     for folder in all_checkpoints(output):
         try:
             state, tensors = read_checkpoint(folder)

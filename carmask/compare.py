@@ -5,10 +5,11 @@
 The difference of a pooled score comes with the interval that holds 95 % of what other pictures of the same kind would
 give (bootstrap, the same pictures for both models, drawn by group). Two data sets, --data OLD NEW, tell what B forgot
 of the old pictures and what it learned of the new ones. --out draws the pictures on which the two differ most: what a
-model misses in red, what it wrongly calls car in blue.
+model misses in red, what it wrongly calls car in blue. --card writes the tables into B's model card as well.
 """
 
 import argparse
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -28,6 +29,7 @@ from carmask.rows import choose_split, open_splits, read_numbered, row_name
 
 HEAD = ["pictures", "number", "groups", "score", "A", "B", "B − A", "95 % interval", "better"]
 SCORES = {"car IoU": pooled_iou, "false car": false_car_share}
+CARD = "README.md"
 SHOWN = 6  # pictures of each data set
 TILE = 240
 Counts = list[np.ndarray]  # the picture_counts of each picture
@@ -149,7 +151,7 @@ def compare(arguments: argparse.Namespace) -> None:
     Raises:
         DataError: there are no such pictures, or they cannot be used.
         ModelError: a model cannot be used.
-        OSError: the pictures cannot be written.
+        OSError: the pictures or the card cannot be written.
     """
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise DataError(f"There is no folder {arguments.out.resolve().parent} to write {arguments.out.name} to.")
@@ -157,13 +159,17 @@ def compare(arguments: argparse.Namespace) -> None:
     for predictor in predictors:
         check_task(predictor, "mask")
     opened = [choose_split(open_splits(data), data, arguments.split) for data in arguments.data]
+    card = Path(arguments.second) / CARD
+    if arguments.card and not card.is_file():
+        raise DataError(f"There is no {card} to write the tables into; give B as a model folder that has its card.")
     print(f"A is {arguments.first}, B is {arguments.second}.")
-    tiles, captions = [], []
+    tiles, captions, parts = [], [], []
     for place, (data, (name, split)) in enumerate(zip(arguments.data, opened, strict=True)):
         first, second = (count_pixels(predictor, split) for predictor in predictors)
         differences = compare_sources(split, first, second)
-        print(f"\n{data}, {name}:\n\n{table(differences)}\n")
-        print(sentence(differences, old=place == 0 and len(opened) == 2))
+        words = sentence(differences, old=place == 0 and len(opened) == 2)
+        parts.append(f"{data}, {name}:\n\n{table(differences)}\n\n{words}\n")
+        print(f"\n{parts[-1]}", end="")
         chosen = most_different(first, second)
         for index, gain in chosen:
             side = "more" if gain > 0 else "less"
@@ -171,9 +177,19 @@ def compare(arguments: argparse.Namespace) -> None:
         if arguments.out:
             more = draw_differences(predictors, split, chosen)
             tiles, captions = tiles + more[0], captions + more[1]
+    if arguments.card:
+        write_section(card, f"## Compared with {arguments.first}", "A is that one, B is this.\n\n" + "\n".join(parts))
     if tiles:
         contact_sheet(tiles, captions, columns=4, tile=TILE).save(arguments.out, "PNG")
         print(f"\nThe pictures are in {arguments.out}: missed car in red, false car in blue.")
+
+
+def write_section(card: Path, heading: str, text: str) -> None:
+    """Puts a section at the end of a model card, in place of an older one with the same heading."""
+    before, *old = card.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)
+    other = re.search(r"\n## .*", "".join(old), re.DOTALL)
+    kept = before.rstrip() + ("\n" + other[0].rstrip() if other else "")
+    card.write_text(f"{kept}\n\n{heading}\n\n{text}", encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -186,6 +202,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", nargs="+", required=True, help="data set; or two, the old one and the new one")
     parser.add_argument("--split", help="default: test if there is one, else validation")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="draw the pictures that differ most into this")
+    parser.add_argument("--card", action="store_true", help="write the tables into B's model card as well")
     arguments = parser.parse_args(argv)
     try:
         compare(arguments)
@@ -193,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask.compare: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask.compare: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(f"carmask.compare: {error.filename} cannot be written ({error.strerror}).", file=sys.stderr)
         return 1
     return 0
 

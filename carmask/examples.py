@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,12 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import SegformerImageProcessorPil
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.tasks import DotsTask, MaskTask
+from carmask.train_config import LARGEST_ZOOM, SMALLEST_ZOOM
 
-SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
-LARGEST_ZOOM = 3.0
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 
 # A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
@@ -43,31 +43,45 @@ class Examples(Dataset):
     numbers: range
     largest_zoom: float = LARGEST_ZOOM
     paste: float = 0.0
+    names: Sequence[str] = ()
+
+    def order(self, batch: int, process: int = 0, processes: int = 1) -> Iterator[int]:
+        """The places of the examples for one of several processes, which take batches in turns."""
+        return (place for place in range(len(self)) if place // batch % processes == process)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, place: int) -> dict[str, Tensor]:
-        """One example: `grey` uint8 (crop, crop), and its `target` as the task paints it."""
+    def __getitem__(self, place: int) -> dict[str, Tensor | str]:
+        """One example: `grey` uint8 (crop, crop), and its `target` as the task paints it.
+
+        And the `name` of its picture and what is its `fault`, which is "" if it can be learnt from.
+        """
         number = self.numbers[place]
         rng = np.random.default_rng((self.seed, *divmod(number, len(self.rows))))
-        grey, truth = self._crop(self.row(number), rng)
+        row = self.row(number)
+        grey, truth = self.crop_of(self.rows[row], rng)
         if self.paste and rng.random() < self.paste:
-            other_grey, other_mask = self._crop(rng.integers(len(self.rows)), rng)
+            other_grey, other_mask = self.crop_of(self.rows[rng.integers(len(self.rows))], rng)
             if (truth != OUTSIDE).any():
                 grey, truth = (
                     np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth))
                 )
+        return self.finished(random_light(grey, rng), truth, self.names[row] if self.names else "")
+
+    def finished(self, grey: np.ndarray, truth: np.ndarray, name: str, fault: str = "") -> dict[str, Tensor | str]:
+        """An example of a crop."""
         target = self.task.target(truth, (self.crop, self.crop))
-        return {"grey": torch.from_numpy(random_light(grey, rng)), "target": target}
+        return {"grey": torch.from_numpy(grey), "target": target, "name": name, "fault": fault}
 
     def row(self, number: int) -> int:
         """The row that example `number` shows."""
         epoch, draw = divmod(number, len(self.rows))
         return int(np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw])
 
-    def _crop(self, row: int, rng: np.random.Generator) -> Pair:
-        grey, truth = self.rows[row]
+    def crop_of(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """A random crop of a row, mirrored half of the time."""
+        grey, truth = pair
         if rng.random() < 0.5:
             grey, truth = grey[:, ::-1], self.task.flip(truth)
         return random_crop(grey, truth, self.crop, rng, self.largest_zoom)
@@ -151,6 +165,11 @@ def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.standard_normal(values.shape, dtype=np.float32) * rng.uniform(1, 16)
         values = (values + noise).clip(0, 255).astype(np.uint8)
     return values
+
+
+def make_processor(side: int) -> SegformerImageProcessorPil:
+    """What turns pictures into pixels: the long side fits `side`, the shape is kept."""
+    return SegformerImageProcessorPil(size={"max_height": side, "max_width": side})
 
 
 def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:

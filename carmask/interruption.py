@@ -9,14 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from accelerate import PartialState
-from datasets import DatasetDict
+from accelerate.utils import gather_object
 
-from carmask.checkpoints import all_checkpoints
-from carmask.examples import Examples
-from carmask.model_folder import RunError
-from carmask.pairs import find_pictures
-from carmask.rows import row_name
-from carmask.train_config import TrainConfig
+from carmask.model_folder import RunError, all_checkpoints, way_on
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOST_NAMED = 8  # files in a sentence
@@ -53,32 +48,26 @@ def leave_signals(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def check_finite(
-    loss: float, gradient: float, step: int, examples: Examples, config: TrainConfig, splits: DatasetDict
-) -> None:
+def check_finite(loss: float, gradient: float, step: int, learnt: list[tuple[str, str]], output: str) -> None:
     """Demands that the loss of a step and the length of its gradient are numbers.
+
+    `learnt` has, for each crop that this process learnt from in the step, the name of its picture and what is wrong
+    with it, which is mostly nothing.
 
     Raises:
         RunError: one is not; the sentence names the files that all processes together learnt from in that step.
     """
     if math.isfinite(loss + gradient):
         return
-    size, labelled = examples.numbers.stop // config.steps, splits["train"]
-    rows = sorted({examples.row(number) for number in range(step * size, (step + 1) * size)})
-    names = [row_name(labelled, row) for row in rows if row < len(labelled)]
-    if config.unlabelled:
-        files = find_pictures(Path(config.unlabelled))
-        names += [str(files[row - len(labelled)]) for row in rows if row >= len(labelled)]
+    learnt = gather_object(learnt)
+    faults = [fault for _, fault in learnt if fault]
+    if faults:
+        raise RunError(f"{faults[0]}{way_on(output)}")
+    names = sorted({name for name, _ in learnt})
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     files = ", ".join(names[:MOST_NAMED]) + more
-    remedy = "go on with --resume" if all_checkpoints(Path(config.output)) else "start again"
+    remedy = "go on with --resume" if all_checkpoints(Path(output)) else "start again"
     raise RunError(
         f"The loss is {loss} and its gradient {gradient} at step {step}, learnt from {files}. "
         f"Look at these, or {remedy} and half the --learning_rate."
     )
-
-
-def way_on(output: str) -> str:
-    """How a run that ended too early goes on, if it does, as one more sentence."""
-    checkpoints = all_checkpoints(Path(output))
-    return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""

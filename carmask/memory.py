@@ -12,8 +12,9 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.examples import to_pixels
+from carmask.examples import Examples, make_processor, to_pixels
 from carmask.model_folder import RunError
+from carmask.supply import make_loader
 from carmask.teaching import Lesson
 from carmask.train_config import TrainConfig
 
@@ -37,13 +38,7 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def fitting(
-    config: TrainConfig,
-    lesson: Lesson,
-    example: dict[str, Tensor],
-    processor: BaseImageProcessor,
-    accelerator: Accelerator,
-) -> TrainConfig:
+def fitting(config: TrainConfig, lesson: Lesson, examples: Examples, accelerator: Accelerator) -> TrainConfig:
     """The options with a batch size that fits into memory: halved, with `accumulate` doubled, as often as it takes.
 
     A step learns from as many crops as asked for; only batch norm sees fewer of them at a time.
@@ -51,7 +46,8 @@ def fitting(
     Raises:
         RunError: not even one crop fits.
     """
-    size = config.batch_size
+    size, processor = config.batch_size, make_processor(config.side)
+    example = next(iter(make_loader(examples, replace(config, workers=0))))
     while not fits(lesson, repeated(example, size), processor, accelerator, config.teacher_features):
         if size == 1:
             raise RunError(f"Not even one crop of {config.crop} pixels fits into memory; take a smaller --crop.")
@@ -69,8 +65,8 @@ def fitting(
 
 
 def repeated(example: dict[str, Tensor], size: int) -> dict[str, Tensor]:
-    """A batch of `size` times the same example."""
-    return {name: value[None].expand(size, *value.shape) for name, value in example.items()}
+    """A batch of `size` times the example in a batch of one."""
+    return {name: example[name].expand(size, *example[name].shape[1:]) for name in ("grey", "target")}
 
 
 def fits(
@@ -86,7 +82,13 @@ def fits(
             trial(pixel_values, batch["target"].to(device), 0, forced).backward()
         del held
         return True
-    except RuntimeError as error:  # torch has no class of its own for this on a CPU
-        if not should_reduce_batch_size(error):
+    except (RuntimeError, MemoryError) as error:  # torch has no class of its own for this on a CPU
+        if not out_of_memory(error):
             raise
         return False
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory was not enough: Python's, torch's, or that of the kernels on a CPU."""
+    kernel = "could not create a primitive" in str(error)
+    return isinstance(error, MemoryError) or kernel or should_reduce_batch_size(error)

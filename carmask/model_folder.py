@@ -4,16 +4,18 @@ import copy
 import fcntl
 import json
 import os
+import re
 import shutil
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from transformers import PreTrainedModel
-from transformers.image_processing_utils import BaseImageProcessor
-
-from carmask.checkpoints import all_checkpoints, is_checkpoint, remove_checkpoints
 from carmask.disk import sync
 
+if TYPE_CHECKING:  # so that a run that may not use its folder is refused before torch is there
+    from transformers import PreTrainedModel
+    from transformers.image_processing_utils import BaseImageProcessor
+
+CHECKPOINT, UNFINISHED_CHECKPOINT = "checkpoint", "checkpoint-new"
 SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
@@ -21,6 +23,7 @@ UNFINISHED = "model-new"
 OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
 MAY_CHANGE = {
     "output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite", "report_to", "plan",
+    "push_to_hub",
 }  # fmt: skip
 
 
@@ -95,15 +98,42 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
             raise RunError(f"The run in {output} had --{name} {before.get(name)}; resume it with the same.")
 
 
-def check_same_data(output: Path, fingerprint: str) -> None:
-    """Demands that the data set is still what it was when the run in the folder began.
+def check_same_run(output: Path, settings: dict) -> None:
+    """Demands that the data set and the number of processes are still what they were when the run began.
 
     Raises:
-        RunError: a picture or its truth has changed.
+        RunError: a picture or its truth has changed, or there are more or fewer processes.
     """
-    before = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
-    if before.get("fingerprint", fingerprint) != fingerprint:
+    before = settings | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+    if before["fingerprint"] != settings["fingerprint"]:
         raise RunError(f"The data set has changed since the run in {output} began; start anew with --overwrite.")
+    if before["processes"] != settings["processes"]:
+        had, given = (f"{count} process{'es' * (count > 1)}" for count in (before["processes"], settings["processes"]))
+        raise RunError(f"The run in {output} had {had}, not {given}; resume it with as many.")
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a file's name is one that checkpoints have, finished or not."""
+    return re.fullmatch(rf"{CHECKPOINT}(-new|-old|-\d+)?", name) is not None
+
+
+def all_checkpoints(output: Path) -> list[Path]:
+    """The folders in `output` with a finished checkpoint's name, newest first; `checkpoint` alone is an old name."""
+    folders = [path for path in output.glob(f"{CHECKPOINT}*") if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", path.name)]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2] or 0), reverse=True)
+
+
+def remove_checkpoints(output: Path) -> None:
+    """Removes every checkpoint; one that is half removed no longer has a finished one's name."""
+    shutil.rmtree(output / UNFINISHED_CHECKPOINT, ignore_errors=True)
+    for folder in all_checkpoints(output):
+        shutil.rmtree(folder.rename(output / UNFINISHED_CHECKPOINT))
+
+
+def way_on(output: str) -> str:
+    """How a run that ended too early goes on, if it does, as one more sentence."""
+    checkpoints = all_checkpoints(Path(output))
+    return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""
 
 
 def make_output(output: Path, settings: dict) -> TextIO:
@@ -113,13 +143,13 @@ def make_output(output: Path, settings: dict) -> TextIO:
         The open file that keeps other runs out.
 
     Raises:
-        RunError: it cannot be written, another run is in it, or the data set has changed since the run in it began.
+        RunError: it cannot be written, another run is in it, or the run in it was not the same.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = claim(output)
         if settings["resume"]:
-            check_same_data(output, settings["fingerprint"])
+            check_same_run(output, settings)
         else:
             remove_checkpoints(output)
             shutil.rmtree(output / LOGS, ignore_errors=True)
@@ -130,7 +160,7 @@ def make_output(output: Path, settings: dict) -> TextIO:
         raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
 
 
-def save_model(output: Path, network: PreTrainedModel, processor: BaseImageProcessor, half: bool) -> None:
+def save_model(output: Path, network: "PreTrainedModel", processor: "BaseImageProcessor", half: bool) -> None:
     """Writes network and processor into the folder, each file replaced as a whole; `half` stores float16 weights.
 
     What was reported about the model before goes, since it is not true of this one.

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 FRESH_FACTOR = 5  # parts that no start has trained learn this much faster
+WEIGHT_DECAY = 0.02
+WARMUP = 0.03  # share of the steps in which the rate rises
 
 
-def make_optimizer(network: nn.Module, fresh: set[str], learning_rate: float, weight_decay: float) -> AdamW:
+def make_optimizer(network: nn.Module, fresh: set[str], learning_rate: float) -> AdamW:
     """AdamW with a group of parameters for each pair of rates; a group keeps its highest rate as `initial_lr`.
 
     `fresh` names the parameters that no start has trained. Only matrices and kernels decay.
@@ -17,7 +19,7 @@ def make_optimizer(network: nn.Module, fresh: set[str], learning_rate: float, we
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         rate = learning_rate * (FRESH_FACTOR if name in fresh else 1)
-        decay = weight_decay if parameter.ndim > 1 else 0.0
+        decay = WEIGHT_DECAY if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return AdamW(
         [
@@ -27,12 +29,9 @@ def make_optimizer(network: nn.Module, fresh: set[str], learning_rate: float, we
     )
 
 
-def rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest step size at `step` of `steps`: a linear rise, then half a cosine down to 0.
-
-    `warmup` is the share of the steps in which it rises.
-    """
-    warm = max(1, int(warmup * steps))
+def rate_factor(step: int, steps: int) -> float:
+    """Share of the highest step size at `step` of `steps`: a linear rise, then half a cosine down to 0."""
+    warm = max(1, int(WARMUP * steps))
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

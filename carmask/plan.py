@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 from datasets import DatasetDict
-from torch.utils.data import DataLoader
 
 from carmask.checkpoints import Run
-from carmask.examples import Examples, to_pixels
+from carmask.examples import Examples, make_processor, to_pixels
 from carmask.memory import peak_memory
 from carmask.model_folder import existing_part
 from carmask.optimizer import descend
 from carmask.predictor import Predictor
 from carmask.reports import validate
+from carmask.streams import is_stream
+from carmask.supply import make_loader
 from carmask.teaching import Lesson
-from carmask.train_config import TrainConfig, make_processor
+from carmask.train_config import TrainConfig
 
 WARM_BATCHES, TIMED_BATCHES, TIMED_PICTURES = 2, 6, 6
 
@@ -37,8 +38,10 @@ def plan(
     network = sum(value.nbytes for value in run.network.state_dict().values())
     most, stays = 10 * network, network // (2 if config.half else 1)
     folder = existing_part(Path(config.output))
-    passes = crops * steps / len(examples.rows)
-    return f"""steps: {steps} of {crops} crops, {passes:.1f} times through {len(examples.rows)} pictures
+    passes = "from a stream"
+    if not is_stream(splits["train"]):
+        passes = f"{crops * steps / len(examples.rows):.1f} times through {len(examples.rows)} pictures"
+    return f"""steps: {steps} of {crops} crops, {passes}
 time: about {minutes(steps * step + judged * picture)}: {step:.2f} s a step, {validations} validations of \
 {minutes(len(splits["validation"]) * picture)}
 memory: {peak_memory(accelerator.device) / 2**30:.2f} GB a process, \
@@ -56,16 +59,17 @@ def seconds_per_batch(
     run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples
 ) -> float:
     """How long one batch takes, crops and all, once the first ones are done."""
-    loader = DataLoader(examples, config.batch_size, num_workers=config.workers)
-    lesson, optimizer, loader = accelerator.prepare(lesson, run.optimizer, loader)
+    loader = make_loader(examples, config, accelerator)
+    lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
     run.averaged.to(accelerator.device)
     lesson.train()
-    processor = make_processor(config)
+    processor = make_processor(config.side)
     times = [time.perf_counter()]
     for batch in islice(loader, WARM_BATCHES + TIMED_BATCHES):
-        loss = lesson(to_pixels(batch["grey"], processor), batch["target"], run.step, config.teacher_features)
+        grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
+        loss = lesson(to_pixels(grey, processor), target, run.step, config.teacher_features)
         descend(loss, lesson, optimizer, accelerator, factor=0.0)
-        run.update_average(config.average)
+        run.update_average(0.5)
         times.append(time.perf_counter())
     timed = times[WARM_BATCHES:] if len(times) > WARM_BATCHES + 1 else times
     return (timed[-1] - timed[0]) / (len(timed) - 1)
@@ -75,7 +79,7 @@ def seconds_per_picture(run: Run, config: TrainConfig, splits: DatasetDict) -> f
     """How long it takes to judge one picture of the validation split, as the mean of a few from all over it."""
     split = splits["validation"]
     chosen = np.unique(np.linspace(0, len(split) - 1, TIMED_PICTURES).astype(int))
-    predictor = Predictor.from_network(run.averaged, make_processor(config))
+    predictor = Predictor.from_network(run.averaged, make_processor(config.side))
     start = time.perf_counter()
     validate(predictor, split.select(chosen), calibrate=True)
     return (time.perf_counter() - start) / len(chosen)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import datasets
 
+from carmask.streams import is_stream
+
 ROOT = Path(__file__).parent.parent
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
 
@@ -18,7 +20,9 @@ LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pillow
 def made_with(splits: datasets.DatasetDict) -> dict[str, str]:
     """What decides how a model turns out: `command`, `code`, `versions` and the fingerprint of the `data`."""
     command = shlex.join(["python", *sys.argv])
-    return {"command": command, "code": code_revision(), "versions": versions(), "data": fingerprint(splits)}
+    at_hand = {name: split for name, split in splits.items() if not is_stream(split)}
+    data = fingerprint(at_hand) + (f" (of {' and '.join(at_hand)}; train was streamed)" if at_hand != splits else "")
+    return {"command": command, "code": code_revision(), "versions": versions(), "data": data}
 
 
 def code_revision() -> str:
@@ -44,7 +48,7 @@ def versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in LIBRARIES)])
 
 
-def fingerprint(splits: datasets.DatasetDict) -> str:
+def fingerprint(splits: dict[str, datasets.Dataset]) -> str:
     """A SHA-256 in hexadecimal of every picture and its truth as stored, in their order, wherever the files lie."""
     digest = hashlib.sha256()
     for name in sorted(splits):

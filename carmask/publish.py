@@ -14,10 +14,9 @@ from pathlib import Path
 
 import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 
-from carmask.checkpoints import all_checkpoints
-from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError
+from carmask.hub import NO_TOKEN, REFUSALS, refusal
+from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError, all_checkpoints
 from carmask.predictor import ModelError, Predictor, check_folder
 from carmask.reports import RESEARCH_ONLY, licence_of
 from carmask.rows import first_line
@@ -144,16 +143,30 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
     return owned, card.data.license, commit.oid
 
 
-def refusal(error: HTTPError, name: str) -> str:
-    """What the Hub's error means, in one sentence."""
-    if not isinstance(error, HfHubHTTPError):
-        return "The Hub cannot be reached; check the connection and try again."
-    status = error.response.status_code
-    if status == 401:
-        return "The Hub does not know the token; run hf auth login with a valid one that may write."
-    if status == 403:
-        return f"The token may not write {name}; use one with the right to write, and a name of your own."
-    return f"The Hub refuses {name}: {error.server_message or f'status {status}'}."
+def upload(folder: Path, name: str, private: bool = False) -> str:
+    """Publishes a model folder; returns what to tell people.
+
+    Raises:
+        PublishError: nothing was published; says in one sentence why.
+    """
+    if not get_token():
+        raise PublishError(NO_TOKEN)
+    try:
+        owned, licence, revision = publish(folder, name, private, HfApi())
+    except PublishError:
+        raise
+    except (ModelError, RunError, RuntimeFileError) as error:
+        raise PublishError(str(error)) from error
+    except REFUSALS as error:
+        raise PublishError(refusal(error, name)) from error
+    except (OSError, RuntimeError) as error:
+        raise PublishError(
+            f"The upload broke off, so nothing is published ({first_line(error)}) Try again."
+        ) from error
+    except ValueError as error:  # the Hub's words on the card's metadata, in several lines
+        raise PublishError(" ".join(str(error).split())) from error
+    lines = f"{owned} is published, licence {licence}, revision {revision}.", f'Predictor.from_pretrained("{owned}")'
+    return "\nFrom Python: ".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -166,27 +179,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--private", action="store_true", help="for nobody but its owner")
     arguments = parser.parse_args(argv)
     try:
-        if not get_token():
-            raise PublishError("There is no token of the Hub; run hf auth login, or put one into HF_TOKEN.")
-        name, licence, revision = publish(arguments.model.resolve(), arguments.name, arguments.private, HfApi())
-    except (ModelError, PublishError, RunError, RuntimeFileError) as error:
-        sentence = str(error)
-    except OfflineModeIsEnabled:
-        sentence = "HF_HUB_OFFLINE is set, so the Hub is not asked; unset it to publish."
-    except HFValidationError:
-        sentence = f"{arguments.name} is no name for a model of the Hub; give one like anna/my-model."
-    except HTTPError as error:
-        sentence = refusal(error, arguments.name)
-    except (OSError, RuntimeError) as error:
-        sentence = f"The upload broke off, so nothing is published ({first_line(error)}) Try again."
-    except ValueError as error:  # the Hub's words on the card's metadata, in several lines
-        sentence = " ".join(str(error).split())
-    else:
-        print(f"{name} is published, licence {licence}, revision {revision}.")
-        print(f'From Python: Predictor.from_pretrained("{name}")')
+        print(upload(arguments.model.resolve(), arguments.name, arguments.private))
         return 0
-    print(f"carmask.publish: {sentence}", file=sys.stderr)
-    return 1
+    except PublishError as error:
+        print(f"carmask.publish: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

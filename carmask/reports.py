@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from carmask.drawing import contact_sheet, overlay_mask
-from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, summary
+from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, picture_counts, summary
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
 from carmask.starts import OWN_STARTS
+from carmask.streams import is_stream
 from carmask.tasks import Dot, DotsTask
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
@@ -38,23 +39,23 @@ def validate(
     """
     if predictor.task.kind == "dots":
         return validate_dots(predictor, split, worst, calibrate)
-    metric, sources, masks = MaskScores(), [], []
-    for row in tqdm(split, desc="Validating", leave=False, disable=None):
+    metric, sources, cases = MaskScores(), [], []
+    for index, row in enumerate(tqdm(split, desc="Validating", leave=False, disable=None)):
         _, truth = read_pair(row)
         mask = predictor(row["image"])
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
         sources.append(row.get("source") or "pictures")
         if worst:
-            masks.append(mask)
+            cases.append((summary([picture_counts(mask, truth)])["iou"], index, mask))
+            cases = sorted(cases, key=lambda case: case[:2])[:worst]
     everything = metric.compute(each=True)
     counts = defaultdict(list)
     for source, count in zip(sources, everything["counts"], strict=True):
         counts[source].append(count)
-    worst_cases = sorted(range(len(masks)), key=lambda index: summary([everything["counts"][index]])["iou"])[:worst]
     del everything["counts"]
     scores = {source: summary(counts[source]) for source in sorted(counts)}
     scores["all"] = everything | {"balanced_iou": balanced_iou(counts)}
-    return scores, [draw_case(split[index], masks[index]) for index in worst_cases]
+    return scores, [draw_case(split[index], mask) for _, index, mask in cases]
 
 
 def balanced_iou(counts: dict[str, list[np.ndarray]]) -> float:
@@ -257,8 +258,9 @@ def write_report(
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.
     """
-    sources = Counter(train["source"]) if "source" in train.column_names else {}
-    counts = f"{len(train)} pictures" + "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
+    sources = Counter(train["source"]) if "source" in train.column_names and not is_stream(train) else {}
+    counts = "a stream of pictures" if is_stream(train) else f"{len(train)} pictures"
+    counts += "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"look": describe_look(facts["side"]), "name": folder.name, "labels": ", ".join(facts["labels"])}

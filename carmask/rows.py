@@ -14,13 +14,14 @@ from carmask.dataset_folder import DataError
 from carmask.examples import Pair, is_mask, places_to_find
 from carmask.pairs import find_pictures
 from carmask.pictures import DECODE_ERRORS, PictureError, grey_rgb, open_picture, upright_rgb
+from carmask.streams import is_stream, to_stream, to_table
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 MASK_VALUES = {0, 128, 255}
 FILE_COLUMNS = {"file_name": "image", "mask_file_name": "mask"}
 
 
-def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
+def open_data(data: str, truth: str = "mask", streaming: bool = False) -> datasets.DatasetDict:
     """Opens a data set to train on, as `open_splits` does.
 
     Returns:
@@ -29,14 +30,18 @@ def open_data(data: str, truth: str = "mask") -> datasets.DatasetDict:
     Raises:
         DataError: there is no such data, or it has no pictures with that truth.
     """
-    splits = open_splits(data, truth)
+    splits = open_splits(data, truth, streaming)
     if "train" not in splits:
         raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits)}.")
+    if streaming and "validation" not in splits:
+        raise DataError(f"The data set {data} has no split named validation, and none can be set aside of a stream.")
     return splits if "validation" in splits else split_off_validation(splits)
 
 
-def open_splits(data: str, truth: str = "mask") -> datasets.DatasetDict:
-    """Opens a folder of the project's layout, a `save_to_disk` folder, or a data set of the Hub.
+def open_splits(data: str, truth: str = "mask", streaming: bool = False) -> datasets.DatasetDict:
+    """Opens a folder of the project's layout, a `save_to_disk` folder, one of parquet files, or a data set of the Hub.
+
+    With `streaming` the split "train" is a `datasets.IterableDataset`; the pictures of the others are fetched.
 
     Returns:
         The splits that are not empty, with the columns image and `truth` ("mask" or "dots") and without the truth of
@@ -46,19 +51,22 @@ def open_splits(data: str, truth: str = "mask") -> datasets.DatasetDict:
         DataError: there is no such data, or it has no pictures with that truth.
     """
     try:
-        splits = load_splits(data)
+        splits = load_splits(data, streaming)
+        if streaming:
+            splits = {name: to_stream(split) if name == "train" else to_table(split) for name, split in splits.items()}
     except DataError:
         raise
     except (OSError, ValueError, LookupError, TypeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"The data set {data} cannot be opened: {first_line(error)}") from error
-    splits = datasets.DatasetDict({name: split for name, split in splits.items() if len(split)})
+    splits = datasets.DatasetDict({name: split for name, split in splits.items() if is_stream(split) or len(split)})
     if not splits:
         raise DataError(f"The data set {data} has no pictures.")
     for name, split in splits.items():
         missing = {"image", truth} - set(split.column_names)
         if missing:
             raise DataError(f"The split {name} of {data} has no column {' and '.join(sorted(missing))}; add it.")
-        splits[name] = split.remove_columns({"mask", "dots"} & set(split.column_names) - {truth})
+        other = {"mask", "dots"} & set(split.column_names) - {truth}
+        splits[name] = split.remove_columns(other) if other else split
     return splits
 
 
@@ -74,7 +82,7 @@ def choose_split(splits: datasets.DatasetDict, data: str, name: str | None) -> t
     return name, splits[name]
 
 
-def load_splits(data: str) -> datasets.DatasetDict:
+def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     """Finds out what `data` is, and loads it."""
     folder = Path(data)
     if (folder / "dataset_dict.json").is_file():
@@ -82,11 +90,12 @@ def load_splits(data: str) -> datasets.DatasetDict:
     if (folder / "state.json").is_file():  # one split alone, saved
         return datasets.DatasetDict({"train": datasets.load_from_disk(data)})
     if folder.is_dir():
-        return load_folder(folder)
+        parquet = next(folder.rglob("*.parquet"), None)
+        return datasets.load_dataset(data, streaming=streaming) if parquet else load_folder(folder)
     if data.startswith((".", "/", "~")) or data.count("/") != 1:
         raise DataError(f"There is no folder {data}; make one with a program of data_scripts/.")
     try:
-        return datasets.load_dataset(data)
+        return datasets.load_dataset(data, streaming=streaming)
     except (OSError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"There is no folder {data}, and the Hub cannot be reached or has no such data set."
@@ -194,9 +203,14 @@ def read_numbered(split: datasets.Dataset, index: int) -> Pair:
 
 def row_name(split: datasets.Dataset, index: int) -> str:
     """What people know a row by: its number and, if its picture is a file, the file's name."""
-    stored = split.cast_column("image", datasets.Image(decode=False))[index]["image"] or {}
-    name = Path(stored.get("path") or "").name
-    return f"Row {index} ({name})" if name else f"Row {index}"
+    return row_names(split.select([index]), index)[0]
+
+
+def row_names(split: datasets.Dataset, first: int = 0) -> list[str]:
+    """The `row_name` of each row of a split, the first one being row number `first`."""
+    stored = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
+    files = [Path(path or "").name for path in stored.flatten()["image.path"]]
+    return [f"Row {index} ({file})" if file else f"Row {index}" for index, file in enumerate(files, first)]
 
 
 def check_split(split: datasets.Dataset) -> None:
@@ -249,15 +263,20 @@ class GreyRows(Sequence):
         return self.kept[index] if index in self.kept else self._read(index)
 
     def _read(self, index: int) -> Pair:
-        grey, truth = read_numbered(self.split, index)
-        scale = self.longest / max(grey.shape)
-        if scale >= 1:
-            return grey, truth
-        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
-        small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        if not is_mask(truth):
-            return np.array(small), truth
-        return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+        return shrink(read_numbered(self.split, index), self.longest)
+
+
+def shrink(pair: Pair, longest: int) -> Pair:
+    """A row whose picture has no side longer than `longest` pixels."""
+    grey, truth = pair
+    scale = longest / max(grey.shape)
+    if scale >= 1:
+        return grey, truth
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))  # (width, height) for PIL
+    small = Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    if not is_mask(truth):
+        return np.array(small), truth
+    return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
 
 def unlabelled_rows(folder: Path, longest: int) -> list[Pair]:

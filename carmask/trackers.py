@@ -3,15 +3,13 @@
 import importlib
 from pathlib import Path
 
-import datasets
 import numpy as np
 from accelerate import Accelerator
+from PIL import Image
 
 from carmask.checkpoints import Run
 from carmask.drawing import contact_sheet
 from carmask.memory import peak_memory
-from carmask.predictor import Predictor
-from carmask.reports import validate
 
 PROJECT = "carmask"
 SAMPLES = 4
@@ -24,14 +22,13 @@ def start_tracker(accelerator: Accelerator, output: Path, settings: dict, goes_o
     accelerator.init_trackers(PROJECT, plain, {"trackio": options, "wandb": {"name": options["name"]}})
 
 
-def tell(accelerator: Accelerator, run: Run, pace: float, predictor: Predictor, split: datasets.Dataset) -> None:
-    """Sends what a validation found, the `pace` in pictures per second, and some pictures as `validate` draws them."""
+def tell(accelerator: Accelerator, run: Run, pace: float, cases: list[Image.Image]) -> None:
+    """Sends what a validation found, the `pace` in pictures per second, and some `cases` as `validate` draws them."""
     values = run.history[-1] | {
         f"learning_rate_{place}": group["lr"] for place, group in enumerate(run.optimizer.param_groups)
     }
     values |= {"pictures_per_second": pace, "memory_gb": peak_memory(accelerator.device) / 2**30}
     accelerator.log(values, step=run.step)
-    cases = [validate(predictor, split.select([index]), worst=1)[1][0] for index in range(min(SAMPLES, len(split)))]
     pixels = np.asarray(contact_sheet(cases, columns=SAMPLES, tile=240).convert("RGB"))
     for tracker in accelerator.trackers:
         if tracker.name == "trackio":  # accelerate sends it no pictures

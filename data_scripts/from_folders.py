@@ -11,11 +11,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_folder import BACKGROUND, CAR, NOT_JUDGED, exit_code
+from carmask.dataset_folder import BACKGROUND, CAR, NOT_JUDGED, DataError, exit_code
 from carmask.pairs import BadPair, Pair, add_options, import_pairs, match_names, open_mask, pictures_without_car
 
 NO_ENDING = re.compile(r"(?!)")
-MASK_ENDING = re.compile(r"_mask$")
 ALL_CAR = (1, 255, 65535)
 
 
@@ -74,9 +73,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path, help="folder of pictures, sub-folders included")
     parser.add_argument(
-        "masks", help="folder of masks called NAME or NAME_mask, or the word none: no picture has a car"
+        "masks",
+        help="folder of masks called NAME or NAME_mask (or --mask-ending), or the word none: no picture has a car",
     )
     parser.add_argument("out", type=Path, help="data set folder to write")
+    parser.add_argument(
+        "--mask-ending", default="_mask", help="what the masks are called beyond NAME (default: %(default)s)"
+    )
     parser.add_argument("--not-judged", type=int, metavar="GREY", help="this grey takes no part, such as 128")
     add_options(parser)
     return exit_code(functools.partial(convert, parser.parse_args(argv)))
@@ -86,7 +89,11 @@ def convert(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     if arguments.masks == "none":
         return import_pairs(*pictures_without_car(arguments.images), arguments)
-    matched, bad = match_names(arguments.images, Path(arguments.masks), NO_ENDING, MASK_ENDING)
+    ending = re.compile(f"{re.escape(arguments.mask_ending)}$")
+    matched, bad = match_names(arguments.images, Path(arguments.masks), NO_ENDING, ending)
+    if not matched:
+        names = " and ".join(path.name for path, _ in (bad[0], bad[-1]))
+        raise DataError(f"No mask has the name of a picture, see {names}; --mask-ending takes what they end on.")
     read = functools.partial(binary_mask, not_judged=arguments.not_judged)
     pairs = [Pair(name, picture, functools.partial(read, mask)) for name, picture, mask in matched]
     return import_pairs(pairs, bad, arguments)

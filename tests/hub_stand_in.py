@@ -28,7 +28,9 @@ class Handler(BaseHTTPRequestHandler):
         name = self.path.removeprefix("/api/models/")
         if self.body() is None:
             return
-        if name in self.server.models:
+        if self.path == "/api/whoami-v2":
+            self.answer({"type": "user", "name": OWNER})
+        elif name in self.server.models:
             self.answer({"id": name, "private": self.server.models[name]["private"]})
         else:
             self.answer({"error": "Repository not found"}, 404)

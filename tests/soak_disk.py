@@ -20,6 +20,7 @@ from conftest import save_balanced, tiny_network, write_data
 from training import options
 
 import train_segformer
+from carmask import training
 from carmask.checkpoints import all_checkpoints, read_checkpoint
 
 MEGABYTES = 8
@@ -46,15 +47,15 @@ def soak(disk: Path, folder: Path) -> None:
     start, output = save_balanced(tiny_network(), folder / "start"), disk / "model"
     whole = options(folder / "data", start, folder / "whole", **changes)
     assert last_words(whole)[0] == 0
-    arguments, save = options(folder / "data", start, output, **changes), train_segformer.save_checkpoint
+    arguments, save = options(folder / "data", start, output, **changes), training.save_checkpoint
 
     def save_and_fill(*given: object) -> None:
         save(*given)
         fill(disk, room=100_000)
 
-    train_segformer.save_checkpoint = save_and_fill
+    training.save_checkpoint = save_and_fill
     code, words = last_words(arguments)
-    train_segformer.save_checkpoint = save
+    training.save_checkpoint = save
     print(words)
     assert code == 1
     assert "No space left" in words

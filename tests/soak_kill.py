@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+from importlib import import_module
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def soak(folder: Path, kills: int, rng: random.Random) -> int:
     network = save_balanced(tiny_network(), folder / "start")
     whole, output, log = folder / "whole", folder / "model", folder / "log.txt"
     changes = {"steps": STEPS, "validate_every": INTERVAL, "crop": 32, "side": 32}
+    import_module("carmask.training")  # once, for all the children
     reached, ended, done = multiprocessing.Value("i", 0), 0, 0
     began = time.monotonic()
     assert not killed(start(options(folder / "data", network, whole, **changes), log, reached), 300), log.read_text()

@@ -132,3 +132,23 @@ def test_a_model_for_dots_is_refused(tiny_mask_model, dots_model, tiny_data, cap
     code, printed = run(capsys, tiny_mask_model, dots_model, "--data", tiny_data)
     assert code == 1
     assert "draws masks" in printed.err
+
+
+def test_the_tables_go_into_the_card_of_b_once_and_leave_the_rest_of_it(
+    tiny_mask_model, other_model, tiny_data, tmp_path, capsys
+):
+    newer = shutil.copytree(other_model, tmp_path / "newer")
+    arguments = (tiny_mask_model, newer, "--data", tiny_data, "--card")
+    code, printed = run(capsys, *arguments)
+    assert code == 1
+    assert "README.md to write the tables into" in printed.err
+    (newer / "README.md").write_text("# newer\n\n## Scores\n\nGood.\n")
+    first = run(capsys, *arguments)[1].out
+    (newer / "README.md").write_text((newer / "README.md").read_text() + "\n## Later\n\nMine.\n")
+    run(capsys, *arguments)
+    card = (newer / "README.md").read_text()
+    assert card.startswith("# newer\n\n## Scores\n\nGood.\n")
+    assert card.count(f"## Compared with {tiny_mask_model}") == 1
+    assert "## Later\n\nMine." in card
+    table = [line for line in first.splitlines() if line.startswith("|")]
+    assert all(line in card for line in table)

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import SegformerImageProcessorPil
 
 import train_segformer
-from carmask import ModelError, Predictor
+from carmask import ModelError, Predictor, training
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.predictor import check_task
@@ -66,14 +66,14 @@ def test_someone_else_s_dots_train_with_one_command(faces, tiny_start, tmp_path,
 def test_a_killed_and_resumed_run_for_dots_equals_an_uninterrupted_one(faces, tiny_start, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train(monkeypatch, faces, whole, model=tiny_start) == 0
-    keep = train_segformer.keep
+    keep = training.keep
 
     def keep_then_die(*arguments):
         keep(*arguments)
         sys.exit("killed")
 
     with monkeypatch.context() as killed:
-        killed.setattr(train_segformer, "keep", keep_then_die)
+        killed.setattr(training, "keep", keep_then_die)
         with pytest.raises(SystemExit):
             train(killed, faces, parts, model=tiny_start)
     assert train(monkeypatch, faces, parts, "--resume", model=tiny_start) == 0

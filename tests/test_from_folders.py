@@ -240,3 +240,14 @@ def test_datasets_opens_the_folder_without_code_of_ours(tmp_path, monkeypatch):
     assert (row["mask"].mode, row["source"]) == ("L", "made-up")
     assert (out / "contact_sheet.png").exists()
     assert "| made-up | train | 8 | 8 | 20.0 % | 0.0 % |" in (out / "README.md").read_text()
+
+
+def test_masks_may_end_on_anything_that_is_said_and_if_none_fits_one_sentence_says_how(tmp_path, capsys):
+    images, masks, out = folders(tmp_path)
+    for path in list(masks.iterdir()):
+        path.rename(path.with_stem(f"{path.stem}_car_label"))
+    assert import_folders(images, masks, out) == 1
+    assert "--mask-ending takes what they end on" in capsys.readouterr().err
+    assert not out.exists()
+    assert import_folders(images, masks, out, "--mask-ending", "_car_label") == 0
+    assert written_mask(out).any()

@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,32 @@ def test_two_processes_give_what_one_gives_on_the_same_crops_and_count_each_pict
     scores, _ = validate(predictor, open_data(str(tmp_path / "data"))["validation"])
     assert json.loads((together / "scores.json").read_text())["scores"]["validation"] == scores
     assert predictor(drawn_car()[0]).shape == (64, 96)
+
+
+def start_two(*arguments):
+    """Starts the program in two processes, in a process group of its own as a terminal would."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", ROOT / "train_segformer.py"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*map(str, command + [*arguments])], stderr=pipe, text=True, env=environment, start_new_session=True
+    )
+
+
+def test_ctrl_c_to_two_processes_keeps_a_checkpoint_to_go_on_from_with_as_many(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=5000, validate_every=5000, crop=32)
+    together = start_two(*arguments)
+    assert any(re.search(r" [1-9]\d*/5000", line) for line in together.stderr)  # it stops reading at the first one
+    os.killpg(together.pid, signal.SIGINT)
+    words = together.communicate(timeout=60)[1]
+    (sentence,) = [line for line in words.splitlines() if line.startswith("train_segformer: ")]
+    step = int(re.search(r"Stopped after step (\d+). The same command with --resume goes on from", sentence)[1])
+    assert (tmp_path / f"model/checkpoint-{step}").is_dir()
+    assert together.returncode != 0
+    assert run(monkeypatch, *arguments, "--resume") == 1
+    assert "had 2 processes, not 1 process; resume it with as many." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("config", sorted(CONFIGS.iterdir()), ids=lambda path: path.stem)

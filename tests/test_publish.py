@@ -6,6 +6,8 @@ import pytest
 from conftest import drawn_car
 from hub_stand_in import TOKEN, hub_stand_in
 from huggingface_hub import ModelCard
+from training import options
+from training import run as train
 
 from carmask import Predictor, publish
 from carmask.provenance import made_with
@@ -216,3 +218,60 @@ def test_without_a_connection_it_says_so(model, monkeypatch, capsys):
     code, printed = run(capsys, model, "anna/my-model")
     assert (code, printed.err.count("\n")) == (1, 1)
     assert "cannot be reached" in printed.err
+
+
+def test_training_publishes_the_model_that_it_leaves(hub, tiny_mask_model, tiny_data, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "my-model"
+    assert train(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1), "--push-to-hub", "my-model") == 0
+    published = hub.models["anna/my-model"]
+    assert published["files"]["model.safetensors"] == (output / "model.safetensors").read_bytes()
+    assert f"revision {published['commits'][-1]}" in capsys.readouterr().out
+    assert card_of(hub).data.eval_results
+
+
+def without_token(monkeypatch):
+    monkeypatch.setattr("carmask.hub.get_token", lambda: None)
+
+
+def with_another_token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+
+
+def offline(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def unreachable(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "said"),
+    [
+        (without_token, "my-model", "There is no token"),
+        (with_another_token, "my-model", "does not know the token"),
+        (offline, "my-model", "HF_HUB_OFFLINE is set"),
+        (unreachable, "my-model", "cannot be reached"),
+        (lambda monkeypatch: None, "no name!", "is no name for a model"),
+    ],
+)
+def test_training_does_not_begin_where_the_hub_would_not_take_the_model(
+    hub, tiny_mask_model, tmp_path, monkeypatch, capsys, spoil, name, said
+):
+    spoil(monkeypatch)
+    output = tmp_path / "my-model"
+    assert train(monkeypatch, *options("no/data", tiny_mask_model, output, push_to_hub=name)) == 1
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not output.exists()
+
+
+def test_a_model_that_the_hub_does_not_take_in_the_end_is_kept_and_the_way_to_publish_it_said(
+    hub, tiny_mask_model, tiny_data, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "my-model"
+    arguments = options(tiny_data, tiny_mask_model, output, steps=1, push_to_hub="bert/my-model")
+    assert train(monkeypatch, *arguments) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "The token may not write bert/my-model" in said
+    assert f"python -m carmask.publish {output} bert/my-model" in said
+    assert Predictor.from_pretrained(output)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from training import options, run
 
-import train_segformer
+from carmask import training
 from carmask.examples import to_pixels
 from carmask.interruption import SAME_SECONDS, noted_signals
 from carmask.model_folder import claim
+
+ROOT = Path(__file__).parent.parent
 
 
 def stopped_at_once(number, monkeypatch, *arguments):
@@ -22,7 +24,7 @@ def stopped_at_once(number, monkeypatch, *arguments):
         return to_pixels(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_segformer, "to_pixels", signal_first)
+        patched.setattr(training, "to_pixels", signal_first)
         return run(patched, *arguments)
 
 
@@ -92,6 +94,17 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
     (tmp_path / "file").write_text("")
     assert run(monkeypatch, *options("no/such/data", tiny_mask_model, tmp_path / "file/model")) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_output_is_said_before_torch_is_there(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    words = (
+        "import sys, train_segformer; code = train_segformer.main(); sys.exit(9 if 'torch' in sys.modules else code)"
+    )
+    command = [sys.executable, "-c", words, *options("no/such/data", "scratch-b0", tmp_path)]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1
+    assert "holds precious.txt, which no run wrote" in done.stderr
 
 
 def test_a_new_model_does_not_keep_the_card_of_the_old_one(tmp_path, tiny_mask_model, tiny_data, monkeypatch):

@@ -65,7 +65,7 @@ def test_a_tracker_hears_loss_rates_scores_pace_memory_and_samples_at_each_valid
 def test_a_tracker_that_is_not_installed_is_an_error_before_the_start(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
 ):
-    monkeypatch.setattr("carmask.train_config.get_available_trackers", list)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", report_to="wandb")
     assert run(monkeypatch, *arguments) == 1
     assert "wandb is not installed; run pip install wandb" in capsys.readouterr().err

@@ -10,8 +10,7 @@ from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
 from safetensors.torch import load_file
 from training import options, run
 
-import train_segformer
-from carmask import Predictor
+from carmask import Predictor, training
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_mask_model, tiny_data, monkeypatch):
     output = tmp_path / "model"
-    changes = {"steps": 40, "validate_every": 10, "learning_rate": 5e-3, "average": 0.8}
+    changes = {"steps": 40, "validate_every": 10, "learning_rate": 5e-3}
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, **changes)) == 0
     history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
@@ -70,16 +69,16 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     class Killed(Exception):
         pass
 
-    keep = train_segformer.keep
+    keep = training.keep
 
     def keep_then_die(*arguments):
         keep(*arguments)
         raise Killed
 
-    monkeypatch.setattr(train_segformer, "keep", keep_then_die)
+    monkeypatch.setattr(training, "keep", keep_then_die)
     with pytest.raises(Killed):
         run(monkeypatch, *options(tiny_data, tiny_mask_model, parts, workers=workers))
-    monkeypatch.setattr(train_segformer, "keep", keep)
+    monkeypatch.setattr(training, "keep", keep)
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, parts, workers=workers), "--resume") == 0
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -124,7 +123,7 @@ def test_a_folder_with_anything_else_in_it_is_refused_and_kept(
 
 def killed_in(step, monkeypatch, *arguments):
     with monkeypatch.context() as killed:
-        killed.setattr(train_segformer, step, lambda *given: sys.exit("killed"))
+        killed.setattr(training, step, lambda *given: sys.exit("killed"))
         with pytest.raises(SystemExit):
             run(killed, *arguments)
 
@@ -170,8 +169,10 @@ def test_a_run_from_before_an_option_existed_ran_with_its_default(tmp_path, tiny
     output = tmp_path / "model"
     killed_in("finish", monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1))
     settings = json.loads((output / "run.json").read_text())
-    assert {"paste", "focal"} <= settings.keys()
-    (output / "run.json").write_text(json.dumps({k: v for k, v in settings.items() if k not in ("paste", "focal")}))
+    assert {"paste", "streaming"} <= settings.keys()
+    (output / "run.json").write_text(
+        json.dumps({k: v for k, v in settings.items() if k not in ("paste", "streaming")})
+    )
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1), "--resume") == 0
 
 
@@ -187,7 +188,7 @@ def test_a_full_disk_is_said_in_one_sentence(tmp_path, tiny_mask_model, tiny_dat
     def full(*arguments):
         raise OSError(28, "No space left on device", "model.safetensors")
 
-    monkeypatch.setattr(train_segformer, "save_checkpoint", full)
+    monkeypatch.setattr(training, "save_checkpoint", full)
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model", steps=1)) == 1
     assert "model.safetensors: No space left on device." in capsys.readouterr().err
 

@@ -1,0 +1,277 @@
+"""One training run: data set in, a network that learns step by step, model folder out."""
+
+import copy
+import math
+import shlex
+import time
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import InitProcessGroupKwargs, set_seed
+from datasets import DatasetDict
+from safetensors import SafetensorError
+from torch.utils.data import ConcatDataset
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from carmask.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
+from carmask.dataset_folder import DataError
+from carmask.dot_rows import open_dots, swapped_pairs
+from carmask.examples import Examples, make_processor, to_pixels
+from carmask.interruption import check_finite, noted_signals
+from carmask.memory import fitting, keep_freed_memory
+from carmask.model_folder import LOCK, LOGS, RunError, make_output, remove_checkpoints, save_model, way_on
+from carmask.optimizer import descend, make_optimizer, rate_factor
+from carmask.pairs import find_pictures
+from carmask.plan import plan
+from carmask.predictor import ModelError, Predictor, load_network
+from carmask.provenance import made_with
+from carmask.publish import PublishError, upload
+from carmask.reports import BEST, headline, validate, write_report, write_worst
+from carmask.rows import GreyRows, check_split, open_data, row_names, unlabelled_rows
+from carmask.starts import DEFAULT_STARTS, origins, start_network
+from carmask.supply import Rows, make_examples, make_loader
+from carmask.tasks import DotsTask, MaskTask
+from carmask.teaching import Lesson
+from carmask.trackers import SAMPLES, start_tracker, tell
+from carmask.train_config import TrainConfig, dot_settings, network_settings
+
+FEATURE_CROPS = 256  # on which a teacher's features are measured
+AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
+
+
+def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
+    """The data set, and what its truth means.
+
+    Raises:
+        DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
+    """
+    if config.task == "mask":
+        return open_data(config.data, streaming=config.streaming), MaskTask()
+    splits, entries = open_dots(config.data)
+    settings = dot_settings(config)
+    pairs = swapped_pairs(entries, settings.pop("swap", ""))
+    return splits, DotsTask.from_entries(entries, pairs=pairs, **settings)
+
+
+def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
+    """A new run of `network`, or the run of the last checkpoint."""
+    optimizer = make_optimizer(network, fresh, config.learning_rate)
+    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
+    if config.resume:
+        skipped = load_newest(Path(config.output), run)
+        words = f", without {', '.join(skipped)}, which is not whole" if skipped else ""
+        PartialState().print(f"Going on from step {run.step}{words}.")
+    return run
+
+
+def teach(
+    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples, splits: DatasetDict
+) -> None:
+    """Takes the run from its step to the last, with a validation and a checkpoint every so often.
+
+    Raises:
+        RunError: the loss or its gradient is no number any more, and nothing of that step is kept; or a signal asked
+            the run to stop, and a checkpoint is kept.
+    """
+    processor, learnt = make_processor(config.side), []
+    lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
+    run.averaged.to(accelerator.device)
+    lesson.train()
+    bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    run.timed = run.step, time.perf_counter()
+    with noted_signals() as noted, bar:
+        for batch in make_loader(examples, config, accelerator):
+            # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
+            step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
+            torch.manual_seed(step_seed + accelerator.process_index)
+            with accelerator.accumulate(lesson):
+                forced = config.teacher_features and run.step < config.forced_share * config.steps
+                grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
+                loss = lesson(to_pixels(grey, processor), target, run.step, forced)
+                if any(batch["fault"]):
+                    loss = loss * math.nan  # all processes stop, not only that which met the picture
+                gradient = descend(loss, lesson, optimizer, accelerator, rate_factor(run.step, config.steps))
+            both = torch.stack([loss.detach().float(), torch.tensor(float(bool(noted)), device=loss.device)])
+            loss, asked = accelerator.reduce(both, "mean").tolist()
+            learnt += zip(batch["name"], batch["fault"], strict=True)
+            check_finite(loss, gradient, run.step, learnt, config.output)
+            run.losses.append(loss)
+            if not accelerator.sync_gradients:
+                continue
+            learnt.clear()
+            run.step += 1
+            bar.update()
+            bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
+            run.update_average(min(AVERAGE, run.step / (run.step + 10)))
+            after_update(run, config, accelerator, splits, stop=asked > 0)
+
+
+def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
+    """Keeps the run every so often, and before it stops.
+
+    Raises:
+        RunError: it stops here.
+    """
+    due = run.step % (config.validate_every or max(1, config.steps // 10)) == 0 or run.step == config.steps
+    if accelerator.is_main_process and due:
+        keep(run, config, accelerator, splits)
+    elif accelerator.is_main_process and stop:
+        save_checkpoint(Path(config.output), run)
+    if due or stop:
+        accelerator.wait_for_everyone()
+    if due:
+        run.losses.clear()
+    if stop:
+        accelerator.end_training()
+        raise RunError(f"Stopped after step {run.step}.{way_on(config.output)}")
+
+
+def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
+    """Validates the averaged weights, keeps them if they are the best so far, tells, and writes a checkpoint."""
+    output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
+    predictor = Predictor.from_network(run.averaged, make_processor(config.side))
+    samples = SAMPLES if accelerator.trackers else 0
+    scores, worst = validate(predictor, splits["validation"], worst=samples, calibrate=True)
+    loss = float(np.mean(run.losses))
+    run.losses.clear()
+    line = {"step": run.step, "loss": loss} | scores["all"]
+    best = max((old[BEST[config.task]] for old in run.history), default=-1.0)
+    run.history.append(line)
+    tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(config.task, scores)}")
+    if line[BEST[config.task]] > best:
+        run.averaged.config.threshold = line.get("threshold", predictor.threshold)
+        save_model(output, run.averaged, make_processor(config.side), config.half)
+    save_checkpoint(output, run)
+    if accelerator.trackers:
+        crops = config.batch_size * config.accumulate * accelerator.num_processes
+        tell(accelerator, run, crops * pace, worst)
+    run.timed = run.step, time.perf_counter()
+
+
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
+    """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
+    output = Path(config.output)
+    predictor = Predictor.from_pretrained(output)
+    scores = {}
+    for split in [name for name in ("validation", "test") if name in splits]:
+        scores[split], worst = validate(predictor, splits[split], worst=12)
+        write_worst(output, worst)
+    facts = facts | {"network": config.network, "side": config.side, "seed": config.seed}
+    facts |= {"task": config.task, "labels": predictor.task.labels}
+    write_report(output, facts, splits["train"], scores, run.history)
+    remove_checkpoints(output)
+    (output / LOCK).unlink()
+    variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
+    print(f"The model is in {output}. Try it: {variable}={shlex.quote(str(output))} python app.py")
+    if config.push_to_hub:
+        push(output, config.push_to_hub)
+
+
+def push(output: Path, name: str) -> None:
+    """Publishes the finished model.
+
+    Raises:
+        RunError: the Hub does not take it; the model stays where it is.
+    """
+    try:
+        print(upload(output.resolve(), name))
+    except PublishError as error:
+        again = shlex.join(["python", "-m", "carmask.publish", str(output), name])
+        raise RunError(f"The model is in {output}, but not on the Hub. {error} Then: {again}") from error
+
+
+def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
+    """The rows to learn from; every row but those of a stream is read once, so that bad ones are met before a step.
+
+    Raises:
+        DataError: a row cannot be used.
+    """
+    for name in set(splits) - {"train"}:
+        check_split(splits[name])
+    if config.streaming:
+        return Rows(splits["train"], [])
+    longest = int(config.crop * config.largest_zoom)
+    rows, names = GreyRows(splits["train"], longest), row_names(splits["train"])
+    if config.unlabelled:
+        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
+        names += map(str, find_pictures(Path(config.unlabelled)))
+    return Rows(rows, names)
+
+
+def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows) -> Lesson:
+    """What the network learns from a batch, with its teacher if there is one.
+
+    Raises:
+        RunError: the teacher cannot teach this network.
+    """
+    try:
+        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+        if config.teacher_features:
+            measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
+            crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)
+            lesson.fit_features(to_pixels(batch["grey"], make_processor(config.side)) for batch in crops)
+        return lesson
+    except ValueError as error:
+        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
+
+
+def train(config: TrainConfig) -> None:
+    """Trains as the options say.
+
+    Raises:
+        RunError: says in one sentence what is wrong, and how to go on if the run can.
+    """
+    keep_freed_memory()
+    try:
+        run_all(config)
+    except (DataError, ModelError, CheckpointError) as error:
+        raise RunError(str(error)) from error
+    except OSError as error:
+        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config.output)}"
+        raise RunError(words) from error
+    except SafetensorError as error:
+        raise RunError(f"{config.output} cannot be written: {error}.{way_on(config.output)}") from error
+
+
+def run_all(config: TrainConfig) -> None:
+    """The whole run: data, network, steps with validations, model folder."""
+    output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
+    accelerator = Accelerator(
+        gradient_accumulation_steps=config.accumulate,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
+        log_with=None if config.report_to == "none" else config.report_to,
+        project_dir=str(output / LOGS),
+    )
+    set_seed(config.seed)
+    splits, task = open_task(config)
+    start = config.model or DEFAULT_STARTS[config.network]
+    starts = origins([start, config.teacher])
+    network, fresh = start_network(config.network, start, task, network_settings(config), starts)
+    rows = read_rows(config, splits)
+    lesson = make_lesson(config, network, task, rows)
+    facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
+    facts |= made_with(splits)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not config.plan:
+        settings = vars(config) | {"fingerprint": facts["data"], "processes": accelerator.num_processes}
+        lock = make_output(output, settings)
+    accelerator.wait_for_everyone()
+    run = start_run(config, network, fresh)
+    batch = config.batch_size * config.accumulate * accelerator.num_processes
+    examples = make_examples(config, task, rows, range(run.step * batch, config.steps * batch))
+    config = fitting(config, lesson, make_examples(config, task, rows, range(1)), accelerator)
+    if config.plan:
+        accelerator.print(plan(run, lesson, config, accelerator, examples, splits))
+        accelerator.end_training()
+        return
+    start_tracker(accelerator, output, vars(config), goes_on=config.resume)
+    teach(run, lesson, config, accelerator, examples, splits)
+    if accelerator.is_main_process:
+        finish(run, config, splits, facts)
+        lock.close()
+    accelerator.end_training()
