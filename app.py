@@ -5,7 +5,9 @@ people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the
 is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
 """
 
+import ctypes
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from starlette.middleware import Middleware
 from carmask.collection import open_collection
 from carmask.correct_page import correct_tab
 from carmask.dataset_folder import DataError
-from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
+from carmask.dots_page import DotsModel, dots_and_maps, dots_tab, make_dots_answer
 from carmask.many_page import make_batch, many_tab
 from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.picture_zips import MAX_BYTES
@@ -48,7 +50,7 @@ FOOT_OF_COLLECTION = " Only what you add in the tab *Correct* is kept."
 def build_page(
     models: list[str],
     open_model: Callable[[str], Predictor],
-    for_dots: Predictor | None = None,
+    for_dots: DotsModel | None = None,
     collection: Path | None = None,
 ) -> gr.Blocks:
     """Lays out the page: a tab for each thing to do, with these models for masks to choose from.
@@ -69,9 +71,9 @@ def build_page(
         with gr.Tab("Correct") as tab:
             correct_tab(tab, kept, collection)
         if for_dots:
-            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
+            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
-                dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
+                dots_tab(in_turn(make_dots_answer(find_dots, for_dots.name), turn), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
@@ -95,12 +97,19 @@ def on_gpu(function: Callable) -> Callable:
 
 
 def in_turn(function: Callable, turn: threading.Lock) -> Callable:
-    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory."""
+    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory.
+
+    What it frees goes back to the system at once; glibc would keep some of it in every thread that ever answered.
+    """
 
     @wraps(function)
     def run(*inputs: object) -> object:
         with turn:
-            return function(*inputs)
+            try:
+                return function(*inputs)
+            finally:
+                if platform.libc_ver()[0] == "glibc":
+                    ctypes.CDLL(None).malloc_trim(0)
 
     return run
 
@@ -128,8 +137,8 @@ def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
     return open_model
 
 
-def open_dots_model() -> Predictor | None:
-    """Opens the model for dots, if there is one.
+def dots_model() -> DotsModel | None:
+    """Tries the model for dots, if there is one; it takes memory again only when the first picture for it comes.
 
     Raises:
         ModelError: It cannot be used, or is made for masks.
@@ -137,9 +146,10 @@ def open_dots_model() -> Predictor | None:
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():
         return None
-    for_dots = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
-    check_task(for_dots, "dots")
-    return for_dots
+    predictor = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
+    check_task(predictor, "dots")
+    open_model = cache(lambda: Predictor.from_pretrained(chosen or EMBEDDED["dots"]))
+    return DotsModel(predictor.name, predictor.task.labels, open_model)
 
 
 def shared_collection() -> Path | None:
@@ -158,7 +168,7 @@ def main() -> None:
     open_model = make_opener(models)
     try:
         open_model(next(iter(models)))
-        for_dots = open_dots_model()
+        for_dots = dots_model()
         collection = shared_collection()
     except (ModelError, DataError) as error:
         sys.exit(str(error))

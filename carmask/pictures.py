@@ -16,6 +16,8 @@ MAX_PIXELS = 89_478_485
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
+BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 Size = tuple[int, int]
 
@@ -188,7 +190,8 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
         raise PictureError(TOO_MANY_PIXELS)
     if max(picture.size) > MAX_SIDE:
         raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
-    if picture.format in ("JPEG", "MPO") and len(SCAN_HEAD.findall(content)) > MAX_SCANS:
+    scans = len(SCAN_HEAD.findall(content)) if picture.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
 
 
@@ -218,4 +221,7 @@ def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
     whites = (255, 65535) if values.dtype.kind == "i" else (1, 255, 65535)
     if low >= 0 and high <= whites[-1]:
         low, high = 0, next(white for white in whites if high <= white)
-    return np.interp(values, (low, high), (0, 255)).round().astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
+        grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
+    return grey
