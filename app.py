@@ -10,7 +10,6 @@ import os
 import platform
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache, wraps
@@ -22,13 +21,14 @@ from starlette.middleware import Middleware
 from carmask.collection import open_collection
 from carmask.correct_page import correct_tab
 from carmask.dataset_folder import DataError
+from carmask.doors import fetch_nothing, limited_bodies, own_page_only
 from carmask.dots_page import DotsModel, dots_and_maps, dots_tab, make_dots_answer
 from carmask.many_page import make_batch, many_tab
 from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.picture_zips import MAX_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
-from carmask.uploads import KEPT_SECONDS, fetch_nothing, limited_bodies, sweep_by_the_clock
+from carmask.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
 
 try:
     import spaces
@@ -62,7 +62,7 @@ def build_page(
     turn = threading.Lock()
     answer = in_turn(make_answer(models, open_model, find_margin), turn)
     batch = make_batch(models, open_model, find_margin, turn)
-    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
+    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         with gr.Tab("Mask"):
             kept = mask_tab(answer, models, examples)
@@ -173,7 +173,7 @@ def main() -> None:
     except (ModelError, DataError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
-    with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
+    with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
         fetch_nothing()
@@ -189,7 +189,7 @@ def main() -> None:
             state_session_capacity=200,
             max_threads=8,
             footer_links=[],
-            app_kwargs={"middleware": [Middleware(limited_bodies)]}
+            app_kwargs={"middleware": [Middleware(own_page_only), Middleware(limited_bodies)]}
             | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
         )
 

@@ -28,7 +28,7 @@ from carmask.picture_zips import (
     open_zipped,
     zipped_pictures,
 )
-from carmask.pictures import PictureError, open_picture
+from carmask.pictures import PictureError, note_refusal, open_noted
 from carmask.predictor import Predictor
 from carmask.uploads import PRIVATE, given_name, path_for_page, uploaded_file
 
@@ -80,7 +80,7 @@ def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
             if len(paths) > MAX_PICTURES:
                 raise PictureError(TOO_MANY)
             named = zip(map(given_name, uploads), paths, strict=True)
-            yield [Given(name, partial(open_picture, path)) for name, path in named]
+            yield [Given(name, partial(open_noted, path)) for name, path in named]
         elif len(paths) > 1:
             raise PictureError(MIXED)
         else:
@@ -88,6 +88,7 @@ def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
                 opened = partial(open_zipped, archive, get_upload_folder())
                 yield [Given(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
     except PictureError as refusal:
+        note_refusal(paths[0], str(refusal))
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 

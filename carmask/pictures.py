@@ -1,6 +1,8 @@
 """Any picture file → one upright RGB picture, or a refusal in one sentence."""
 
 import functools
+import hashlib
+import logging
 import re
 import struct
 import warnings
@@ -81,6 +83,29 @@ def open_picture(path: str | Path) -> Image.Image:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
     return open_reduced(path, lambda size: size)[0]
+
+
+def open_noted(path: str | Path) -> Image.Image:
+    """Opens a picture file like `open_picture`; a refusal leaves one line in the log, without the file's name.
+
+    Raises:
+        PictureError: As for `open_picture`.
+    """
+    try:
+        return open_picture(path)
+    except PictureError as refusal:
+        note_refusal(Path(path), str(refusal))
+        raise
+
+
+def note_refusal(path: Path, reason: str) -> None:
+    """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES)
+    Image.init()
+    kind = next((name for name in FORMATS if Image.OPEN[name][1](content[:16])), "unknown format")
+    digest = hashlib.sha256(content).hexdigest()
+    logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, path.stat().st_size, reason)
 
 
 def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
