@@ -3,6 +3,7 @@
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
 is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
+CARMASK_MCP=1 serves language models as well, at /mcp.
 """
 
 import ctypes
@@ -28,6 +29,8 @@ from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.picture_zips import MAX_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
+from carmask.theme import make_theme
+from carmask.tool_server import ToolServerError, tool_server
 from carmask.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
 
 try:
@@ -76,19 +79,6 @@ def build_page(
                 dots_tab(in_turn(make_dots_answer(find_dots, for_dots.name), turn), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
-
-
-def make_theme() -> gr.themes.Base:
-    """Gradio's soft theme, with words that stand out from their ground by at least 4.5 : 1, as WCAG 2.1 AA asks."""
-    return gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
-        block_border_width="1px",
-        block_label_text_color="*primary_700",
-        block_title_text_color="*primary_700",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-    )
 
 
 def on_gpu(function: Callable) -> Callable:
@@ -170,16 +160,19 @@ def main() -> None:
         open_model(next(iter(models)))
         for_dots = dots_model()
         collection = shared_collection()
-    except (ModelError, DataError) as error:
+        tools = tool_server(lambda: page.local_url) if os.environ.get("CARMASK_MCP") else {}
+    except (ModelError, DataError, ToolServerError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
         fetch_nothing()
-        build_page(list(models), open_model, for_dots, collection).launch(
+        page = build_page(list(models), open_model, for_dots, collection)
+        page.launch(
             theme=make_theme(),
             css_paths=HERE / "carmask" / "page.css",
+            js=(HERE / "carmask" / "page.js").read_text(encoding="utf-8"),
             max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,
@@ -190,7 +183,8 @@ def main() -> None:
             max_threads=8,
             footer_links=[],
             app_kwargs={"middleware": [Middleware(own_page_only), Middleware(limited_bodies)]}
-            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
+            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
+            | tools,
         )
 
 

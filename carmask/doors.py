@@ -11,7 +11,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carmask.picture_zips import MAX_BYTES
+from carmask.pictures import MAX_FILE_BYTES
 
+TOOLS = "/mcp"
+MAX_TOOL_BYTES = MAX_FILE_BYTES * 4 // 3 + 2**20  # a picture as base64
 NO_ADDRESSES = "Addresses are not fetched here; upload the file itself."
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 FOREIGN = "This request comes from another site's page; open the demo's own page, or ask from a program."
@@ -32,10 +35,13 @@ def fetch_nothing() -> None:
 
 def limited_bodies(app: ASGIApp) -> ASGIApp:
     """Answers a request that is too large with 413; only uploads may hold the pictures of a whole batch."""
-    uploads, others = (RequestBodyLimitMiddleware(app, size) for size in (MAX_BYTES + 2**20, 2**20))
+    sizes = {"/gradio_api/upload": MAX_BYTES + 2**20, TOOLS: MAX_TOOL_BYTES}
+    limited = {route: RequestBodyLimitMiddleware(app, size) for route, size in sizes.items()}
+    others = RequestBodyLimitMiddleware(app, 2**20)
 
     async def by_route(scope: Scope, receive: Receive, send: Send) -> None:
-        await (uploads if scope.get("path", "").endswith("/gradio_api/upload") else others)(scope, receive, send)
+        route = next((route for route in limited if scope.get("path", "").endswith(route)), None)
+        await limited.get(route, others)(scope, receive, send)
 
     return by_route
 

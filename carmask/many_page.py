@@ -1,7 +1,5 @@
 """The demo's tab for many pictures: pictures or a zip of them in, one zip of masks with a table out."""
 
-import csv
-import io
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from carmask.picture_zips import (
 )
 from carmask.pictures import PictureError, note_refusal, open_noted
 from carmask.predictor import Predictor
+from carmask.tables import as_csv
 from carmask.uploads import PRIVATE, given_name, path_for_page, uploaded_file
 
 LONGEST_SIDE = 640  # pixels of an overlay in the gallery
@@ -133,7 +132,7 @@ def draw_masks(
                 path = answer.with_name(f"{len(drawn.rows)}.jpg")
                 overlay.save(path)
                 drawn.overlays.append((str(path), f"{row.file} · {percent(row.car_share)}"))
-        archive.writestr("masks.csv", as_csv(drawn.rows))
+        archive.writestr("masks.csv", as_csv(Row._fields, drawn.rows))
 
 
 def make_batch(
@@ -170,15 +169,6 @@ def make_batch(
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
 
     return batch
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """The table as CSV; what a refused picture has not is blank."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:

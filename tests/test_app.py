@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 
 import numpy as np
@@ -89,6 +90,20 @@ def test_old_uploads_are_swept_away_and_new_ones_stay(tmp_path, monkeypatch):
     os.utime(tmp_path / "tmp_old", (0, 0))
     uploads.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["tmp_new"]
+
+
+def test_what_a_killed_demo_left_goes_at_the_next_start_and_what_a_running_one_holds_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "carmask-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "photo.png").write_bytes(b"someone's car")
+    (tmp_path / "carmask-of-others").mkdir()
+    with uploads.upload_folder() as first, uploads.upload_folder() as second:
+        assert not left.exists()
+        assert os.path.isdir(first)
+        assert os.path.isdir(second)
+    assert [path.name for path in tmp_path.iterdir()] == ["carmask-of-others"]
 
 
 def test_a_wrong_model_gives_one_sentence_and_exit_code_1(tmp_path):

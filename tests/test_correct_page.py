@@ -223,5 +223,5 @@ def test_correcting_and_collecting_are_not_for_programs(shared, tmp_path):
 def test_every_picture_of_the_page_has_a_label_and_an_alternative_text():
     page = app.build_page(["one"], lambda name: None, DotsModel("dots", ["wheel"], lambda: None))
     pictures = [block for block in page.blocks.values() if isinstance(block, gr.Image)]
-    assert len(pictures) == 9
+    assert len(pictures) == 8
     assert all(picture.label and picture.alt_text for picture in pictures)
