@@ -29,14 +29,16 @@ function slide() {
 slider.addEventListener("input", slide);
 over.addEventListener("load", slide);
 new ResizeObserver(slide).observe(over);
-watch("value", () => {
+function fill() {
   const { root, api_prefix } = window.gradio_config;
   for (const name of ["under", "over"]) {
     const image = element.querySelector("." + name);
     if (props.value) image.src = `${root}${api_prefix}/file=${encodeURI(props.value[name])}`;
     else image.removeAttribute("src");
   }
-});
+}
+fill(); // the first value is there before there is anything to watch
+watch("value", fill);
 """
 
 
