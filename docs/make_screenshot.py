@@ -56,7 +56,7 @@ def show_refusal(page: Page, pictures: list[Path]) -> None:
         half = Path(folder) / pictures[0].name
         half.write_bytes(content[: len(content) // 2])
         page.set_input_files("#picture input[type=file]", half)
-        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_test_id("toast-body")).to_be_visible()
     page.wait_for_timeout(1000)
 
 

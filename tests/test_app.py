@@ -13,7 +13,6 @@ from PIL import Image
 from serving import ROOT, served_demo
 
 from carmask import Predictor, uploads
-from carmask.predictor import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,7 @@ def test_the_mask_keeps_the_persons_file_name(client, picture_path):
 def test_the_api_takes_the_name_of_another_model(client, picture_path):
     mask_path, line = client.predict(handle_file(picture_path), "car-mask-b0", api_name="/mask")
     assert line.endswith("car-mask-b0")
-    expected = Predictor.from_pretrained(EMBEDDED["mask"])(Image.open(picture_path))
+    expected = Predictor.from_pretrained(ROOT / "models" / "car-mask-b0")(Image.open(picture_path))
     assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
     with pytest.raises(AppError, match="There is no such model; choose one of tiny-mask, car-mask-b0"):
         client.predict(handle_file(picture_path), "none", api_name="/mask")

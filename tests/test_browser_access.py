@@ -80,7 +80,7 @@ def test_screen_readers_are_told_results_and_refusals(phone, tmp_path):
     expect(phone.get_by_role("status").filter(has_text="Car: ")).to_be_visible()
     (tmp_path / "bad.png").write_bytes(b"GIF8")
     phone.set_input_files("#picture input[type=file]", tmp_path / "bad.png")
-    expect(phone.get_by_role("alert")).to_contain_text("damaged or incomplete")
+    expect(phone.get_by_role("status").filter(has_text="damaged or incomplete")).to_be_visible()
     expect(phone.get_by_role("status").filter(has_text="There is no answer")).to_be_visible()
 
 
