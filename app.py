@@ -7,6 +7,7 @@ CARMASK_MCP=1 serves language models as well, at /mcp.
 """
 
 import ctypes
+import logging
 import os
 import platform
 import signal
@@ -154,6 +155,7 @@ def shared_collection() -> Path | None:
 
 def main() -> None:
     """Loads the models that are needed at first and serves the page until it is stopped."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
     models = mask_models()
     open_model = make_opener(models)
     try:
