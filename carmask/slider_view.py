@@ -10,14 +10,14 @@ HTML = """
   aria-label="How much of the picture is seen under its overlay"> Overlay</label>
 """
 CSS = """
-.stack {display: grid; height: 380px; margin-top: 28px;}
+.stack {display: grid; height: 322px; margin-top: 28px;}
 .stack img {grid-area: 1 / 1; width: 100%; height: 100%; min-height: 0; object-fit: contain;}
 .stack img:not([src]) {visibility: hidden;}
 label {display: flex; align-items: center; gap: 8px; min-height: 40px; font-size: var(--text-sm);
   color: var(--body-text-color-subdued);}
 input {flex: 1; min-width: 0; accent-color: var(--color-accent); cursor: pointer;}
 input:focus-visible {outline: 3px solid var(--color-accent); outline-offset: 2px;}
-@media (max-width: 640px) { .stack {height: 260px;} }
+@media (max-width: 640px) { .stack {height: 222px;} }
 """
 JS = """
 const slider = element.querySelector("input"), over = element.querySelector(".over");
