@@ -3,12 +3,15 @@
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
 is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
+CARMASK_MCP=1 serves language models as well, at /mcp.
 """
 
+import ctypes
+import logging
 import os
+import platform
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache, wraps
@@ -20,13 +23,16 @@ from starlette.middleware import Middleware
 from carmask.collection import open_collection
 from carmask.correct_page import correct_tab
 from carmask.dataset_folder import DataError
-from carmask.dots_page import dots_and_maps, dots_tab, make_dots_answer
+from carmask.doors import fetch_nothing, limited_bodies, own_page_only
+from carmask.dots_page import DotsModel, dots_and_maps, dots_tab, make_dots_answer
 from carmask.many_page import make_batch, many_tab
 from carmask.mask_page import car_margin, make_answer, mask_tab
 from carmask.picture_zips import MAX_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
-from carmask.uploads import KEPT_SECONDS, fetch_nothing, limited_bodies, sweep_by_the_clock
+from carmask.theme import make_theme
+from carmask.tool_server import ToolServerError, tool_server
+from carmask.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
 
 try:
     import spaces
@@ -48,7 +54,7 @@ FOOT_OF_COLLECTION = " Only what you add in the tab *Correct* is kept."
 def build_page(
     models: list[str],
     open_model: Callable[[str], Predictor],
-    for_dots: Predictor | None = None,
+    for_dots: DotsModel | None = None,
     collection: Path | None = None,
 ) -> gr.Blocks:
     """Lays out the page: a tab for each thing to do, with these models for masks to choose from.
@@ -60,7 +66,7 @@ def build_page(
     turn = threading.Lock()
     answer = in_turn(make_answer(models, open_model, find_margin), turn)
     batch = make_batch(models, open_model, find_margin, turn)
-    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(60, KEPT_SECONDS)) as page:
+    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         with gr.Tab("Mask"):
             kept = mask_tab(answer, models, examples)
@@ -69,24 +75,11 @@ def build_page(
         with gr.Tab("Correct") as tab:
             correct_tab(tab, kept, collection)
         if for_dots:
-            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots, picture))
+            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
-                dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.task.labels, examples)
+                dots_tab(in_turn(make_dots_answer(find_dots, for_dots.name), turn), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
-
-
-def make_theme() -> gr.themes.Base:
-    """Gradio's soft theme, with words that stand out from their ground by at least 4.5 : 1, as WCAG 2.1 AA asks."""
-    return gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
-        block_border_width="1px",
-        block_label_text_color="*primary_700",
-        block_title_text_color="*primary_700",
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_300",
-        button_primary_background_fill="*primary_600",
-        button_primary_background_fill_hover="*primary_700",
-    )
 
 
 def on_gpu(function: Callable) -> Callable:
@@ -95,12 +88,19 @@ def on_gpu(function: Callable) -> Callable:
 
 
 def in_turn(function: Callable, turn: threading.Lock) -> Callable:
-    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory."""
+    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory.
+
+    What it frees goes back to the system at once; glibc would keep some of it in every thread that ever answered.
+    """
 
     @wraps(function)
     def run(*inputs: object) -> object:
         with turn:
-            return function(*inputs)
+            try:
+                return function(*inputs)
+            finally:
+                if platform.libc_ver()[0] == "glibc":
+                    ctypes.CDLL(None).malloc_trim(0)
 
     return run
 
@@ -128,8 +128,8 @@ def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
     return open_model
 
 
-def open_dots_model() -> Predictor | None:
-    """Opens the model for dots, if there is one.
+def dots_model() -> DotsModel | None:
+    """Tries the model for dots, if there is one; it takes memory again only when the first picture for it comes.
 
     Raises:
         ModelError: It cannot be used, or is made for masks.
@@ -137,9 +137,10 @@ def open_dots_model() -> Predictor | None:
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():
         return None
-    for_dots = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
-    check_task(for_dots, "dots")
-    return for_dots
+    predictor = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
+    check_task(predictor, "dots")
+    open_model = cache(lambda: Predictor.from_pretrained(chosen or EMBEDDED["dots"]))
+    return DotsModel(predictor.name, predictor.task.labels, open_model)
 
 
 def shared_collection() -> Path | None:
@@ -154,22 +155,26 @@ def shared_collection() -> Path | None:
 
 def main() -> None:
     """Loads the models that are needed at first and serves the page until it is stopped."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
     models = mask_models()
     open_model = make_opener(models)
     try:
         open_model(next(iter(models)))
-        for_dots = open_dots_model()
+        for_dots = dots_model()
         collection = shared_collection()
-    except (ModelError, DataError) as error:
+        tools = tool_server(lambda: page.local_url) if os.environ.get("CARMASK_MCP") else {}
+    except (ModelError, DataError, ToolServerError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
-    with tempfile.TemporaryDirectory(prefix="carmask-") as uploads:
+    with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
         threading.Thread(target=sweep_by_the_clock, daemon=True).start()
         fetch_nothing()
-        build_page(list(models), open_model, for_dots, collection).launch(
+        page = build_page(list(models), open_model, for_dots, collection)
+        page.launch(
             theme=make_theme(),
             css_paths=HERE / "carmask" / "page.css",
+            js=(HERE / "carmask" / "page.js").read_text(encoding="utf-8"),
             max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,
@@ -179,8 +184,9 @@ def main() -> None:
             state_session_capacity=200,
             max_threads=8,
             footer_links=[],
-            app_kwargs={"middleware": [Middleware(limited_bodies)]}
-            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
+            app_kwargs={"middleware": [Middleware(own_page_only), Middleware(limited_bodies)]}
+            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
+            | tools,
         )
 
 

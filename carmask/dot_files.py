@@ -1,10 +1,9 @@
 """Dots as text: JSON for one picture, one CSV for many; x and y are pixels of the upright picture, counted from 0."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 
+from carmask.tables import as_csv
 from carmask.tasks import Dot
 
 COLUMNS = ("name", "x", "y", "score")
@@ -25,8 +24,5 @@ def dots_as_json(file: str, size: tuple[int, int], dots: Sequence[Dot]) -> str:
 
 def dots_as_csv(answers: Iterable[tuple[str, Sequence[Dot]]]) -> str:
     """The dots of many pictures, (file, dots) each: one line a dot, x and y blank where it is not in the picture."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", *COLUMNS))
-    writer.writerows((file, *rounded(dot)) for file, dots in answers for dot in dots)
-    return text.getvalue()
+    rows = ((file, *rounded(dot)) for file, dots in answers for dot in dots)
+    return as_csv(("file", *COLUMNS), rows)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -31,6 +31,14 @@ MAP_LABEL = "Where the network sees it"
 
 Upload = dict[str, Any] | None
 Answer = tuple[str, list[list], str, str, str, str]
+
+
+class DotsModel(NamedTuple):
+    """A model for dots: its name, the names of its dots, and what opens it, once, when it is first asked for."""
+
+    name: str
+    labels: list[str]
+    open: Callable[[], Predictor]
 
 
 @torch.inference_mode()

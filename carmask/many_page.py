@@ -1,7 +1,5 @@
 """The demo's tab for many pictures: pictures or a zip of them in, one zip of masks with a table out."""
 
-import csv
-import io
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,8 +26,9 @@ from carmask.picture_zips import (
     open_zipped,
     zipped_pictures,
 )
-from carmask.pictures import PictureError, open_picture
+from carmask.pictures import PictureError, note_refusal, open_noted
 from carmask.predictor import Predictor
+from carmask.tables import as_csv
 from carmask.uploads import PRIVATE, given_name, path_for_page, uploaded_file
 
 LONGEST_SIDE = 640  # pixels of an overlay in the gallery
@@ -80,7 +79,7 @@ def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
             if len(paths) > MAX_PICTURES:
                 raise PictureError(TOO_MANY)
             named = zip(map(given_name, uploads), paths, strict=True)
-            yield [Given(name, partial(open_picture, path)) for name, path in named]
+            yield [Given(name, partial(open_noted, path)) for name, path in named]
         elif len(paths) > 1:
             raise PictureError(MIXED)
         else:
@@ -88,6 +87,7 @@ def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
                 opened = partial(open_zipped, archive, get_upload_folder())
                 yield [Given(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
     except PictureError as refusal:
+        note_refusal(paths[0], str(refusal))
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
@@ -132,7 +132,7 @@ def draw_masks(
                 path = answer.with_name(f"{len(drawn.rows)}.jpg")
                 overlay.save(path)
                 drawn.overlays.append((str(path), f"{row.file} · {percent(row.car_share)}"))
-        archive.writestr("masks.csv", as_csv(drawn.rows))
+        archive.writestr("masks.csv", as_csv(Row._fields, drawn.rows))
 
 
 def make_batch(
@@ -169,15 +169,6 @@ def make_batch(
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
 
     return batch
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """The table as CSV; what a refused picture has not is blank."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -12,6 +13,7 @@ from PIL import Image
 
 from carmask.drawing import cut_out, overlay_mask
 from carmask.predictor import ModelError, Predictor
+from carmask.slider_view import slider_view
 from carmask.tasks import MaskTask
 from carmask.uploads import (
     EMPTY_LINE,
@@ -165,6 +167,14 @@ def overlay_to_look_at(picture: Image.Image, mask: Image.Image, side: int) -> Im
     return overlay_mask(picture, mask.resize(picture.size, Image.Resampling.NEAREST))
 
 
+def save_once(picture: Image.Image, kept: Kept) -> str:
+    """Saves what lies under every overlay of an answer beside its margin, if it is not there yet; returns the path."""
+    path = Path(kept.margin).with_name("picture.png")
+    if not path.is_file():
+        picture.save(path, compress_level=1)
+    return str(path)
+
+
 def draw_doubt(picture: Image.Image, margin: np.ndarray) -> Image.Image:
     """Draws the doubtful pixels of a margin (h, w) in amber on the grey picture."""
     doubtful = doubtful_pixels(margin, (picture.height, picture.width))
@@ -181,14 +191,16 @@ def open_mask(kept: Kept) -> Image.Image:
         return file.copy()
 
 
-def save_views(kept: Kept) -> list[str | None]:
-    """Saves overlay and doubtful pixels, of a size to look at, and the car alone, if there is one, at full size."""
+def save_views(kept: Kept) -> list:
+    """Saves picture, overlay and doubtful pixels, of a size to look at, and the car alone, if any, at full size."""
     picture, mask = open_upload(kept.picture), open_mask(kept)
     cut = save_for_page(cut_out(picture, mask), kept.picture, "_cutout") if mask.getbbox() else None
+    # The threshold leaves what is doubtful as it is.
+    doubt = (
+        None if kept.chosen else save_for_page(draw_doubt(picture, kept_maps(kept.margin)), kept.picture, "_doubtful")
+    )
     overlay = save_for_page(overlay_to_look_at(picture, mask, LONGEST_SIDE), kept.picture, "_overlay")
-    if kept.chosen:  # the threshold leaves what is doubtful as it is
-        return [overlay, cut, gr.skip()]
-    return [overlay, cut, save_for_page(draw_doubt(picture, kept_maps(kept.margin)), kept.picture, "_doubtful")]
+    return [{"under": save_once(picture, kept), "over": overlay}, cut, doubt]
 
 
 def show_views(kept: Kept | None) -> list:
@@ -227,9 +239,7 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
     with gr.Row(visible=False, equal_height=True) as views:
-        overlay = gr.Image(
-            label="Overlay", elem_id="overlay", alt_text="The picture with the car in red", interactive=False, **IMAGE
-        )
+        overlay = slider_view("Overlay", "overlay")
         cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text="The car alone", interactive=False, **IMAGE)
         label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
         words = "The picture with what is doubtful in amber"

@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from PIL import Image
 
-from carmask.pictures import DAMAGED, MAX_FILE_BYTES, PictureError, open_picture
+from carmask.pictures import DAMAGED, MAX_FILE_BYTES, PictureError, open_noted
 
 MAX_PICTURES = 100
 MAX_BYTES = 200 * 2**20  # of all pictures together, as they arrive and unpacked
@@ -108,7 +108,7 @@ def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(content)
         file.flush()
-        return open_picture(file.name)
+        return open_noted(file.name)
 
 
 def mask_name(name: str) -> str:

@@ -1,6 +1,8 @@
 """Any picture file → one upright RGB picture, or a refusal in one sentence."""
 
 import functools
+import hashlib
+import logging
 import re
 import struct
 import warnings
@@ -16,6 +18,8 @@ MAX_PIXELS = 89_478_485
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
+BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 Size = tuple[int, int]
 
@@ -79,6 +83,29 @@ def open_picture(path: str | Path) -> Image.Image:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
     return open_reduced(path, lambda size: size)[0]
+
+
+def open_noted(path: str | Path) -> Image.Image:
+    """Opens a picture file like `open_picture`; a refusal leaves one line in the log, without the file's name.
+
+    Raises:
+        PictureError: As for `open_picture`.
+    """
+    try:
+        return open_picture(path)
+    except PictureError as refusal:
+        note_refusal(Path(path), str(refusal))
+        raise
+
+
+def note_refusal(path: Path, reason: str) -> None:
+    """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES)
+    Image.init()
+    kind = next((name for name in FORMATS if Image.OPEN[name][1](content[:16])), "unknown format")
+    digest = hashlib.sha256(content).hexdigest()
+    logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, path.stat().st_size, reason)
 
 
 def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
@@ -188,7 +215,8 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
         raise PictureError(TOO_MANY_PIXELS)
     if max(picture.size) > MAX_SIDE:
         raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
-    if picture.format in ("JPEG", "MPO") and len(SCAN_HEAD.findall(content)) > MAX_SCANS:
+    scans = len(SCAN_HEAD.findall(content)) if picture.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
 
 
@@ -218,4 +246,7 @@ def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
     whites = (255, 65535) if values.dtype.kind == "i" else (1, 255, 65535)
     if low >= 0 and high <= whites[-1]:
         low, high = 0, next(white for white in whites if high <= white)
-    return np.interp(values, (low, high), (0, 255)).round().astype(np.uint8)
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
+        grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
+    return grey

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
@@ -30,7 +31,9 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-b0"}
 SMALLEST = 32  # pixels; below it a network has no last stage
 # transformers answers damaged, foreign or missing models with errors of all these kinds.
-OPENING_ERRORS = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
+OPENING_ERRORS = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
 
 
 class ModelError(ValueError):
@@ -221,9 +224,7 @@ def load_processor(model: str | Path) -> BaseImageProcessor:
     try:
         processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
     except OPENING_ERRORS as error:
-        raise ModelError(
-            f"The preprocessor_config.json of the model {model} cannot be read; fetch it again."
-        ) from error
+        raise ModelError(f"The preprocessor_config.json of {model} cannot be read; fetch it again.") from error
     sides = {side for side, length in dict(processor.size).items() if length}
     if sides not in ({"height", "width"}, {"max_height", "max_width"}):
         raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")

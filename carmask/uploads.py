@@ -6,24 +6,22 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio import processing_utils
+from filelock import FileLock, Timeout
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.helpers import Examples
 from gradio.utils import get_upload_folder
 from PIL import Image
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carmask.picture_zips import MAX_BYTES
-from carmask.pictures import PictureError, open_picture
+from carmask.pictures import PictureError, open_noted, open_picture
 
+FOLDER, LOCK = "carmask-", "lock"
 KEPT_SECONDS = 600
 SWEEP_SECONDS = 60
 GONE = "This picture is no longer on the server; upload it again."
@@ -32,6 +30,19 @@ REFUSED_LINE = "There is no answer; the message says why."
 IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
 PRIVATE = {"preprocess": False, "api_visibility": "private"}
 NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
+
+
+@contextlib.contextmanager
+def upload_folder() -> Iterator[str]:
+    """Gives a new folder for uploads and answers, which is deleted in the end.
+
+    Those of programs that were killed before they could do so are deleted first: their locks are free.
+    """
+    for lock in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{LOCK}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent)
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder, FileLock(Path(folder) / LOCK):
+        yield folder
 
 
 def uploaded_file(upload: dict[str, Any] | None) -> Path:
@@ -57,7 +68,7 @@ def open_upload(upload: dict[str, Any] | None) -> Image.Image:
     path = uploaded_file(upload)
     sweep()
     try:
-        return open_picture(path)
+        return open_noted(path)
     except PictureError as refusal:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
@@ -102,25 +113,6 @@ def kept_maps(path: str) -> np.ndarray:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise gr.Error(GONE, print_exception=False) from None
-
-
-def fetch_nothing() -> None:
-    """Has every input of the page refuse an address, which gradio would fetch on a visitor's behalf."""
-
-    async def refuse(*_: object, **__: object) -> str:
-        raise gr.Error("Addresses are not fetched here; upload the file itself.", print_exception=False)
-
-    processing_utils.async_ssrf_protected_download = refuse
-
-
-def limited_bodies(app: ASGIApp) -> ASGIApp:
-    """Answers a request that is too large with 413; only uploads may hold the pictures of a whole batch."""
-    uploads, others = (RequestBodyLimitMiddleware(app, size) for size in (MAX_BYTES + 2**20, 2**20))
-
-    async def by_route(scope: Scope, receive: Receive, send: Send) -> None:
-        await (uploads if scope.get("path", "").endswith("/gradio_api/upload") else others)(scope, receive, send)
-
-    return by_route
 
 
 def keep_longer(*paths: str) -> None:

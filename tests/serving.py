@@ -1,5 +1,6 @@
 """Starts the demo the way a person does, for the tests that talk to it."""
 
+import json
 import os
 import signal
 import socket
@@ -10,27 +11,34 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_START = 300
 
 
 @contextmanager
-def served_demo(model="", dots_model="", root=ROOT):
+def served_demo(model="", dots_model="", root=ROOT, program=("app.py",), **environment):
     """Gives the address of the `python app.py` in `root` with these models, and stops it afterwards."""
+    with running_demo(model, dots_model, root, program, **environment) as (address, _, _):
+        yield address
+
+
+@contextmanager
+def running_demo(model="", dots_model="", root=ROOT, program=("app.py",), **environment):
+    """Gives the address of the demo, its process, and the file that it logs to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
-    server |= {"CARMASK_MODEL": str(model), "CARMASK_DOTS_MODEL": str(dots_model)}
+    settings = os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment
+    settings |= {"CARMASK_MODEL": str(model), "CARMASK_DOTS_MODEL": str(dots_model)}
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            [sys.executable, "app.py"], cwd=root, env=os.environ | server, stdout=log, stderr=log
-        ) as process,
+        subprocess.Popen([sys.executable, *program], cwd=root, env=settings, stdout=log, stderr=log) as process,
     ):
         try:
             wait_for(port, process, log)
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{port}", process, log
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -44,3 +52,14 @@ def wait_for(port, process, log):
         time.sleep(0.1)
     log.seek(0)
     raise AssertionError(f"The demo did not start:\n{log.read()}")
+
+
+def ask(demo, content, name="picture.png", route="mask"):
+    """Uploads a file under a name and asks for its answer: the name of the last event, and what came with it."""
+    with httpx.Client(base_url=f"{demo}/gradio_api", timeout=300) as browser:
+        path = browser.post("upload", files={"files": (name, content)}).raise_for_status().json()[0]
+        given = {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+        data = [[given] if route == "batch" else given, None]
+        event = browser.post(f"call/{route}", json={"data": data}).raise_for_status().json()["event_id"]
+        kind, answer = browser.get(f"call/{route}/{event}").text.strip().split("\n")[-2:]
+    return kind.removeprefix("event: "), json.loads(answer.removeprefix("data: "))

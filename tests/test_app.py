@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 
 import numpy as np
@@ -12,7 +13,6 @@ from PIL import Image
 from serving import ROOT, served_demo
 
 from carmask import Predictor, uploads
-from carmask.predictor import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_mask_keeps_the_persons_file_name(client, picture_path):
 def test_the_api_takes_the_name_of_another_model(client, picture_path):
     mask_path, line = client.predict(handle_file(picture_path), "car-mask-b0", api_name="/mask")
     assert line.endswith("car-mask-b0")
-    expected = Predictor.from_pretrained(EMBEDDED["mask"])(Image.open(picture_path))
+    expected = Predictor.from_pretrained(ROOT / "models" / "car-mask-b0")(Image.open(picture_path))
     assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
     with pytest.raises(AppError, match="There is no such model; choose one of tiny-mask, car-mask-b0"):
         client.predict(handle_file(picture_path), "none", api_name="/mask")
@@ -89,6 +89,20 @@ def test_old_uploads_are_swept_away_and_new_ones_stay(tmp_path, monkeypatch):
     os.utime(tmp_path / "tmp_old", (0, 0))
     uploads.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["tmp_new"]
+
+
+def test_what_a_killed_demo_left_goes_at_the_next_start_and_what_a_running_one_holds_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "carmask-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "photo.png").write_bytes(b"someone's car")
+    (tmp_path / "carmask-of-others").mkdir()
+    with uploads.upload_folder() as first, uploads.upload_folder() as second:
+        assert not left.exists()
+        assert os.path.isdir(first)
+        assert os.path.isdir(second)
+    assert [path.name for path in tmp_path.iterdir()] == ["carmask-of-others"]
 
 
 def test_a_wrong_model_gives_one_sentence_and_exit_code_1(tmp_path):

@@ -1,8 +1,10 @@
 import csv
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 
 import gradio as gr
@@ -14,6 +16,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from serving import ROOT, served_demo
 
+import app
 from carmask import Predictor, uploads
 from carmask.dot_files import rounded
 from carmask.dots_page import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
@@ -114,3 +117,21 @@ def test_a_model_of_the_other_task_gives_one_sentence_and_exit_code_1(variable, 
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
     assert f"{needed} is needed" in run.stderr
+
+
+def test_the_model_for_dots_takes_no_memory_until_it_is_asked_for(dots_model, monkeypatch):
+    monkeypatch.setenv("CARMASK_DOTS_MODEL", str(dots_model))
+    opened, from_pretrained = [], Predictor.from_pretrained
+
+    def open_noted(model):
+        predictor = from_pretrained(model)
+        opened.append(weakref.ref(predictor))
+        return predictor
+
+    monkeypatch.setattr(Predictor, "from_pretrained", open_noted)
+    for_dots = app.dots_model()
+    gc.collect()
+    assert [predictor() for predictor in opened] == [None]
+    assert (for_dots.name, tuple(for_dots.labels)) == ("tiny-dots", CAR_DOTS)
+    assert for_dots.open() is for_dots.open()
+    assert len(opened) == 2

@@ -77,7 +77,7 @@ def upload(page, field, picture, path):
 
 def shown(page, field):
     """The very picture that the page shows in a field."""
-    image = page.locator(f"#{field} img")
+    image = page.locator(f"#{field} img").last
     expect(image).to_be_visible()
     return Image.open(io.BytesIO(page.request.get(image.evaluate("image => image.src")).body()))
 

@@ -60,7 +60,8 @@ def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploade
 def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, uploaded):
     mask, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
     *_, overlay, cut, _ = show_views(kept)
-    assert (Path(overlay).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
+    assert (Path(overlay["over"]).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
+    assert np.array_equal(pixels(overlay["under"]), np.asarray(drawn_car()[0]))
     assert pixels(cut).shape == (64, 96, 4)
     assert np.array_equal(pixels(cut)[..., 3], pixels(mask))
     car = pixels(mask) > 0
@@ -92,7 +93,7 @@ def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     _, mask_button, cut_button, _, overlay, cut, _ = show_views(kept)
     assert "No car found." in line
     assert (mask_button.interactive, cut_button.interactive, cut) == (True, False, None)
-    assert np.array_equal(pixels(overlay), np.asarray(drawn_car()[0]))
+    assert np.array_equal(pixels(overlay["over"]), np.asarray(drawn_car()[0]))
 
 
 def test_a_person_who_moves_the_slider_keeps_it_where_it_is(predictor, uploaded):

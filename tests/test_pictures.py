@@ -178,6 +178,19 @@ def test_jpegs_of_too_many_scans_are_refused_but_a_video_tail_is_not(scene, save
     assert open_picture(save(jpeg + b"\xff\xda\x99\x99" * 200)).size == scene.size
 
 
+def test_a_large_jpeg_of_many_scans_is_refused_before_decoding(scene, save):
+    jpeg = encoded(scene.convert("L"), "JPEG", progressive=True)
+    small, large = (struct.pack(">HH", *size) for size in ((scene.height, scene.width), (9000, 9000)))
+    head, scan = jpeg.replace(small, large, 1).split(b"\xff\xda", 1)
+    assert "scans" in refusal(save(head + (b"\xff\xda" + scan) * 30))
+
+
+def test_a_float_picture_is_scaled_alike_however_many_rows_it_has():
+    ramp = np.linspace(0, 65535, 1000, dtype=np.float32)
+    tall, wide = (upright_rgb(Image.fromarray(values)) for values in (ramp[:, None], ramp[None]))
+    assert np.array_equal(np.asarray(tall)[:, 0], np.asarray(wide)[0])
+
+
 def test_damaged_files_are_refused(scene, save):
     png, jpeg = encoded(scene, "PNG"), encoded(scene, "JPEG")
     for content in (png[: len(png) // 2], jpeg[:-40], png[:8], png_header(10, 10), b"GIF89a", b"BM" + bytes(60)):

@@ -1,5 +1,7 @@
 import json
+import pickle
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from conftest import drawn_car, tiny_config, tiny_network
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
 
+import app
 from carmask import ModelError, Predictor, open_picture
 from carmask.pictures import grey_rgb
 from carmask.predictor import network_size
@@ -86,6 +89,19 @@ def test_a_network_of_many_labels_works_if_one_is_called_car(tmp_path):
     assert mask.shape == (64, 96)
 
 
+TRAP = "from pathlib import Path; Path(__file__).parent.with_name('sprung').touch()"
+
+
+class Trap:
+    """An object that leaves a file beside the model folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.sprung = folder.with_name("sprung")
+
+    def __reduce__(self):
+        return self.sprung.touch, ()
+
+
 def broken(kind, folder):
     weights, config = folder / "model.safetensors", folder / "config.json"
     if kind == "no folder":
@@ -105,6 +121,24 @@ def broken(kind, folder):
     elif kind == "pickle":
         weights.unlink()
         torch.save({}, folder / "pytorch_model.bin")
+    elif kind == "pickle with code":
+        weights.unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(folder)))
+    elif kind == "custom network":
+        (folder / "trap.py").write_text(TRAP)
+        names = {"AutoConfig": "trap.Config", "AutoModelForSemanticSegmentation": "trap.Network"}
+        config.write_text(json.dumps({"model_type": "trap", "auto_map": names}))
+    elif kind == "custom processor":
+        (folder / "trap.py").write_text(TRAP)
+        processor = {"image_processor_type": "Processor", "auto_map": {"AutoImageProcessor": "trap.Processor"}}
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    elif kind == "150 labels":
+        labels = [f"thing {index}" for index in range(150)]
+        SegformerForSemanticSegmentation(tiny_config(labels=labels)).save_pretrained(folder)
+    elif kind == "other task":
+        config.write_text(
+            json.dumps(json.loads(config.read_text()) | {"architectures": ["Bert"], "model_type": "bert"})
+        )
     elif kind == "no decode head":
         SegformerForSemanticSegmentation.from_pretrained(folder).segformer.save_pretrained(folder)
         changed = json.loads(config.read_text()) | {"id2label": {"0": "background", "1": "car"}}
@@ -133,22 +167,30 @@ def broken(kind, folder):
         (folder / "preprocessor_config.json").unlink()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "no folder", "no config", "config is no JSON", "no weights", "cut weights", "empty weights",
-        "pointer to weights", "pickle", "no decode head", "not a number", "no car", "unknown network", "other sizes",
-        "no processor", "threshold 1", "threshold x", "only car", "odd size",
-    ],
-)  # fmt: skip
-def test_a_broken_model_folder_is_refused_in_one_sentence(tiny_mask_model, tmp_path, kind):
+BROKEN = [
+    "no folder", "no config", "config is no JSON", "no weights", "cut weights", "empty weights",
+    "pointer to weights", "pickle", "pickle with code", "custom network", "custom processor", "150 labels",
+    "other task", "no decode head", "not a number", "no car", "unknown network", "other sizes", "no processor",
+    "threshold 1", "threshold x", "only car", "odd size",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_or_hostile_model_folder_ends_the_demo_in_one_sentence_and_none_of_its_code_runs(
+    tiny_mask_model, tmp_path, monkeypatch, kind
+):
     folder = tmp_path / "model"
     shutil.copytree(tiny_mask_model, folder)
     broken(kind, folder)
-    with pytest.raises(ModelError) as refusal:
-        Predictor.from_pretrained(folder)
-    assert "\n" not in str(refusal.value)
-    assert str(refusal.value).endswith(".")
+    monkeypatch.setenv("CARMASK_MODEL", str(folder))
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    assert time.monotonic() - began < 10
+    sentence = end.value.code  # a text: Python writes it to stderr and exits with 1
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_a_hub_name_without_a_connection_is_refused_in_one_sentence():

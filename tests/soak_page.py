@@ -1,0 +1,195 @@
+"""Tries what the page must hold when the whole world comes: a flood of visitors, large and refused pictures, time.
+
+    python tests/soak_page.py
+
+Prints what it measures and exits with 1 where a limit is broken.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import httpx
+import numpy as np
+from conftest import drawn_car, save_balanced, tiny_network
+from PIL import Image
+from serving import ROOT, ask, running_demo
+from test_pictures import encoded, png_header
+
+VISITORS, QUEUE = 60, 20
+SIDE = 9400  # pixels: 88 megapixels
+KEPT = 4  # seconds
+SHORT_LIVED = ("-c", f"from carmask import uploads; uploads.KEPT_SECONDS = {KEPT}; uploads.SWEEP_SECONDS = 1; "
+               "import app; app.main()")  # fmt: skip
+broken = []
+
+
+def limit(words: str, value: float, most: float) -> None:
+    """Prints a measured value and notes it if it is above what it may be."""
+    print(f"{'ok' if value <= most else 'BROKEN':7} {words}: {value:.2f}, at most {most:g}", flush=True)
+    if value > most:
+        broken.append(words)
+
+
+async def visit(browser: httpx.AsyncClient, path: str, function: int) -> str:
+    """Asks for one mask as the page does, and returns how it ended: masked, or what the visitor was told."""
+    session = os.urandom(6).hex()
+    given = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+    question = {"data": [given, None], "fn_index": function, "session_hash": session}
+    joined = await browser.post("queue/join", json=question)
+    if joined.status_code != 200:
+        return joined.json()["detail"].split(".")[0]
+    async with browser.stream("GET", "queue/data", params={"session_hash": session}) as told:
+        async for line in told.aiter_lines():
+            message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+            if message.get("msg") == "process_completed":
+                return "masked" if message["success"] else str(message["output"])
+    return "left without an answer"
+
+
+async def flood(address: str) -> None:
+    """Sixty visitors ask at once: the queue's twenty are answered, the others told at once, and nobody hangs."""
+    page = httpx.get(f"{address}/config").json()
+    function = next(one["id"] for one in page["dependencies"] if one["api_name"] == "mask")
+    limits = httpx.Limits(max_connections=VISITORS)
+    async with httpx.AsyncClient(base_url=f"{address}/gradio_api/", timeout=120, limits=limits) as browser:
+        files = {"files": ("a.png", encoded(drawn_car((600, 900))[0], "PNG"))}
+        (path,) = (await browser.post("upload", files=files)).json()
+        began = time.monotonic()
+        ends = await asyncio.gather(*(visit(browser, path, function) for _ in range(VISITORS)))
+    print(f"{time.monotonic() - began:.1f} s for {VISITORS} visitors; told: {set(ends)}")
+    masked, busy = ends.count("masked"), ends.count("Queue is full")
+    limit("visitors who were neither answered nor told that the page is busy", VISITORS - masked - busy, 0)
+    limit("places of the queue that were left empty", QUEUE - masked, 0)
+    limit("visitors who were let in", VISITORS - busy, 2 * QUEUE)
+
+
+def megabytes(process: int, what: str) -> float:
+    """VmRSS, what a process holds, or VmHWM, the most it held since `forget_peak`."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1000
+
+
+def forget_peak(process: int) -> float:
+    """Begins anew to watch for the most memory; returns what is held now, in MB."""
+    Path(f"/proc/{process}/clear_refs").write_text("5")
+    return megabytes(process, "VmRSS")
+
+
+def heavy_pictures() -> dict[str, bytes]:
+    """Accepted files that take the most memory."""
+    flat = Image.new("L", (SIDE, SIDE))
+    return {
+        "PNG": encoded(flat, "PNG"),
+        "PNG with alpha": encoded(Image.new("RGBA", flat.size), "PNG"),
+        "WebP": encoded(Image.new("RGB", flat.size), "WEBP", lossless=True, method=0),
+        "float TIFF": encoded(Image.new("F", flat.size), "TIFF", compression="tiff_adobe_deflate"),
+    }
+
+
+def refused_pictures() -> dict[str, bytes]:
+    """Files that must be refused before they take much."""
+    noise = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900), np.uint8)), "JPEG")
+    scans = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+    head, scan = scans.split(b"\xff\xda", 1)
+    rows = zlib.compress(bytes(3 * 9000 * 100))
+    chunk = struct.pack(">I", len(rows)) + b"IDAT" + rows + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
+    return {
+        "20000 x 20000 pixels": png_header(20000, 20000),
+        "little behind a header of 9000 x 9000 pixels": png_header(9000, 9000)[:33] + chunk,
+        "JPEG of 400 scans": head + (b"\xff\xda" + scan) * 400,
+        "cut JPEG": noise[: len(noise) // 2],
+        "20 MB of nothing": bytes(20 << 20),
+        "21 MB": bytes(21 << 20),
+    }
+
+
+def remember(address: str, process: int) -> None:
+    """Asks for heavy, refused and fifty common pictures, and looks at the memory."""
+    ask(address, encoded(drawn_car()[0], "PNG"))
+    for name, content in heavy_pictures().items():
+        idle = forget_peak(process)
+        kind, answer = ask(address, content)
+        assert kind == "complete", answer
+        limit(f"MB above idle for {name} of 88 megapixels", megabytes(process, "VmHWM") - idle, 1500)
+    for name, content in refused_pictures().items():
+        idle, began = forget_peak(process), time.monotonic()
+        kind, answer = ask(address, content)
+        assert kind == "error", answer
+        limit(f"seconds to refuse {name}", time.monotonic() - began, 2)
+        limit(f"MB above idle to refuse {name}", megabytes(process, "VmHWM") - idle, 300)
+    held = []
+    for index in range(50):
+        ask(address, encoded(drawn_car((1500, 2000), index)[0], "JPEG"))
+        held.append(megabytes(process, "VmRSS"))
+    limit("memory after 50 pictures by that after 10", held[-1] / held[9], 1.1)
+
+
+def forget(model: Path, folder: Path) -> None:
+    """Whatever came in or went out is deleted after its time, and all of it when the demo ends."""
+    with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)) as (address, _, _):
+        ask(address, encoded(drawn_car()[0], "PNG"))
+        ask(address, b"GIF8")
+        ask(address, encoded(drawn_car()[0], "PNG"), route="batch")
+        abort_upload(address)
+        assert files_in(folder), "Nothing was there to be deleted."
+        end = time.monotonic() + KEPT + 20
+        while files_in(folder) and time.monotonic() < end:
+            time.sleep(0.5)
+        limit("files left after their time", len(files_in(folder)), 0)
+        ask(address, encoded(drawn_car()[0], "PNG"))
+    limit("files left after the end", len(files_in(folder)), 0)
+    with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)) as (address, process, _):
+        ask(address, encoded(drawn_car()[0], "PNG"))
+        process.kill()
+    killed = len(files_in(folder))
+    with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)):
+        limit(f"files left at the restart of a killed demo, which left {killed}", len(files_in(folder)), 0)
+
+
+def abort_upload(address: str) -> None:
+    """Sends half of an upload and goes away."""
+
+    def half() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(3 << 20)
+        raise ConnectionAbortedError
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    with contextlib.suppress(ConnectionAbortedError, httpx.HTTPError):
+        httpx.post(f"{address}/gradio_api/upload", headers=headers, content=half())
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of visitors below a folder."""
+    names = ("*.png", "*.gif", "*.zip", "*.csv", "*.npy", "*.jpg", "tmp*")
+    examples = [path.name for path in (ROOT / "examples").iterdir()]
+    found = (path for name in names for path in folder.glob(f"carmask-*/**/{name}"))
+    return [path for path in found if path.is_file() and path.name not in examples]
+
+
+def main() -> None:
+    """Runs all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = save_balanced(tiny_network(), Path(folder) / "model")
+        with running_demo() as (address, process, _):
+            asyncio.run(flood(address))
+            remember(address, process.pid)
+        (Path(folder) / "files").mkdir()
+        forget(model, Path(folder) / "files")
+    if broken:
+        sys.exit(f"Broken: {'; '.join(broken)}.")
+    print("The page held.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The page by keyboard, by ear and on a phone, in light and dark."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from conftest import drawn_car
+from playwright.sync_api import expect, sync_playwright
+from serving import ROOT, served_demo
+from test_browser import SWITCHES, shown, upload
+
+SIZE = (96, 128)  # (height, width)
+LINES = {"Mask": "#line", "Many pictures": "#many-line", "Correct": "#correct-line", "Dots": "#dots-line"}
+
+
+@pytest.fixture(scope="module")
+def browser_and_address(tiny_mask_model, dots_model):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None and not os.environ.get("CI"):
+        pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
+    with served_demo(tiny_mask_model, dots_model) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+        yield browser, address
+        browser.close()
+
+
+@pytest.fixture
+def phone(browser_and_address):
+    browser, address = browser_and_address
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(120_000)
+    page.goto(address)
+    yield page
+    page.close()
+
+
+def seen_overlay(page):
+    """How much of the overlay is seen, 0 to 1, by what the page cuts off its left side."""
+    return page.locator("#overlay .over").evaluate(
+        """image => {
+            const width = Math.min(image.width, image.height * image.naturalWidth / image.naturalHeight);
+            const left = (image.width - width) / 2;
+            return 1 - (parseFloat(image.style.clipPath.match(/[\\d.]+(?=px)/)[0]) - left) / width;
+        }"""
+    )
+
+
+def test_a_person_slides_between_picture_and_overlay_by_keyboard_on_a_phone(phone, tmp_path):
+    picture, _ = drawn_car(SIZE)
+    upload(phone, "picture", picture, tmp_path / "holiday.png")
+    slider = phone.get_by_label("How much of the picture is seen under its overlay")
+    expect(slider).to_be_visible()
+    assert np.array_equal(shown(phone, "overlay .under"), picture)
+    assert not np.array_equal(shown(phone, "overlay"), picture)
+    assert seen_overlay(phone) == pytest.approx(0.5, abs=0.01)
+    for key, share in (("Home", 1), ("ArrowRight", 0.99), ("End", 0)):
+        slider.press(key)
+        assert seen_overlay(phone) == pytest.approx(share, abs=0.01)
+    box = slider.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+
+
+def test_no_tab_is_wider_than_a_phone(phone, tmp_path):
+    upload(phone, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(phone.locator("#overlay .over")).to_be_visible()
+    for tab, line in LINES.items():
+        phone.get_by_role("tab", name=tab, exact=True).click()
+        expect(phone.locator(line)).to_be_visible()
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_screen_readers_are_told_results_and_refusals(phone, tmp_path):
+    for tab, line in LINES.items():
+        phone.get_by_role("tab", name=tab, exact=True).click()
+        expect(phone.locator(line)).to_have_attribute("role", "status")
+    phone.get_by_role("tab", name="Mask", exact=True).click()
+    upload(phone, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(phone.get_by_role("status").filter(has_text="Car: ")).to_be_visible()
+    (tmp_path / "bad.png").write_bytes(b"GIF8")
+    phone.set_input_files("#picture input[type=file]", tmp_path / "bad.png")
+    expect(phone.get_by_role("status").filter(has_text="damaged or incomplete")).to_be_visible()
+    expect(phone.get_by_role("status").filter(has_text="There is no answer")).to_be_visible()
+
+
+def test_the_tab_key_goes_through_the_page_from_top_to_bottom_and_everything_has_a_name(phone, tmp_path):
+    upload(phone, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(phone.locator("#download-cutout")).to_be_enabled()
+    expect(phone.locator("#overlay .over")).to_be_visible()
+    phone.evaluate("document.activeElement.blur()")
+    places, names = [], []
+    for _ in range(60):
+        phone.keyboard.press("Tab")
+        focused = phone.evaluate(
+            """() => {
+                const one = document.activeElement, box = one.getBoundingClientRect();
+                if (one === document.body) return null;
+                const block = one.closest("[id]:not([id^=radix])")?.id || "";
+                const name = one.ariaLabel || one.innerText || one.labels?.[0]?.innerText || one.alt || "";
+                return [box.top + scrollY, name.trim(), block + " " + one.outerHTML.slice(0, 80)];
+            }"""
+        )
+        if focused is None or focused[2] in [name[1] for name in names]:
+            break
+        places.append(focused[0])
+        names.append(focused[1:])
+    words = [name for name, _ in names]
+    order = [words.index(name) for name in ("Mask", "Download mask", "Download cut-out")]
+    assert order == sorted(order)
+    assert [name for name in names if not name[0]] == []
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_words_stand_out_in_every_tab(browser_and_address, mode, tmp_path):
+    browser, address = browser_and_address
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto(f"{address}/?__theme={mode}")
+    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+    expect(page.locator("#overlay .over")).to_be_visible()
+    for tab, line in LINES.items():
+        page.get_by_role("tab", name=tab, exact=True).click()
+        expect(page.locator(line)).to_be_visible()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)  # colours fade in
+        assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []
+    page.close()
