@@ -14,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from carmask.dataset_card import count_line
 from carmask.dataset_folder import DataError, exit_code, natural_number, staged_folder
 from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
+from data_scripts.flat_cars import draw_flat
 
 PLAIN_STEP, PLAIN_SIZE = 6, (384, 288)  # grey levels from one plain picture to the next, and their (width, height)
+FLAT = 120  # flat drawings
 
 
 def import_real(data: Path, parts: Path) -> list[Path]:
@@ -62,6 +64,17 @@ def plain(folder: Path, out: Path) -> Path:
     return run(from_folders, (folder, "none"), out, ("--source", "plain", "--shares", "100,0,0"))
 
 
+def flat(folder: Path, out: Path, count: int) -> Path:
+    """Draws flat cars and houses, for the train split only: people try a network on such drawings, too."""
+    for name in ("pictures", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(count):
+        for name, layer in zip(("pictures", "masks"), draw_flat(0, index), strict=True):
+            layer.save(folder / name / f"{index:04}.png")
+    inputs = (folder / "pictures", folder / "masks")
+    return run(from_folders, inputs, out, ("--source", "flat", "--shares", "100,0,0"))
+
+
 def run(program: ModuleType, inputs: tuple, out: Path, options: tuple) -> Path:
     """Runs another program of this folder and returns its OUT.
 
@@ -103,6 +116,7 @@ def build(arguments: argparse.Namespace) -> int:
         if arguments.drawn:
             data_sets.append(draw(parts / "drawn", arguments.drawn, arguments.seed))
         data_sets.append(plain(parts / "greys", parts / "plain"))
+        data_sets.append(flat(parts / "drawings", parts / "flat", FLAT))
         rows = merge.merge_into(staged, data_sets, arguments.out.resolve().name)
         shutil.rmtree(parts)
     sys.stderr.write(f"{arguments.out}: {count_line(rows)}.\n")
