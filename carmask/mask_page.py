@@ -197,7 +197,9 @@ def save_views(kept: Kept) -> list:
     cut = save_for_page(cut_out(picture, mask), kept.picture, "_cutout") if mask.getbbox() else None
     # The threshold leaves what is doubtful as it is.
     doubt = (
-        None if kept.chosen else save_for_page(draw_doubt(picture, kept_maps(kept.margin)), kept.picture, "_doubtful")
+        gr.skip()
+        if kept.chosen
+        else save_for_page(draw_doubt(picture, kept_maps(kept.margin)), kept.picture, "_doubtful")
     )
     overlay = save_for_page(overlay_to_look_at(picture, mask, LONGEST_SIDE), kept.picture, "_overlay")
     return [{"under": save_once(picture, kept), "over": overlay}, cut, doubt]

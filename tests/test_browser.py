@@ -75,9 +75,9 @@ def upload(page, field, picture, path):
     page.set_input_files(f"#{field} input[type=file]", path)
 
 
-def shown(page, field):
+def shown(page, field, image="img"):
     """The very picture that the page shows in a field."""
-    image = page.locator(f"#{field} img").last
+    image = page.locator(f"#{field} {image}").last
     expect(image).to_be_visible()
     return Image.open(io.BytesIO(page.request.get(image.evaluate("image => image.src")).body()))
 

@@ -114,7 +114,7 @@ def test_words_stand_out_from_their_ground_in_light_and_dark(browser_and_address
     page.emulate_media(reduced_motion="reduce")
     page.goto(f"{address}/?__theme={mode}")
     upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
-    expect(page.locator("#overlay img")).to_be_visible()
+    expect(page.locator("#overlay .over")).to_be_visible()
     for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
         page.get_by_role("tab", name=tab).click()
         expect(page.locator(line)).to_contain_text("of the picture")
