@@ -34,7 +34,7 @@ TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_no
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
 
-embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-b0,models/$(name)/README.md)
+embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
 
 models/%/README.md: runs/%/README.md docs/cards/%.md
 	mkdir -p $(@D)
@@ -79,5 +79,10 @@ data/car-dots/README.md: | .venv/demo
 runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
 		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
+
+runs/car-dots-fcn/README.md: data/car-dots/README.md models/car-mask-fcn/README.md
+	$(TRAIN) --task dots --data data/car-dots --network fcn --model models/car-mask-fcn --output $(@D) --steps 700 \
+		--crop 224 --side 224 --largest_zoom 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
+	$(BIN)/python -m carmask.tune $(@D) --data data/car-dots --sides 192 224 --write
 
 .PHONY: demo test soak style embedded-models mixture

@@ -62,7 +62,7 @@ def build_page(
     `collection` is the data set that corrected masks go to; without it people get theirs as a zip.
     """
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
-    find_margin = on_gpu(lambda name, picture: car_margin(open_model(name), picture))
+    find_margin = on_gpu(lambda name, picture, closer=False: car_margin(open_model(name), picture, closer))
     turn = threading.Lock()
     answer = in_turn(make_answer(models, open_model, find_margin), turn)
     batch = make_batch(models, open_model, find_margin, turn)

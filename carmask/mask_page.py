@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from carmask.uploads import (
 LONGEST_SIDE = 1600  # pixels of the overlay and of the doubtful pixels
 DOUBTFUL = 0.1, 0.9  # between these probabilities of car nobody should rely on a pixel
 AMBER = (255, 176, 0)
+CLOSER = 4.0  # times as large as usual
 UNSURE = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}  # a reset would not ask again
 
 Upload = dict[str, Any] | None
@@ -55,12 +57,13 @@ Answer = tuple[str, str, Kept]
 
 
 @torch.inference_mode()
-def car_margin(predictor: Predictor, picture: Image.Image) -> np.ndarray:
+def car_margin(predictor: Predictor, picture: Image.Image, closer: bool = False) -> np.ndarray:
     """The log-odds of car in an upright picture at the network's own size, float32 (h, w).
 
-    Not float16: from it `mask_at` draws the very mask that the predictor gives, at any threshold.
+    `closer` has the network see the picture larger, piece by piece. Not float16: from the margin `mask_at` draws the
+    very mask that the predictor gives, at any threshold.
     """
-    return predictor.margin(picture).numpy()
+    return replace(predictor, tiles=CLOSER if closer else predictor.tiles).margin(picture).numpy()
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
@@ -125,12 +128,12 @@ def named_model(
 def make_answer(
     models: Sequence[str],
     open_model: Callable[[str], Predictor],
-    find_margin: Callable[[str, Image.Image], np.ndarray],
+    find_margin: Callable[[str, Image.Image, bool], np.ndarray],
 ) -> Callable[..., Answer]:
     """Returns the function behind the page and the API; the first of the models is the default."""
 
-    def answer(picture: Upload, model: str | None = None) -> Answer:
-        """Finds the car in a picture, with the model of that name.
+    def answer(picture: Upload, model: str | None = None, closer: bool = False) -> Answer:
+        """Finds the car in a picture, with the model of that name; closer is for small cars in a large picture.
 
         Returns the mask, a PNG of the upright picture's size with 255 where the car is and 0 elsewhere, and one line
         of text: the car's share of the picture or "No car found.", the doubtful share, size, time and model.
@@ -138,7 +141,7 @@ def make_answer(
         name, task = named_model(models, open_model, model)
         start = time.perf_counter()
         opened = open_upload(picture)
-        margin, size = find_margin(name, opened), (opened.height, opened.width)
+        margin, size = find_margin(name, opened, closer), (opened.height, opened.width)
         doubtful = doubtful_share(margin, size)
         return draw(Kept(picture, keep_maps(margin, picture), size, name, doubtful, task.threshold), start)
 
@@ -238,6 +241,8 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
         label = "How sure a pixel must be to count as car"
         slider = gr.Slider(value=0.5, label=label, interactive=False, min_width=300, elem_id="threshold", **UNSURE)
         model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="model")
+        words = "For small cars in a large picture; takes longer."
+        closer = gr.Checkbox(label="Look closer", info=words, elem_id="closer", min_width=200)
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
     with gr.Row(visible=False, equal_height=True) as views:
@@ -249,7 +254,7 @@ def mask_tab(answer: Callable[..., Answer], models: Sequence[str], examples: Seq
 
     kept = gr.State()
     outputs = [mask, line, kept]
-    answer_pictures([picture, model], chosen, answer, outputs, "mask", lambda words: [None, words, None])
+    answer_pictures([picture, model, closer], chosen, answer, outputs, "mask", lambda words: [None, words, None])
     quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(answer_again, [kept, slider], [*outputs, *downloads], **quiet)
     kept.change(show_views, kept, [slider, *downloads, views, overlay, cut, doubt], **quiet)

@@ -28,7 +28,7 @@ from carmask.tasks import CAR_LABELS, Dot, DotsTask, MaskTask, task_for
 from carmask.tiles import blended
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
-EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-b0"}
+EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-fcn"}
 SMALLEST = 32  # pixels; below it a network has no last stage
 # transformers answers damaged, foreign or missing models with errors of all these kinds.
 OPENING_ERRORS = (

@@ -13,7 +13,7 @@ from data_scripts.draw_cars import draw_picture
 UNSEEN_SEED = 77
 MASK_MODELS = ["car-mask-b0", "car-mask-fcn"]
 SEGFORMER = MODELS / "car-mask-b0"
-DOTS = MODELS / "car-dots-b0"
+DOTS = MODELS / "car-dots-fcn"
 
 
 @pytest.fixture(scope="module", params=MASK_MODELS)

@@ -1,5 +1,7 @@
 """The laws on what the Mask tab shows: models, thresholds and views, without a browser."""
 
+import copy
+import dataclasses
 import json
 import os
 import shutil
@@ -31,7 +33,9 @@ def uploaded(tmp_path, monkeypatch):
 
 
 def answer_of(predictor, runs):
-    return make_answer(["one"], lambda name: predictor, lambda name, picture: runs(car_margin(predictor, picture)))
+    return make_answer(
+        ["one"], lambda name: predictor, lambda name, picture, closer: runs(car_margin(predictor, picture, closer))
+    )
 
 
 def pixels(path):
@@ -44,6 +48,16 @@ def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, thresh
     picture, _ = drawn_car()
     mask = mask_at(car_margin(predictor, picture), threshold, (picture.height, picture.width))
     assert np.array_equal(mask, predictor.with_threshold(threshold)(picture))
+
+
+def test_looking_closer_sees_the_picture_four_times_as_large_in_tiles(predictor):
+    small = copy.deepcopy(predictor.processor)
+    small.size = {"max_height": 48, "max_width": 48}
+    predictor = dataclasses.replace(predictor, processor=small)
+    picture, _ = drawn_car((160, 240))
+    margin = car_margin(predictor, picture, closer=True)
+    assert margin.shape == (128, 192)
+    assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, tiles=4.0), picture))
 
 
 def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploaded):
@@ -161,7 +175,7 @@ def test_a_model_is_opened_once_and_only_when_it_is_asked_for(model_folders, mon
 def test_a_model_that_cannot_be_opened_is_said_in_one_sentence_and_the_next_one_answers(model_folders, uploaded):
     models = app.mask_models()
     open_model = app.make_opener(models)
-    answer = make_answer(list(models), open_model, lambda name, picture: car_margin(open_model(name), picture))
+    answer = make_answer(list(models), open_model, lambda name, picture, closer: car_margin(open_model(name), picture))
     with pytest.raises(gr.Error) as refusal:
         answer(uploaded, "damaged")
     assert refusal.value.message == "The model damaged cannot be opened; choose another one."

@@ -2,18 +2,20 @@ import json
 import pickle
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import drawn_car, tiny_config, tiny_network
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
 
 import app
 from carmask import ModelError, Predictor, open_picture
 from carmask.pictures import grey_rgb
 from carmask.predictor import network_size
+from carmask.tasks import DotsTask
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (77, 33), (5, 2000), (2000, 1)])
@@ -57,6 +59,23 @@ def test_the_picture_given_stays_as_it_was(tiny_mask_model):
     before = picture.tobytes()
     Predictor.from_pretrained(tiny_mask_model)(picture)
     assert picture.tobytes() == before
+
+
+def test_with_the_mirror_image_a_mirrored_picture_gives_the_mirrored_mask(any_model):
+    predictor = Predictor.from_pretrained(any_model)
+    predictor = replace(predictor, task=replace(predictor.task, mirrored=True))
+    picture, _ = drawn_car((64, 96))
+    margin, mirrored = (predictor.margin(one) for one in (picture, ImageOps.mirror(picture)))
+    assert torch.allclose(margin, mirrored.flip(-1), atol=1e-4)
+
+
+def test_mirrored_maps_say_left_where_they_said_right():
+    task = DotsTask.from_entries(["left_spot", "right_spot", "hole"], pairs=(("left_spot", "right_spot"),))
+    maps = torch.rand(2, 3, 5, 7)
+    mirrored = task.flip_maps(maps)
+    assert torch.equal(mirrored[:, 0], maps[:, 1].flip(-1))
+    assert torch.equal(mirrored[:, 2], maps[:, 2].flip(-1))
+    assert torch.equal(task.flip_maps(mirrored), maps)
 
 
 def test_a_higher_threshold_gives_a_smaller_mask(tiny_mask_model):

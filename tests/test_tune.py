@@ -1,0 +1,65 @@
+"""The laws on how a model is to look at pictures: what is measured, and what is stored."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from conftest import drawn_car, save_balanced, tiny_network
+
+from carmask import Predictor
+from carmask.metrics import picture_counts
+from carmask.reports import describe_look, write_report
+from carmask.rows import open_data
+from carmask.tune import areas, main
+
+
+@pytest.fixture
+def model(tiny_data, tmp_path):
+    """A model folder with the card that training writes."""
+    folder = save_balanced(tiny_network("unet"), tmp_path / "model")
+    facts = dict.fromkeys(("command", "code", "versions", "data", "device", "network"), "made up")
+    facts |= {"task": "mask", "labels": ["background", "car"], "side": 64, "seed": 0, "processes": 1}
+    splits = open_data(str(tiny_data))
+    scores = {name: {"all": {"iou": 0.123456}} for name in ("validation", "test")}
+    write_report(folder, facts | {"origin": ["scratch-b0"]}, splits["train"], scores, [])
+    return folder
+
+
+def test_the_areas_of_a_margin_are_those_of_its_mask():
+    _, mask = drawn_car((40, 60))
+    margin = np.random.default_rng(0).normal(size=mask.shape)
+    truth = np.where(margin > 1.5, 128, mask).astype(np.uint8)
+    counts = picture_counts(np.where(margin > 0, 255, 0), truth)
+    assert np.array_equal(areas(margin, truth, 0.5)[[0, 1, 2, 5]], counts[[0, 1, 2, 5]])
+
+
+def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data, capsys):
+    assert main([str(model), "--data", str(tiny_data), "--sides", "64", "96", "--write"]) == 0
+    table = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
+    assert [(line[0], line[1]) for line in table] == [("| 64", "no"), ("| 64", "yes"), ("| 96", "no"), ("| 96", "yes")]
+    side, mirrored, threshold, *_ = max(table, key=lambda line: float(line[3]))
+    predictor = Predictor.from_pretrained(model)
+    assert predictor.task.mirrored == (mirrored == "yes")
+    assert predictor.threshold == float(threshold)
+    assert dict(predictor.processor.size)["max_height"] == int(side[2:])
+    card = (model / "README.md").read_text()
+    assert describe_look(int(side[2:]), predictor.task.mirrored) in card
+    assert "0.1235" not in card
+    scores = json.loads((model / "scores.json").read_text())["scores"]
+    assert f"{scores['test']['all']['iou']:.4f}" in card
+
+
+def test_without_write_nothing_changes(model, tiny_data, tmp_path):
+    shutil.copytree(model, tmp_path / "before")
+    assert main([str(model), "--data", str(tiny_data), "--sides", "64"]) == 0
+    for file in (tmp_path / "before").iterdir():
+        assert file.read_bytes() == (model / file.name).read_bytes()
+
+
+def test_what_is_missing_is_said_in_one_sentence(model, tiny_data, tmp_path, capsys):
+    assert main([str(tmp_path / "nowhere"), "--data", str(tiny_data)]) == 1
+    assert main([str(model), "--data", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err.count("\n") == 2
+    assert main([str(model), "--data", str(tiny_data), "--sides", "64", "--most-ms", "0.001"]) == 1
+    assert "allow more" in capsys.readouterr().err
