@@ -55,9 +55,14 @@ runs/car-mask-fcn-large/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-start --output $(@D) --steps 1200 \
 		--crop 256 --learning_rate 6e-4 --validate_every 300 --half $(GO_ON)
 
-runs/car-mask-fcn/README.md: runs/car-mask-fcn-large/README.md
+runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-large --output $(@D) --steps 200 \
 		--crop 256 --learning_rate 2e-4 --validate_every 100 --half $(GO_ON)
+
+runs/car-mask-fcn/README.md: runs/car-mask-fcn-plain/README.md
+	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
+		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
+	$(BIN)/python -m carmask.tune $(@D) --data data/mixture --sides 512 --write
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
@@ -68,8 +73,8 @@ runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn/README.md
-	$(TRAIN) --data data/mixture --model runs/car-mask-b0-large --output $(@D) --teacher runs/car-mask-fcn \
+runs/car-mask-b0/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md
+	$(TRAIN) --data data/mixture --model runs/car-mask-b0-large --output $(@D) --teacher runs/car-mask-fcn-plain \
 		--teacher_features --forced_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 \
 		--side 384 --half $(GO_ON)
 
@@ -80,8 +85,8 @@ runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
 		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
 
-runs/car-dots-fcn/README.md: data/car-dots/README.md models/car-mask-fcn/README.md
-	$(TRAIN) --task dots --data data/car-dots --network fcn --model models/car-mask-fcn --output $(@D) --steps 700 \
+runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
+	$(TRAIN) --task dots --data data/car-dots --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 700 \
 		--crop 224 --side 224 --largest_zoom 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
 	$(BIN)/python -m carmask.tune $(@D) --data data/car-dots --sides 192 224 --write
 

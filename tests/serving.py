@@ -59,7 +59,7 @@ def ask(demo, content, name="picture.png", route="mask"):
     with httpx.Client(base_url=f"{demo}/gradio_api", timeout=300) as browser:
         path = browser.post("upload", files={"files": (name, content)}).raise_for_status().json()[0]
         given = {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
-        data = [[given] if route == "batch" else given, None]
+        data = {"mask": [given, None, False], "batch": [[given], None]}[route]
         event = browser.post(f"call/{route}", json={"data": data}).raise_for_status().json()["event_id"]
         kind, answer = browser.get(f"call/{route}/{event}").text.strip().split("\n")[-2:]
     return kind.removeprefix("event: "), json.loads(answer.removeprefix("data: "))

@@ -45,7 +45,7 @@ async def visit(browser: httpx.AsyncClient, path: str, function: int) -> str:
     """Asks for one mask as the page does, and returns how it ended: masked, or what the visitor was told."""
     session = os.urandom(6).hex()
     given = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
-    question = {"data": [given, None], "fn_index": function, "session_hash": session}
+    question = {"data": [given, None, False], "fn_index": function, "session_hash": session}
     joined = await browser.post("queue/join", json=question)
     if joined.status_code != 200:
         return joined.json()["detail"].split(".")[0]

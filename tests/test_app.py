@@ -53,7 +53,7 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
 
 def test_only_uploaded_files_are_opened(demo):
     for path in ("/etc/hostname", str(ROOT / "app.py"), str(ROOT), "../app.py"):
-        request = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None]}
+        request = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, False]}
         headers = {"Content-Type": "application/json"}
         posted = urllib.request.Request(f"{demo}/gradio_api/call/mask", json.dumps(request).encode(), headers)
         event = json.load(urllib.request.urlopen(posted))["event_id"]
