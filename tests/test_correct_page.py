@@ -29,7 +29,7 @@ def predictor(tmp_path_factory):
 def answered(predictor, tmp_path, monkeypatch):
     """What is kept of the answer to a picture, by its number."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    answer = make_answer(["one"], lambda name: predictor, lambda name, picture: car_margin(predictor, picture))
+    answer = make_answer(["one"], lambda name: predictor, lambda name, picture, closer: car_margin(predictor, picture))
 
     def kept(seed=0) -> Kept:
         path = tmp_path / "uploads" / str(seed) / "holiday.png"

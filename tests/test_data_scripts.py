@@ -239,6 +239,6 @@ def test_the_mixture_keeps_published_splits_and_adds_composed_pictures_to_train_
     assert build_mixture.main(arguments) == 0
     sources = {split: [row["source"] for row in rows(tmp_path / "out", split)] for split in ("train", "test")}
     real = {"camvid", "intelecai", "car_parts", "coco_tiny", "no_cars"}
-    assert set(sources["train"]) == real | {"composed", "drawn", "plain"}
+    assert set(sources["train"]) == real | {"composed", "drawn", "flat", "plain"}
     assert sources["test"] == ["camvid", "intelecai", "intelecai", "car_parts"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]

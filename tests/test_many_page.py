@@ -216,7 +216,7 @@ def test_a_single_picture_is_answered_while_a_batch_runs(client, picture_path, t
 )
 def test_addresses_and_files_of_the_server_are_not_opened(demo, route, path, words):
     given = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    answered = called(demo, route, {"data": [[given] if route == "batch" else given, None]})
+    answered = called(demo, route, {"data": [[given], None] if route == "batch" else [given, None, False]})
     assert answered.startswith("event: error")
     assert words in answered
 

@@ -48,6 +48,7 @@ def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopp
 
 
 def test_a_second_signal_is_the_first_one_again_unless_it_comes_later():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with noted_signals() as noted:
         for _ in range(2):
             signal.raise_signal(signal.SIGINT)
@@ -55,6 +56,7 @@ def test_a_second_signal_is_the_first_one_again_unless_it_comes_later():
         noted[0] -= SAME_SECONDS
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_runs_killed_at_random_moments_end_as_one_that_nobody_killed():
