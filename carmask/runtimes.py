@@ -70,6 +70,7 @@ def open_onnx(file: Path, threads: int) -> Network:
     onnxruntime = import_optional("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.dynamic_block_base", "4")  # small blocks: no thread waits long
     options.log_severity_level = 4  # what is wrong with a file is said above, in one sentence
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda pixel_values: torch.from_numpy(session.run(["logits"], {"pixel_values": pixel_values.numpy()})[0])
