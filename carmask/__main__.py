@@ -18,10 +18,12 @@ from PIL import Image
 from torch import distributed
 from tqdm import tqdm
 
+from carmask.disk import write_whole
 from carmask.dot_files import dots_as_csv, dots_as_json
+from carmask.dots_task import Dot
 from carmask.pictures import ENDINGS, PictureError, open_reduced, pictures_below
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
-from carmask.tasks import CAR_LABELS, Dot
+from carmask.tasks import CAR_LABELS
 
 ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an answer's file ends on
 MOST_WORKERS = 8  # pictures in memory at a time
@@ -127,16 +129,6 @@ def mask_as_png(mask: np.ndarray) -> bytes:
     store = io.BytesIO()
     Image.fromarray(mask).save(store, "PNG", compress_type=zlib.Z_RLE)  # as small for masks, and faster
     return store.getvalue()
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Writes a file that appears whole or not at all."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_answers(

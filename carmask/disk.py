@@ -1,4 +1,4 @@
-"""Waiting for the disk, so that what is there after a crash is whole."""
+"""Files that are whole or not there, and waiting for the disk, so that they are there after a crash."""
 
 import os
 from pathlib import Path
@@ -12,3 +12,13 @@ def sync(*paths: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Writes a file that appears whole or not at all."""
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

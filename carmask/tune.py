@@ -3,8 +3,9 @@
     python -m carmask.tune my-model --data my-set --write
 
 Tried are the sizes at which the network may see a picture, whether it sees the mirror image as well, and which
-probability makes a pixel car or a dot found. Milliseconds are of one picture from file to answer on all cores. Of what
-takes at most `--most-ms` the best score wins: `balanced_iou` of `carmask.reports` for masks, for dots `f1_5`.
+probability makes a pixel car or a dot found. Milliseconds are of one decoded picture until the network has answered,
+for dots with scoring. Of what takes at most `--most-ms` the best score wins: `balanced_iou` of `carmask.reports` for
+masks, for dots `f1_5`.
 """
 
 import argparse
@@ -26,8 +27,10 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from carmask.dataset_folder import DataError
+from carmask.disk import write_whole
 from carmask.dot_rows import open_dots
 from carmask.metrics import summary
+from carmask.pictures import upright_rgb
 from carmask.predictor import ModelError, Predictor
 from carmask.reports import BEST, balanced_iou, rescore, validate
 from carmask.rows import open_data, read_pair
@@ -65,7 +68,7 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
     for row in tqdm(split, desc="Looking", leave=False, disable=None):
         _, truth = read_pair(row)
         start = time.perf_counter()
-        margin = predictor.margin(row["image"].convert("RGB"))
+        margin = predictor.margin(upright_rgb(row["image"]))
         seconds.append(time.perf_counter() - start)
         full = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0].numpy()
         for threshold, by_source in counts.items():
@@ -115,9 +118,7 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
     }
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
-        unfinished = folder / f".{name}"
-        unfinished.write_text(json.dumps(change(settings), indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(folder / name)
+        write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     predictor = Predictor.from_pretrained(folder)
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
     rescore(folder, {name: validate(predictor, split)[0] for name, split in judged.items()}, look.side, look.mirrored)

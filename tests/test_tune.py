@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import drawn_car, save_balanced, tiny_network
+from PIL import Image
 
 from carmask import Predictor
 from carmask.metrics import picture_counts
@@ -48,6 +49,22 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert "0.1235" not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card
+
+
+def test_a_picture_that_lies_on_its_side_is_judged_upright(model, tiny_data, tmp_path, capsys):
+    turned = shutil.copytree(tiny_data, tmp_path / "turned")
+    for line in (turned / "validation" / "metadata.jsonl").read_text().splitlines():
+        file = turned / "validation" / json.loads(line)["file_name"]
+        with Image.open(file) as picture:
+            exif = picture.getexif()
+            exif[0x0112] = 6  # shown turned by a quarter, so as it was
+            lying = picture.transpose(Image.Transpose.ROTATE_90)
+        lying.save(file, exif=exif)
+    tables = []
+    for data in (tiny_data, turned):
+        assert main([str(model), "--data", str(data), "--sides", "64"]) == 0
+        tables.append([line.rsplit("|", 2)[0] for line in capsys.readouterr().out.splitlines()])
+    assert tables[0] == tables[1]
 
 
 def test_without_write_nothing_changes(model, tiny_data, tmp_path):
