@@ -6,20 +6,19 @@ is no tab for them. CARMASK_COLLECT is a folder that gets the masks people corre
 CARMASK_MCP=1 serves language models as well, at /mcp.
 """
 
-import ctypes
 import logging
 import os
-import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 
 import gradio as gr
 from starlette.middleware import Middleware
 
+from carmask.allocator import give_freed_memory_back
 from carmask.collection import open_collection
 from carmask.correct_page import correct_tab
 from carmask.dataset_folder import DataError
@@ -88,10 +87,7 @@ def on_gpu(function: Callable) -> Callable:
 
 
 def in_turn(function: Callable, turn: threading.Lock) -> Callable:
-    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory.
-
-    What it frees goes back to the system at once; glibc would keep some of it in every thread that ever answered.
-    """
+    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory."""
 
     @wraps(function)
     def run(*inputs: object) -> object:
@@ -99,8 +95,7 @@ def in_turn(function: Callable, turn: threading.Lock) -> Callable:
             try:
                 return function(*inputs)
             finally:
-                if platform.libc_ver()[0] == "glibc":
-                    ctypes.CDLL(None).malloc_trim(0)
+                give_freed_memory_back()
 
     return run
 
@@ -137,10 +132,10 @@ def dots_model() -> DotsModel | None:
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():
         return None
-    predictor = Predictor.from_pretrained(chosen or EMBEDDED["dots"])
+    open_model = partial(Predictor.from_pretrained, chosen or EMBEDDED["dots"])
+    predictor = open_model()
     check_task(predictor, "dots")
-    open_model = cache(lambda: Predictor.from_pretrained(chosen or EMBEDDED["dots"]))
-    return DotsModel(predictor.name, predictor.task.labels, open_model)
+    return DotsModel(predictor.name, predictor.task.labels, cache(open_model))
 
 
 def shared_collection() -> Path | None:

@@ -26,8 +26,8 @@ import torch
 from accelerate import Accelerator
 from transformers import SegformerForSemanticSegmentation
 
+from carmask.allocator import keep_freed_memory
 from carmask.examples import make_processor, to_pixels
-from carmask.memory import keep_freed_memory
 from carmask.starts import start_network
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson

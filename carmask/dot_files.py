@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from carmask.dots_task import Dot
 from carmask.tables import as_csv
-from carmask.tasks import Dot
 
 COLUMNS = ("name", "x", "y", "score")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import datasets
 
 from carmask.dataset_folder import DataError
+from carmask.dots_task import left_right_pairs
 from carmask.rows import open_data
-from carmask.tasks import left_right_pairs
 
 NOWHERE = [math.nan, math.nan]
 NO_NAMES = (

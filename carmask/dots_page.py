@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from carmask.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
+from carmask.dots_task import Dot
 from carmask.drawing import draw_dots, heat_picture
 from carmask.predictor import Predictor
-from carmask.tasks import Dot
 from carmask.uploads import (
     EMPTY_LINE,
     IMAGE,

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from transformers import SegformerImageProcessorPil
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.tasks import DotsTask, MaskTask
+from carmask.dots_task import DotsTask
+from carmask.tasks import MaskTask
 from carmask.train_config import LARGEST_ZOOM, SMALLEST_ZOOM
 
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged

@@ -1,7 +1,6 @@
 """How a training run uses memory, and what it does if that is not enough."""
 
 import copy
-import ctypes
 import resource
 import sys
 from dataclasses import replace
@@ -17,18 +16,6 @@ from carmask.model_folder import RunError
 from carmask.supply import make_loader
 from carmask.teaching import Lesson
 from carmask.train_config import TrainConfig
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc keep what a step frees for the next one, which then need not fault it in again page by page.
-
-    A step is a fifth to a third shorter (`benchmarks/train_speed.py`). Does nothing where there is no glibc.
-    """
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
-        ctypes.CDLL(None).mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -21,10 +21,11 @@ from transformers import (
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
+from carmask.dots_task import Dot, DotsTask
 from carmask.networks import make_fast
 from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
-from carmask.tasks import CAR_LABELS, Dot, DotsTask, MaskTask, task_for
+from carmask.tasks import CAR_LABELS, MaskTask, task_for
 from carmask.tiles import blended
 
 MODELS = Path(__file__).resolve().parent.parent / "models"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from carmask.dots_task import Dot, DotsTask
 from carmask.drawing import contact_sheet, overlay_mask
 from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, picture_counts, summary
 from carmask.pictures import grey_rgb, upright_rgb
@@ -19,7 +20,6 @@ from carmask.predictor import Predictor
 from carmask.rows import read_pair
 from carmask.starts import OWN_STARTS
 from carmask.streams import is_stream
-from carmask.tasks import Dot, DotsTask
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
 BEST = {"mask": "balanced_iou", "dots": "f1_5"}  # the score by which the best model is chosen

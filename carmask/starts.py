@@ -14,6 +14,7 @@ from transformers import (
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
+from carmask.dots_task import DotsTask
 from carmask.efficientnet import pretrained_efficientnet_lite
 from carmask.model_folder import RunError
 from carmask.networks import (
@@ -23,7 +24,7 @@ from carmask.networks import (
     UnetForSemanticSegmentation,
     make_fast,
 )
-from carmask.tasks import DotsTask, MaskTask
+from carmask.tasks import MaskTask
 
 DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts

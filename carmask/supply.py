@@ -11,12 +11,13 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from carmask.dots_task import DotsTask
 from carmask.examples import OUTSIDE, Examples, Pair, random_light
 from carmask.interruption import leave_signals
 from carmask.pictures import DECODE_ERRORS
 from carmask.rows import first_line, read_pair, shrink
 from carmask.streams import endless, is_stream, share_of
-from carmask.tasks import DotsTask, MaskTask
+from carmask.tasks import MaskTask
 from carmask.train_config import TrainConfig
 
 BUFFER = 1000  # rows of a stream among which the next one is drawn

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from carmask.tasks import DotsTask, MaskTask, task_for
+from carmask.dots_task import DotsTask
+from carmask.tasks import MaskTask, task_for
 
 NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
 FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained

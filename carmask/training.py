@@ -18,12 +18,14 @@ from torch.utils.data import ConcatDataset
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from carmask.allocator import keep_freed_memory
 from carmask.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
+from carmask.dots_task import DotsTask
 from carmask.examples import Examples, make_processor, to_pixels
 from carmask.interruption import check_finite, noted_signals
-from carmask.memory import fitting, keep_freed_memory
+from carmask.memory import fitting
 from carmask.model_folder import LOCK, LOGS, RunError, make_output, remove_checkpoints, save_model, way_on
 from carmask.optimizer import descend, make_optimizer, rate_factor
 from carmask.pairs import find_pictures
@@ -35,7 +37,7 @@ from carmask.reports import BEST, headline, validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data, row_names, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.supply import Rows, make_examples, make_loader
-from carmask.tasks import DotsTask, MaskTask
+from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 from carmask.trackers import SAMPLES, start_tracker, tell
 from carmask.train_config import TrainConfig, dot_settings, network_settings

@@ -11,10 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
+from carmask.dots_task import DotsTask
 from carmask.drawing import contact_sheet, draw_dots, heat_picture
 from carmask.pictures import PictureError, upright_rgb
 from carmask.predictor import ModelError, Predictor, check_task
-from carmask.tasks import DotsTask
 
 TILE = 240  # pixels
 MAPS = 4  # shown of each picture

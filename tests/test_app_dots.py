@@ -20,7 +20,7 @@ import app
 from carmask import Predictor, uploads
 from carmask.dot_files import rounded
 from carmask.dots_page import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
-from carmask.tasks import Dot
+from carmask.dots_task import Dot
 
 
 @pytest.fixture(scope="module")

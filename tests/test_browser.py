@@ -1,34 +1,23 @@
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from browsing import browser_at_demo, downloaded, opened_page, shown, upload
 from conftest import CAR_DOTS, drawn_car, save_balanced, tiny_network
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
-from serving import ROOT, served_demo
+from playwright.sync_api import expect
+from serving import ROOT
 
 from carmask import Predictor
 from carmask.dot_files import rounded
 from carmask.drawing import draw_dots, heat_picture, overlay_mask
 from carmask.mask_page import car_margin, draw_doubt
 from carmask.predictor import EMBEDDED
-
-expect.set_options(timeout=120_000)  # a busy machine takes its time
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -51,42 +40,14 @@ def root(tiny_mask_model, unet_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser_and_address(root, dots_model):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None and not os.environ.get("CI"):
-        pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
-    with served_demo("", dots_model, root) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser, address
-        browser.close()
+    with browser_at_demo("", dots_model, root) as both:
+        yield both
 
 
 @pytest.fixture
 def page(browser_and_address):
-    browser, address = browser_and_address
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(address)
-    yield page
-    page.close()
-
-
-def upload(page, field, picture, path):
-    picture.save(path)
-    page.set_input_files(f"#{field} input[type=file]", path)
-
-
-def shown(page, field, image="img"):
-    """The very picture that the page shows in a field."""
-    image = page.locator(f"#{field} {image}").last
-    expect(image).to_be_visible()
-    return Image.open(io.BytesIO(page.request.get(image.evaluate("image => image.src")).body()))
-
-
-def downloaded(page, button):
-    expect(page.locator(button)).to_be_enabled()
-    with page.expect_download() as download:
-        page.click(button)
-    return download.value
+    with opened_page(*browser_and_address) as page:
+        yield page
 
 
 def test_a_person_uploads_a_picture_sees_both_and_downloads_the_exact_mask(page, tiny_mask_model, tmp_path):

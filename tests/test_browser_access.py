@@ -1,14 +1,11 @@
 """The page by keyboard, by ear and on a phone, in light and dark."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
+from browsing import answered_page, browser_at_demo, opened_page, shown, upload
 from conftest import drawn_car
-from playwright.sync_api import expect, sync_playwright
-from serving import ROOT, served_demo
-from test_browser import SWITCHES, shown, upload
+from playwright.sync_api import expect
+from serving import ROOT
 
 SIZE = (96, 128)  # (height, width)
 LINES = {"Mask": "#line", "Many pictures": "#many-line", "Correct": "#correct-line", "Dots": "#dots-line"}
@@ -16,23 +13,14 @@ LINES = {"Mask": "#line", "Many pictures": "#many-line", "Correct": "#correct-li
 
 @pytest.fixture(scope="module")
 def browser_and_address(tiny_mask_model, dots_model):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None and not os.environ.get("CI"):
-        pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
-    with served_demo(tiny_mask_model, dots_model) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser, address
-        browser.close()
+    with browser_at_demo(tiny_mask_model, dots_model) as both:
+        yield both
 
 
 @pytest.fixture
 def phone(browser_and_address):
-    browser, address = browser_and_address
-    page = browser.new_page(viewport={"width": 390, "height": 844})
-    page.set_default_timeout(120_000)
-    page.goto(address)
-    yield page
-    page.close()
+    with opened_page(*browser_and_address, viewport={"width": 390, "height": 844}) as page:
+        yield page
 
 
 def await_overlay(page, share):
@@ -91,24 +79,23 @@ def test_the_tab_key_goes_through_the_page_from_top_to_bottom_and_everything_has
     expect(phone.locator("#download-cutout")).to_be_enabled()
     expect(phone.locator("#overlay .over")).to_be_visible()
     phone.evaluate("document.activeElement.blur()")
-    places, names = [], []
+    names = []
     for _ in range(60):
         phone.keyboard.press("Tab")
         focused = phone.evaluate(
             """() => {
-                const one = document.activeElement, box = one.getBoundingClientRect();
+                const one = document.activeElement;
                 if (one === document.body) return null;
                 const block = one.closest("[id]:not([id^=radix])")?.id || "";
                 const name = one.ariaLabel || one.innerText || one.labels?.[0]?.innerText
                     || one.alt || one.querySelector("img")?.alt
                     || getComputedStyle(one, "::after").content.replace(/^(none|normal)$/, "");
-                return [box.top + scrollY, name.trim(), block + " " + one.outerHTML.slice(0, 600)];
+                return [name.trim(), block + " " + one.outerHTML.slice(0, 600)];
             }"""
         )
-        if focused is None or focused[2] in [name[1] for name in names]:
+        if focused is None or focused[1] in [name[1] for name in names]:
             break
-        places.append(focused[0])
-        names.append(focused[1:])
+        names.append(focused)
     words = [name for name, _ in names]
     order = [words.index(name) for name in ("Mask", "Download mask", "Download cut-out")]
     assert order == sorted(order)
@@ -117,17 +104,10 @@ def test_the_tab_key_goes_through_the_page_from_top_to_bottom_and_everything_has
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_words_stand_out_in_every_tab(browser_and_address, mode, tmp_path):
-    browser, address = browser_and_address
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    page.emulate_media(reduced_motion="reduce")
-    page.goto(f"{address}/?__theme={mode}")
-    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
-    expect(page.locator("#overlay .over")).to_be_visible()
-    for tab, line in LINES.items():
-        page.get_by_role("tab", name=tab, exact=True).click()
-        expect(page.locator(line)).to_be_visible()
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(500)  # colours fade in
-        assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []
-    page.close()
+    with answered_page(*browser_and_address, mode, SIZE, tmp_path / "holiday.png") as page:
+        for tab, line in LINES.items():
+            page.get_by_role("tab", name=tab, exact=True).click()
+            expect(page.locator(line)).to_be_visible()
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(500)  # colours fade in
+            assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []

@@ -1,17 +1,15 @@
 """A person corrects a mask in the browser and takes the data set home."""
 
 import io
-import os
-import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from browsing import answered_page, browser_at_demo, downloaded, opened_page, shown, upload
 from conftest import drawn_car
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
-from serving import ROOT, served_demo
-from test_browser import SWITCHES, downloaded, shown, upload
+from playwright.sync_api import expect
+from serving import ROOT
 
 from carmask import Predictor
 
@@ -20,28 +18,19 @@ SIZE = (96, 128)  # (height, width)
 
 @pytest.fixture(scope="module")
 def browser_and_address(tiny_mask_model):
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None and not os.environ.get("CI"):
-        pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
-    with served_demo(tiny_mask_model) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser, address
-        browser.close()
+    with browser_at_demo(tiny_mask_model) as both:
+        yield both
 
 
 @pytest.fixture
 def page(browser_and_address, tmp_path):
     """The tab Correct with a picture and its mask."""
-    browser, address = browser_and_address
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    page.goto(address)
-    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
-    expect(page.locator("#download")).to_be_enabled()
-    page.get_by_role("tab", name="Correct").click()
-    expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
-    yield page
-    page.close()
+    with opened_page(*browser_and_address) as page:
+        upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+        expect(page.locator("#download")).to_be_enabled()
+        page.get_by_role("tab", name="Correct").click()
+        expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
+        yield page
 
 
 def drag(page, start, end):
@@ -108,18 +97,11 @@ def test_strokes_are_taken_back_one_by_one_and_the_keyboard_paints_too(page, tin
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_words_stand_out_from_their_ground_in_light_and_dark(browser_and_address, mode, tmp_path):
-    browser, address = browser_and_address
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    page.emulate_media(reduced_motion="reduce")
-    page.goto(f"{address}/?__theme={mode}")
-    upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
-    expect(page.locator("#overlay .over")).to_be_visible()
-    for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
-        page.get_by_role("tab", name=tab).click()
-        expect(page.locator(line)).to_contain_text("of the picture")
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(500)  # colours fade in
-        assert page.locator("body").inner_text().count(" ") > 20
-        assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []
-    page.close()
+    with answered_page(*browser_and_address, mode, SIZE, tmp_path / "holiday.png") as page:
+        for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
+            page.get_by_role("tab", name=tab).click()
+            expect(page.locator(line)).to_contain_text("of the picture")
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(500)  # colours fade in
+            assert page.locator("body").inner_text().count(" ") > 20
+            assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []

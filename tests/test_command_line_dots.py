@@ -7,7 +7,7 @@ from PIL import Image
 from carmask import Predictor
 from carmask.__main__ import main
 from carmask.dot_files import rounded
-from carmask.tasks import Dot
+from carmask.dots_task import Dot
 
 
 def run(model, *arguments):

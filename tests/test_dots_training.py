@@ -16,9 +16,9 @@ import train_segformer
 from carmask import ModelError, Predictor, training
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots, swapped_pairs
+from carmask.dots_task import DotsTask
 from carmask.predictor import check_task
 from carmask.starts import build_network
-from carmask.tasks import DotsTask
 
 
 def train(monkeypatch, data, output, *more, **changes):

@@ -9,10 +9,11 @@ from torch.optim import AdamW
 from transformers import AutoModelForSemanticSegmentation, SegformerImageProcessorPil
 
 from carmask import Predictor
+from carmask.dots_task import DotsTask
 from carmask.export import export
 from carmask.networks import make_fast
 from carmask.predictor import load_network
-from carmask.tasks import DotsTask, MaskTask, task_for
+from carmask.tasks import MaskTask, task_for
 
 TASKS = {"mask": MaskTask(), "dots": DotsTask.from_entries(DOT_NAMES)}
 ODD_SIZES = [(32, 32), (33, 47), (64, 130), (45, 191)]

@@ -13,9 +13,9 @@ from transformers import SegformerForSemanticSegmentation, SegformerImageProcess
 
 import app
 from carmask import ModelError, Predictor, open_picture
+from carmask.dots_task import DotsTask
 from carmask.pictures import grey_rgb
 from carmask.predictor import network_size
-from carmask.tasks import DotsTask
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (77, 33), (5, 2000), (2000, 1)])

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from carmask.dot_files import dots_as_csv
+from carmask.dots_task import Dot
 from carmask.tables import as_csv
-from carmask.tasks import Dot
 
 
 @pytest.mark.parametrize(
