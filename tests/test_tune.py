@@ -51,17 +51,16 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert f"{scores['test']['all']['iou']:.4f}" in card
 
 
-def test_a_picture_that_lies_on_its_side_is_judged_upright(model, tiny_data, tmp_path, capsys):
-    turned = shutil.copytree(tiny_data, tmp_path / "turned")
-    for line in (turned / "validation" / "metadata.jsonl").read_text().splitlines():
-        file = turned / "validation" / json.loads(line)["file_name"]
-        with Image.open(file) as picture:
-            exif = picture.getexif()
-            exif[0x0112] = 6  # shown turned by a quarter, so as it was
-            lying = picture.transpose(Image.Transpose.ROTATE_90)
-        lying.save(file, exif=exif)
+def test_a_transparent_picture_is_judged_over_white_as_everywhere(model, tiny_data, tmp_path, capsys):
     tables = []
-    for data in (tiny_data, turned):
+    for name, under in (("white", "white"), ("transparent", (0, 0, 0, 0))):
+        data = shutil.copytree(tiny_data, tmp_path / name)
+        for line in (data / "validation" / "metadata.jsonl").read_text().splitlines():
+            file = data / "validation" / json.loads(line)["file_name"]
+            with Image.open(file) as picture:
+                shown = picture.convert("RGBA")
+            shown.paste(under, (0, 0, shown.width // 2, shown.height))
+            shown.save(file, "PNG")
         assert main([str(model), "--data", str(data), "--sides", "64"]) == 0
         tables.append([line.rsplit("|", 2)[0] for line in capsys.readouterr().out.splitlines()])
     assert tables[0] == tables[1]
