@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from carmask.png_data import holds_its_pixels
+
 MAX_PIXELS = 89_478_485
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
+MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
 BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
@@ -218,6 +221,8 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
     scans = len(SCAN_HEAD.findall(content)) if picture.format in ("JPEG", "MPO") else 0
     if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
+    if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):
+        raise PictureError(DAMAGED)
 
 
 def _why_unidentified(content: bytes) -> str:

@@ -45,13 +45,14 @@ class Drawn(NamedTuple):
     dots: list[list[float] | None]  # for each of DOT_NAMES [x, y] as fractions, None where not to be seen
 
 
-def draw_picture(seed: int, index: int, size: Size = (256, 384)) -> Drawn:
+def draw_picture(seed: int, index: int, size: Size = (256, 384), most_cars: int = 2) -> Drawn:
     """Draws picture number `index` of the series `seed`; equal arguments give equal pictures.
 
     Args:
         seed: of the series, not negative.
         index: number in the series, not negative.
         size: (height, width) in pixels.
+        most_cars: 1, or 2 for a second car farther off in some pictures; the dots are those of the nearer car.
     """
     # Chance of its own for each part: the truth does not depend on what the background or the noise used up.
     random, scenery, faults = (np.random.default_rng([seed, index, part]) for part in range(3))
@@ -60,7 +61,7 @@ def draw_picture(seed: int, index: int, size: Size = (256, 384)) -> Drawn:
     scene = draw_background(scenery, size, camera)
     brightness = random.choice([random.uniform(0.85, 1.3), random.uniform(0.3, 0.8)], p=[0.8, 0.2])
     cars = [] if random.random() < 0.08 else [(shape, camera)]
-    if cars and random.random() < 0.18:
+    if cars and random.random() < 0.18 and most_cars > 1:
         cars.insert(0, _car_behind(random, camera, size))
     layer = Image.new("RGBA", (size[1] * FINENESS, size[0] * FINENESS))
     points = dict.fromkeys(DOT_NAMES)
@@ -219,6 +220,9 @@ def main(argv: list[str] | None = None) -> int:
         "--seed", type=natural_number, default=0, help="the same seed gives the same pictures (default: 0)"
     )
     parser.add_argument("--size", type=_size, default=(256, 384), metavar="WIDTHxHEIGHT", help="default: 384x256")
+    parser.add_argument(
+        "--cars", type=int, choices=(1, 2), default=2, help="most cars in a picture; dots: the nearer one (default: 2)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing data set")
     arguments = parser.parse_args(argv)
     return exit_code(functools.partial(write_examples if arguments.examples else write_data_set, arguments))
@@ -231,7 +235,7 @@ def write_data_set(arguments: argparse.Namespace) -> int:
         for index in tqdm(range(arguments.count), desc="drawn", disable=None):
             split, name = SPLIT_OF_TEN[index % 10], f"drawn-{index:06d}"
             (folder / split).mkdir(exist_ok=True)
-            drawn = draw_picture(arguments.seed, index, arguments.size)
+            drawn = draw_picture(arguments.seed, index, arguments.size, arguments.cars)
             row = save_example(folder / split, name, drawn.picture, drawn.mask, lossless=False)
             rows.append({**row, "source": "drawn", "group": name, "dots": drawn.dots, "split": split})
         _give_each_split_dots(folder, rows)

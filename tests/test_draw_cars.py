@@ -73,6 +73,15 @@ def test_a_picture_without_a_car_has_no_dots(series):
     assert series[7].dots == [None] * len(DOT_NAMES)
 
 
+def test_one_car_at_most_leaves_out_the_car_behind_and_nothing_else(tmp_path):
+    fewer = [draw_picture(7, index, SIZE, most_cars=1) for index in range(30)]
+    pairs = list(zip([draw_picture(7, index, SIZE) for index in range(30)], fewer, strict=True))
+    changed = [two for two, one in pairs if two.picture.tobytes() != one.picture.tobytes()]
+    assert 2 <= len(changed) <= 10
+    assert sum(one.mask.any() for one in fewer) == sum(two.mask.any() for two, _ in pairs)
+    assert write(tmp_path / "one", "--count", "10", "--seed", "7", "--cars", "1") == 0
+
+
 def test_truth_does_not_depend_on_the_size_of_the_picture():
     small, large = (draw_picture(7, 5, (side, side * 3 // 2)) for side in (100, 200))
     reduced = np.asarray(Image.fromarray(large.mask).reduce(2)) >= 128

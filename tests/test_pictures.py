@@ -163,6 +163,19 @@ def test_pictures_over_89_megapixels_are_refused_before_decoding(save):
         assert "megapixels" in refusal(save(png_header(side, side)))
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+def test_a_png_is_decoded_only_if_all_its_pixels_are_there(save, monkeypatch, mode):
+    picture = Image.new(mode, (301, 203))
+    whole = encoded(picture, "PNG")
+    length = whole.index(b"IDAT") - 4
+    packed = zlib.compress(zlib.decompress(whole[length + 8 : whole.index(b"IEND") - 8])[: 203 * 301 // 16])
+    cut = whole[:length] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
+    monkeypatch.setattr(carmask.pictures, "MANY_PIXELS", 300 * 200)
+    assert open_picture(save(whole)).size == picture.size
+    monkeypatch.setattr(carmask.pictures, "upright_rgb", lambda picture: pytest.fail("It was decoded."))
+    assert "damaged" in refusal(save(cut))
+
+
 def test_pictures_longer_than_a_tool_can_show_are_refused(save):
     assert "longer" in refusal(save(png_header(100_000, 1)))
 
