@@ -108,7 +108,8 @@ def dots_table() -> gr.Dataframe:
     return gr.Dataframe(
         headers=list(COLUMNS),
         datatype=["str", "number", "number", "number"],
-        column_widths=["37%", "21%", "21%", "21%"],
+        column_widths=["43%", "19%", "19%", "19%"],
+        max_height=560,
         label="Dots",
         interactive=False,
         elem_id="dots-table",

@@ -209,7 +209,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
     model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
     table = gr.Dataframe(
         headers=["File", "Car", "Doubtful", "Refused"],
-        column_widths=["22%", "19%", "25%", "34%"],
+        column_widths=["25%", "18%", "23%", "34%"],
         label="Pictures",
         interactive=False,
         visible=False,
