@@ -13,6 +13,7 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
+from transformers.utils import cached_file
 
 from carmask.dots_task import DotsTask
 from carmask.efficientnet import pretrained_efficientnet_lite
@@ -60,8 +61,19 @@ def origins(models: list[str]) -> list[str]:
             stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except ValueError as error:
             raise RunError(f"The config.json in {model} is not readable; fetch or train the model again.") from error
-        found += stored.get("origin", [model])
+        found += stored.get("origin", [with_revision(model)])
     return sorted(set(found))
+
+
+def with_revision(model: str) -> str:
+    """The name of a start, and for a model of the Hub the revision of it that is there now: `anna/start@4f3c…`."""
+    if model in sum(OWN_STARTS.values(), []) or Path(model).exists():
+        return model
+    try:
+        file = cached_file(model, "config.json")  # …/snapshots/REVISION/config.json
+    except (OSError, ValueError):
+        return model  # what is wrong with it is said where its weights are opened
+    return f"{model}@{Path(file).parent.name}"
 
 
 def start_network(

@@ -102,6 +102,8 @@ def refused_pictures() -> dict[str, bytes]:
     noise = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900), np.uint8)), "JPEG")
     scans = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
     head, scan = scans.split(b"\xff\xda", 1)
+    odd = np.arange(SIDE + 1)  # such a JPEG is decoded at full size
+    ramp = Image.fromarray(np.add.outer(odd, odd).astype(np.uint8))
     rows = zlib.compress(bytes(3 * 9000 * 100))
     chunk = struct.pack(">I", len(rows)) + b"IDAT" + rows + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
     return {
@@ -109,9 +111,16 @@ def refused_pictures() -> dict[str, bytes]:
         "little behind a header of 9000 x 9000 pixels": png_header(9000, 9000)[:33] + chunk,
         "JPEG of 400 scans": head + (b"\xff\xda" + scan) * 400,
         "cut JPEG": noise[: len(noise) // 2],
+        **{f"half of a {kind} of 88 megapixels": half(ramp, kind) for kind in ("PNG", "JPEG", "GIF")},
         "20 MB of nothing": bytes(20 << 20),
         "21 MB": bytes(21 << 20),
     }
+
+
+def half(picture: Image.Image, kind: str) -> bytes:
+    """The first half of a picture's file."""
+    content = encoded(picture, kind)
+    return content[: len(content) // 2]
 
 
 def remember(address: str, process: int) -> None:

@@ -213,6 +213,19 @@ def test_the_licence_of_the_start_reaches_the_card_of_every_descendant(
     assert "research only" in card
 
 
+def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch
+):
+    revision = "4f3c" * 10
+    kept = tmp_path / "hub" / "models--anna--start"
+    shutil.copytree(tiny_mask_model, kept / "snapshots" / revision)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(revision)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert run(monkeypatch, *options(tiny_data, "anna/start", tmp_path / "child", steps=1)) == 0
+    assert f"anna/start@{revision}" in (tmp_path / "child/README.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
