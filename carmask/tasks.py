@@ -18,6 +18,7 @@ from carmask.dots_task import DotsTask
 
 CAR_LABELS = ("car",)
 STRIP = 256  # rows of a mask that are resized at a time
+MULTIPLE = 32  # the longest stride of the networks here
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
@@ -27,15 +28,16 @@ class MaskTask:
 
     `car` are the indices of the maps that mean car (several in a network with many labels); a pixel is car where its
     probability is above `threshold`. With `mirrored` the network sees each picture and its mirror image, and the mean
-    of both decides.
+    of both decides. The network sees pictures whose sides are multiples of `multiple`: of its longest stride, and the
+    cells of every stage tile the picture exactly; of less, and the mask is shifted by some pixels.
     """
 
     kind: ClassVar[str] = "mask"
-    multiple: ClassVar[int] = 1  # a network sees pictures whose sides are multiples of this
 
     car: tuple[int, ...] = (1,)
     threshold: float = 0.5
     mirrored: bool = False
+    multiple: int = 1
 
     @property
     def labels(self) -> list[str]:
@@ -146,7 +148,9 @@ def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -
         if tuple(car_labels) != CAR_LABELS:
             raise ValueError("it places dots, and none of its labels can mean car; leave the car labels out")
         return dots_task(list(config.id2label.values()), settings)
-    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirrored)
+    # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
+    multiple = 1 if config.model_type == "segformer" else MULTIPLE
+    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirrored, multiple)
 
 
 def car_indices(labels: Sequence[str], car_labels: Sequence[str]) -> tuple[int, ...]:

@@ -40,6 +40,14 @@ def test_it_finds_drawn_cars(predictor, drawn):
     assert scores["iou"] > 0.75
 
 
+@pytest.mark.parametrize("height", [448, 404, 396, 341])
+def test_the_mask_is_as_good_at_sizes_that_no_stride_divides(height):
+    predictor = Predictor.from_pretrained(MODELS / "car-mask-fcn")
+    one = draw_picture(7, 18, (512, 768))  # its car ends at row 411
+    picture, mask = one.picture.crop((0, 452 - height, 768, 452)), one.mask[452 - height : 452]
+    assert mask_scores([predictor(picture)], [mask])["iou"] > 0.95
+
+
 def test_an_empty_picture_has_no_car(predictor):
     for grey in (0, 128, 255):
         assert not predictor(Image.new("L", (300, 200), grey)).any()

@@ -51,7 +51,8 @@ def test_a_saved_network_comes_back_bit_for_bit_and_knows_its_task(made, folder)
     loaded = AutoModelForSemanticSegmentation.from_pretrained(folder)
     stored = loaded.state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in network.state_dict().items())
-    assert task_for(loaded.config) == task
+    found = task_for(loaded.config)
+    assert (found.kind, found.labels, found.settings) == (task.kind, task.labels, task.settings)
     pixel_values = torch.rand(1, 3, 64, 96)
     assert torch.equal(load_network(folder)(pixel_values).logits, make_fast(network)(pixel_values).logits)
 

@@ -52,11 +52,11 @@ def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, thresh
 
 def test_looking_closer_sees_the_picture_four_times_as_large_in_tiles(predictor):
     small = copy.deepcopy(predictor.processor)
-    small.size = {"max_height": 48, "max_width": 48}
+    small.size = {"max_height": 96, "max_width": 96}
     predictor = dataclasses.replace(predictor, processor=small)
-    picture, _ = drawn_car((160, 240))
+    picture, _ = drawn_car((320, 480))
     margin = car_margin(predictor, picture, closer=True)
-    assert margin.shape == (128, 192)
+    assert margin.shape == (256, 384)
     assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, tiles=4.0), picture))
 
 
