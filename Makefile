@@ -62,7 +62,7 @@ runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
 runs/car-mask-fcn/README.md: runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
 		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
-	$(BIN)/python -m carmask.tune $(@D) --data data/mixture --sides 512 --write
+	$(BIN)/python -m carmask.tune $(@D) --data data/mixture --sides 512 640 --write
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \

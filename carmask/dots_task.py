@@ -45,7 +45,7 @@ class DotsTask:
 
     `names` are the maps' names and `peaks` how many dots each may have; `pairs` are the names that change places in a
     mirrored picture; `sigma` is the radius of a painted bump as a share of the longer side of the maps; a dot is in
-    the picture where its score is at least `threshold`; `mirrored` is as for a `MaskTask`.
+    the picture where its score is at least `threshold`; `mirror` is as for a `MaskTask`.
 
     Truth is float (entries, 2): x and y as fractions of width and height, NaN where the dot is not in the picture,
     with `peaks` entries for each name, name after name.
@@ -62,7 +62,7 @@ class DotsTask:
     sigma: float = 0.03
     focal: float = 0.0
     threshold: float = 0.5
-    mirrored: bool = False
+    mirror: float = 0.0
 
     @classmethod
     def from_entries(cls, entries: Sequence[str], **settings: object) -> "DotsTask":
@@ -81,7 +81,7 @@ class DotsTask:
         peaks = dict(zip(self.names, self.peaks, strict=True))
         pairs = [list(pair) for pair in self.pairs]
         settings = {"sigma": self.sigma, "peaks": peaks, "pairs": pairs}
-        return {"task": self.kind, "threshold": self.threshold, "mirrored": self.mirrored, **settings}
+        return {"task": self.kind, "threshold": self.threshold, "mirror": self.mirror, **settings}
 
     @property
     def entries(self) -> list[str]:

@@ -85,7 +85,7 @@ class Logits(nn.Module):
 def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> dict[str, str]:
     """What a user of the file alone must know: labels, task, and what to do with a picture before the network."""
     config = network.config.to_dict()
-    facts = {key: config[key] for key in ("task", "threshold", "mirrored") if key in config}
+    facts = {key: config[key] for key in ("task", "threshold", "mirror") if key in config}
     facts["labels"] = [network.config.id2label[index] for index in range(network.config.num_labels)]
     facts["input"] = "pixel_values float32 (B, 3, H, W): (grey * rescale_factor - image_mean) / image_std, RGB order"
     settings = processor.to_dict()

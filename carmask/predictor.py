@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from safetensors import SafetensorError
@@ -22,7 +23,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import logging
 
 from carmask.dots_task import Dot, DotsTask
-from carmask.networks import make_fast
+from carmask.networks import make_fast, resize_maps
 from carmask.pictures import upright_rgb
 from carmask.runtimes import Network, RuntimeFileError, exported_file, open_exported
 from carmask.tasks import CAR_LABELS, MaskTask, task_for
@@ -117,10 +118,14 @@ class Predictor:
 
     def _maps(self, pixel_values: Tensor) -> Tensor:
         """The maps (B, n, h, w) for pixels (B, 3, H, W), float32: the network's own, or their mean with a mirror's."""
-        if not self.task.mirrored:
-            return self.network(pixel_values).float()
-        maps, mirrored = self.network(torch.cat([pixel_values, pixel_values.flip(-1)])).float().chunk(2)
-        return (maps + self.task.flip_maps(mirrored)) / 2
+        maps = self.network(pixel_values).float()
+        if not self.task.mirror:
+            return maps
+        height, width = (round(self.task.mirror * side) for side in pixel_values.shape[-2:])
+        size = network_size((height, width), {"height": height, "width": width}, self.task.multiple)
+        mirror_image = F.interpolate(pixel_values.flip(-1), size=size, mode="bilinear", antialias=True)
+        mirrored = self.task.flip_maps(self.network(mirror_image).float())
+        return (maps + resize_maps(mirrored, maps.shape[-2:])) / 2
 
     @torch.inference_mode()
     def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:

@@ -277,15 +277,16 @@ def write_report(
         draw_curves(history, folder / "curves.png")
 
 
-def describe_look(side: int, mirrored: bool = False) -> str:
+def describe_look(side: int, mirror: float = 0.0) -> str:
     """How a model sees pictures, in a sentence."""
-    return f"It sees a picture with a long side of {side} pixels{', and its mirror image' if mirrored else ''}."
+    mirror_image = f", and its mirror image at {mirror:.0%} of that" if mirror else ""
+    return f"It sees a picture with a long side of {side} pixels{mirror_image}."
 
 
-def rescore(folder: Path, scores: dict[str, Scores], side: int, mirrored: bool) -> None:
+def rescore(folder: Path, scores: dict[str, Scores], side: int, mirror: float) -> None:
     """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
     card = (folder / "README.md").read_text(encoding="utf-8")
-    card = re.sub(r"It sees a picture with a long side of \d+ pixels[^.]*\.", describe_look(side, mirrored), card)
+    card = re.sub(r"It sees a picture with a long side of \d+ pixels[^.]*\.", describe_look(side, mirror), card)
     for split, values in scores.items():
         card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
     (folder / "README.md").write_text(card, encoding="utf-8")

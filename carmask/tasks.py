@@ -27,16 +27,17 @@ class MaskTask:
     """Answers with a mask: car or background for every pixel.
 
     `car` are the indices of the maps that mean car (several in a network with many labels); a pixel is car where its
-    probability is above `threshold`. With `mirrored` the network sees each picture and its mirror image, and the mean
-    of both decides. The network sees pictures whose sides are multiples of `multiple`: of its longest stride, and the
-    cells of every stage tile the picture exactly; of less, and the mask is shifted by some pixels.
+    probability is above `threshold`. With a `mirror` above 0 the network also sees the picture's mirror image, so many
+    times as large as the picture, and the mean of both decides. The network sees pictures whose sides are multiples of
+    `multiple`: of its longest stride, and the cells of every stage tile the picture exactly; of less, and the mask is
+    shifted by some pixels.
     """
 
     kind: ClassVar[str] = "mask"
 
     car: tuple[int, ...] = (1,)
     threshold: float = 0.5
-    mirrored: bool = False
+    mirror: float = 0.0
     multiple: int = 1
 
     @property
@@ -47,7 +48,7 @@ class MaskTask:
     @property
     def settings(self) -> dict:
         """What a model folder's config.json keeps of the task."""
-        return {"task": self.kind, "threshold": self.threshold, "mirrored": self.mirrored}
+        return {"task": self.kind, "threshold": self.threshold, "mirror": self.mirror}
 
     def flip(self, truth: np.ndarray) -> np.ndarray:
         """Mirrors a mask (H, W) left to right."""
@@ -141,16 +142,16 @@ def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -
     threshold = settings.get("threshold", 0.5)
     if not isinstance(threshold, float) or not 0 < threshold < 1:
         raise ValueError(f"the threshold in its config.json is {threshold}; it must be a number between 0 and 1")
-    mirrored = settings.get("mirrored", False)
-    if not isinstance(mirrored, bool):
-        raise ValueError(f"mirrored in its config.json is {mirrored}; it must be true or false")
+    mirror = settings.get("mirror", 0.0)
+    if not isinstance(mirror, float) or not 0 <= mirror <= 1:
+        raise ValueError(f"the mirror in its config.json is {mirror}; it must be a number between 0.0 and 1.0")
     if settings.get("task") == "dots":
         if tuple(car_labels) != CAR_LABELS:
             raise ValueError("it places dots, and none of its labels can mean car; leave the car labels out")
         return dots_task(list(config.id2label.values()), settings)
     # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
     multiple = 1 if config.model_type == "segformer" else MULTIPLE
-    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirrored, multiple)
+    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirror, multiple)
 
 
 def car_indices(labels: Sequence[str], car_labels: Sequence[str]) -> tuple[int, ...]:
@@ -183,5 +184,5 @@ def dots_task(names: Sequence[str], settings: dict) -> DotsTask:
     if not all(name in names for pair in pairs for name in pair):
         raise ValueError(f"the pairs in its config.json are {pairs}; they must be pairs of its names")
     counts = tuple(peaks.get(name, 1) for name in names)
-    decision = {name: settings[name] for name in ("threshold", "mirrored") if name in settings}
+    decision = {name: settings[name] for name in ("threshold", "mirror") if name in settings}
     return DotsTask(tuple(names), counts, tuple(map(tuple, pairs)), sigma, **decision)

@@ -63,10 +63,26 @@ def test_the_picture_given_stays_as_it_was(tiny_mask_model):
 
 def test_with_the_mirror_image_a_mirrored_picture_gives_the_mirrored_mask(any_model):
     predictor = Predictor.from_pretrained(any_model)
-    predictor = replace(predictor, task=replace(predictor.task, mirrored=True))
+    predictor = replace(predictor, task=replace(predictor.task, mirror=1.0))
     picture, _ = drawn_car((64, 96))
     margin, mirrored = (predictor.margin(one) for one in (picture, ImageOps.mirror(picture)))
     assert torch.allclose(margin, mirrored.flip(-1), atol=1e-4)
+
+
+def test_the_mirror_image_is_seen_at_its_own_size(tiny_mask_model):
+    predictor = Predictor.from_pretrained(tiny_mask_model)
+    seen = []
+
+    def network(pixel_values):
+        seen.append(tuple(pixel_values.shape[-2:]))
+        return predictor.network(pixel_values)
+
+    both = replace(predictor, network=network, task=replace(predictor.task, mirror=0.5, multiple=32))
+    picture, _ = drawn_car((128, 256))
+    values, mirrored = (predictor.pixel_values(one).shape[-2:] for one in (picture, ImageOps.mirror(picture)))
+    assert both.margin(picture).shape == predictor.margin(picture).shape
+    assert seen == [tuple(values), (32, 32)]
+    assert values == mirrored
 
 
 def test_mirrored_maps_say_left_where_they_said_right():

@@ -38,14 +38,16 @@ def test_the_areas_of_a_margin_are_those_of_its_mask():
 def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data, capsys):
     assert main([str(model), "--data", str(tiny_data), "--sides", "64", "96", "--write"]) == 0
     table = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][1:]
-    assert [(line[0], line[1]) for line in table] == [("| 64", "no"), ("| 64", "yes"), ("| 96", "no"), ("| 96", "yes")]
-    side, mirrored, threshold, *_ = max(table, key=lambda line: float(line[3]))
+    assert [(line[0], line[1]) for line in table] == [
+        (f"| {side}", size) for side in (64, 96) for size in ["0", "0.7", "1"]
+    ]
+    side, mirror, threshold, *_ = max(table, key=lambda line: float(line[3]))
     predictor = Predictor.from_pretrained(model)
-    assert predictor.task.mirrored == (mirrored == "yes")
+    assert predictor.task.mirror == float(mirror)
     assert predictor.threshold == float(threshold)
     assert dict(predictor.processor.size)["max_height"] == int(side[2:])
     card = (model / "README.md").read_text()
-    assert describe_look(int(side[2:]), predictor.task.mirrored) in card
+    assert describe_look(int(side[2:]), predictor.task.mirror) in card
     assert "0.1235" not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card
