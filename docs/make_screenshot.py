@@ -37,8 +37,10 @@ def show_mask(page: Page, pictures: list[Path]) -> None:
     page.set_input_files("#picture input[type=file]", pictures[0])
     expect(page.locator("#mask img")).to_be_visible()
     expect(page.locator("#line")).to_contain_text(re.compile("Car|No car"))
+    page.locator("#foot").scroll_into_view_if_needed()  # a picture far below what a phone shows is not loaded yet
     expect(page.locator("#overlay .over")).to_be_visible()
     expect(page.locator("#doubtful img")).to_be_visible()
+    page.locator("#head").scroll_into_view_if_needed()
 
 
 def show_waiting(page: Page, pictures: list[Path]) -> None:
