@@ -141,7 +141,7 @@ def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples:
     show_map = make_map_answer(names)
     answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
     for event in answered:
-        event.success(lambda: [gr.DownloadButton(interactive=True)] * 2, None, downloads, **PRIVATE)
+        event.success(lambda kept: [gr.DownloadButton(interactive=kept is not None)] * 2, kept, downloads, **PRIVATE)
         event.success(show_map, [picture, kept, name], heat, **PRIVATE)
         event.failure(lambda: None, None, heat, **PRIVATE)
     shown = name.input(show_map, [picture, kept, name], heat, **PRIVATE)

@@ -163,6 +163,9 @@ def answer_pictures(
     def answer_choice(upload: dict[str, Any] | None, *choices: str) -> tuple | list:
         return answer(upload, *choices) if upload else blank(EMPTY_LINE)
 
+    def answer_pasted(upload: dict[str, Any] | None, *choices: str) -> Any:  # noqa: ANN401 - or "leave as it is"
+        return answer(upload, *choices) if upload else gr.skip()
+
     picture, *choices = inputs
     # Not `change`: it comes twice when one picture replaces another.
     latest = {"trigger_mode": "always_last", "preprocess": False}
@@ -175,9 +178,11 @@ def answer_pictures(
         )
     if chosen:
         answered.append(chosen.load_input_event.then(answer, inputs, outputs, **one_by_one, **PRIVATE))
+    emptied = picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
+    # Right behind a picture that is pasted comes a `clear`, which cancels its answer.
+    answered.append(emptied.then(answer_pasted, inputs, outputs, **one_by_one, **PRIVATE))
     for event in answered:
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
-    picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
     return answered
 
 

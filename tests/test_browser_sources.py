@@ -47,7 +47,21 @@ def test_a_person_pastes_a_picture(page, tiny_mask_model):
 def test_a_person_takes_a_picture(page, tiny_mask_model):
     page.locator("#picture").get_by_label("Capture from camera").click()
     page.locator("#picture").get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#picture video')?.videoWidth > 0")
     page.locator("#picture").get_by_label("capture photo").click()
     expect(page.locator("#line")).to_contain_text("pixels")
     taken = shown(page, "picture").convert("RGB")
     assert np.array_equal(shown(page, "mask"), Predictor.from_pretrained(tiny_mask_model)(taken))
+
+
+def test_a_person_pastes_a_picture_for_dots_and_takes_it_away_again(page, dots_model):
+    copy(page, drawn_car()[0])
+    page.get_by_role("tab", name="Dots").click()
+    page.locator("#dots-picture").get_by_label("Paste from clipboard").click()
+    expect(page.locator("#dots-line")).to_contain_text("dots found")
+    expect(page.locator("#dots-CSV")).to_be_enabled()
+    page.locator("#dots-picture").get_by_label("Remove Image").click()
+    expect(page.locator("#dots-line")).to_contain_text("Upload, paste or take a picture")
+    expect(page.locator("#dots img")).to_have_count(0)
+    page.wait_for_timeout(2000)
+    expect(page.locator("#dots-CSV")).to_be_disabled()
