@@ -13,6 +13,7 @@ from torch import Tensor
 
 from carmask.peaks import find_peaks
 
+MULTIPLE = 32  # the longest stride of the networks here
 THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
 
 
@@ -54,7 +55,7 @@ class DotsTask:
     """
 
     kind: ClassVar[str] = "dots"
-    multiple: ClassVar[int] = 32  # then the cells of every stage tile the picture exactly, and none is shifted
+    multiple: ClassVar[int] = MULTIPLE  # then the cells of every stage tile the picture exactly, and none is shifted
 
     names: tuple[str, ...]
     peaks: tuple[int, ...]

@@ -18,7 +18,7 @@ from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, p
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
-from carmask.starts import OWN_STARTS
+from carmask.starts import is_own
 from carmask.streams import is_stream
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
@@ -235,7 +235,7 @@ from the score stored in config.json as threshold, which is the best one on the 
 
 def licence_of(starts: list[str]) -> tuple[str, str]:
     """The licence of a model whose weights go back to `starts`, as the Hub names it; and what to say about it."""
-    if set(starts) <= {start for own in OWN_STARTS.values() for start in own}:
+    if all(map(is_own, starts)):
         return "apache-2.0", ""
     research_only = any("nvidia/" in start for start in starts)
     return "other", RESEARCH_ONLY if research_only else " Their terms hold for this model too."

@@ -65,9 +65,14 @@ def origins(models: list[str]) -> list[str]:
     return sorted(set(found))
 
 
+def is_own(start: str) -> bool:
+    """Whether a start is one of ours, not a model folder or a model of the Hub."""
+    return any(start in own for own in OWN_STARTS.values())
+
+
 def with_revision(model: str) -> str:
     """The name of a start, and for a model of the Hub the revision of it that is there now: `anna/start@4f3c…`."""
-    if model in sum(OWN_STARTS.values(), []) or Path(model).exists():
+    if is_own(model) or Path(model).exists():
         return model
     try:
         file = cached_file(model, "config.json")  # …/snapshots/REVISION/config.json

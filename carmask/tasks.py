@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from carmask.dots_task import DotsTask
+from carmask.dots_task import MULTIPLE, DotsTask
 
 CAR_LABELS = ("car",)
 STRIP = 256  # rows of a mask that are resized at a time
-MULTIPLE = 32  # the longest stride of the networks here
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 

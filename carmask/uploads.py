@@ -160,10 +160,7 @@ def answer_pictures(
         The events that answer, for what else a tab does then.
     """
 
-    def answer_choice(upload: dict[str, Any] | None, *choices: str) -> tuple | list:
-        return answer(upload, *choices) if upload else blank(EMPTY_LINE)
-
-    def answer_pasted(upload: dict[str, Any] | None, *choices: str) -> Any:  # noqa: ANN401 - or "leave as it is"
+    def answer_if_any(upload: dict[str, Any] | None, *choices: str) -> Any:  # noqa: ANN401 - or "leave as it is"
         return answer(upload, *choices) if upload else gr.skip()
 
     picture, *choices = inputs
@@ -174,13 +171,13 @@ def answer_pictures(
     picture.upload(as_browsers_show, picture, picture, api_visibility="private", show_progress="hidden", **latest)
     for choice in choices:  # not `input`: it comes twice when an option is clicked
         answered.append(
-            choice.select(answer_choice, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
+            choice.select(answer_if_any, inputs, outputs, trigger_mode="always_last", **one_by_one, **PRIVATE)
         )
     if chosen:
         answered.append(chosen.load_input_event.then(answer, inputs, outputs, **one_by_one, **PRIVATE))
     emptied = picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
     # Right behind a picture that is pasted comes a `clear`, which cancels its answer.
-    answered.append(emptied.then(answer_pasted, inputs, outputs, **one_by_one, **PRIVATE))
+    answered.append(emptied.then(answer_if_any, inputs, outputs, **one_by_one, **PRIVATE))
     for event in answered:
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
     return answered
