@@ -67,7 +67,7 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
         stock = SegformerForSemanticSegmentation(network.config)
         stock.load_state_dict(network.state_dict())
         network = stock
-    run, processor = start_run(config, network, fresh), make_processor(config.side)
+    run, processor = start_run(config, network, fresh), make_processor(config)
     lesson, optimizer = accelerator.prepare(Lesson(network, MaskTask()), run.optimizer)
     lesson.train()
     shape = (config.batch_size, config.crop, config.crop)

@@ -15,7 +15,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.dots_task import DotsTask
 from carmask.tasks import MaskTask
-from carmask.train_config import LARGEST_ZOOM, SMALLEST_ZOOM
+from carmask.train_config import LARGEST_ZOOM, SMALLEST_ZOOM, TrainConfig
 
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 
@@ -45,6 +45,7 @@ class Examples(Dataset):
     largest_zoom: float = LARGEST_ZOOM
     paste: float = 0.0
     names: Sequence[str] = ()
+    square: bool = False
 
     def order(self, batch: int, process: int = 0, processes: int = 1) -> Iterator[int]:
         """The places of the examples for one of several processes, which take batches in turns."""
@@ -85,28 +86,36 @@ class Examples(Dataset):
         grey, truth = pair
         if rng.random() < 0.5:
             grey, truth = grey[:, ::-1], self.task.flip(truth)
-        return random_crop(grey, truth, self.crop, rng, self.largest_zoom)
+        return random_crop(grey, truth, self.crop, rng, self.largest_zoom, self.square)
 
 
 def random_crop(
-    grey: np.ndarray, truth: np.ndarray, crop: int, rng: np.random.Generator, largest_zoom: float = LARGEST_ZOOM
+    grey: np.ndarray,
+    truth: np.ndarray,
+    crop: int,
+    rng: np.random.Generator,
+    largest_zoom: float = LARGEST_ZOOM,
+    square: bool = False,
 ) -> Pair:
     """Cuts a square of `crop` pixels at a random scale, place, rotation and stretch, in one affine step.
 
-    Half of the crops of a picture with something to find are centred near it. Beyond the edge the picture is a plain
-    grey and a mask is not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
+    With `square` the whole picture is pressed into a square first, for a network that will see it so. Half of the
+    crops of a picture with something to find are centred near it. Beyond the edge the picture is a plain grey and a
+    mask is not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
     """
     height, width = grey.shape
-    zoom = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(largest_zoom))) / max(height, width)
+    sides = np.array([width, height])
+    long_side = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(largest_zoom)))
+    zoom = long_side / (sides if square else np.full(2, sides.max()))
     half = crop / 2 / zoom
-    centre = np.array([random_place(side, half, rng) for side in (width, height)])
+    centre = np.array([random_place(*of_side, rng) for of_side in zip(sides, half, strict=True)])
     to_find = places_to_find(truth)
     if len(to_find) and rng.random() < 0.5:
-        centre = place(truth, rng.choice(to_find), (width, height)) + rng.uniform(-half, half, 2) / 2
+        centre = place(truth, rng.choice(to_find), (width, height)) + rng.uniform(-half, half) / 2
     angle = math.radians(rng.normal(0, 5) if rng.random() < 0.5 else 0)
     stretch = math.exp(rng.uniform(-0.15, 0.15))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = turn @ np.diag([1 / (zoom * stretch), stretch / zoom])  # from crop to picture coordinates
+    matrix = turn @ np.diag([1 / (zoom[0] * stretch), stretch / zoom[1]])  # from crop to picture coordinates
     start = centre - matrix @ [crop / 2, crop / 2]
     grey = warp(grey, matrix, start, crop, int(rng.integers(256)))
     if is_mask(truth):
@@ -168,9 +177,10 @@ def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return values
 
 
-def make_processor(side: int) -> SegformerImageProcessorPil:
-    """What turns pictures into pixels: the long side fits `side`, the shape is kept."""
-    return SegformerImageProcessorPil(size={"max_height": side, "max_width": side})
+def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
+    """What turns pictures into pixels: the long side fits `side` and the shape is kept, or they become a square."""
+    names = ("height", "width") if config.square else ("max_height", "max_width")
+    return SegformerImageProcessorPil(size=dict.fromkeys(names, config.side))
 
 
 def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:

@@ -33,7 +33,7 @@ def fitting(config: TrainConfig, lesson: Lesson, examples: Examples, accelerator
     Raises:
         RunError: not even one crop fits.
     """
-    size, processor = config.batch_size, make_processor(config.side)
+    size, processor = config.batch_size, make_processor(config)
     example = next(iter(make_loader(examples, replace(config, workers=0))))
     while not fits(lesson, repeated(example, size), processor, accelerator, config.teacher_features):
         if size == 1:

@@ -63,7 +63,7 @@ def seconds_per_batch(
     lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
     run.averaged.to(accelerator.device)
     lesson.train()
-    processor = make_processor(config.side)
+    processor = make_processor(config)
     times = [time.perf_counter()]
     for batch in islice(loader, WARM_BATCHES + TIMED_BATCHES):
         grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
@@ -79,7 +79,7 @@ def seconds_per_picture(run: Run, config: TrainConfig, splits: DatasetDict) -> f
     """How long it takes to judge one picture of the validation split, as the mean of a few from all over it."""
     split = splits["validation"]
     chosen = np.unique(np.linspace(0, len(split) - 1, TIMED_PICTURES).astype(int))
-    predictor = Predictor.from_network(run.averaged, make_processor(config.side))
+    predictor = Predictor.from_network(run.averaged, make_processor(config))
     start = time.perf_counter()
     validate(predictor, split.select(chosen), calibrate=True)
     return (time.perf_counter() - start) / len(chosen)

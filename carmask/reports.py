@@ -252,7 +252,7 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's task, labels, network, command, side, seed, device, processes and origin, and what
+        facts: the run's task, labels, network, look, command, seed, device, processes and origin, and what
             `carmask.provenance` says of its code, versions and data.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
@@ -263,7 +263,7 @@ def write_report(
     counts += "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
-    facts |= {"look": describe_look(facts["side"]), "name": folder.name, "labels": ", ".join(facts["labels"])}
+    facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
@@ -277,16 +277,22 @@ def write_report(
         draw_curves(history, folder / "curves.png")
 
 
-def describe_look(side: int, mirror: float = 0.0) -> str:
+def describe_look(predictor: Predictor) -> str:
     """How a model sees pictures, in a sentence."""
+    limits, mirror = dict(predictor.processor.size), predictor.task.mirror
+    size = (
+        f"with a long side of {limits['max_height']}"
+        if limits.get("max_height")
+        else f"as {limits['height']} × {limits['width']}"
+    )
     mirror_image = f", and its mirror image at {mirror:.0%} of that" if mirror else ""
-    return f"It sees a picture with a long side of {side} pixels{mirror_image}."
+    return f"It sees a picture {size} pixels{mirror_image}."
 
 
-def rescore(folder: Path, scores: dict[str, Scores], side: int, mirror: float) -> None:
+def rescore(folder: Path, scores: dict[str, Scores], look: str) -> None:
     """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
     card = (folder / "README.md").read_text(encoding="utf-8")
-    card = re.sub(r"It sees a picture with a long side of \d+ pixels[^.]*\.", describe_look(side, mirror), card)
+    card = re.sub(r"It sees a picture [^.]* pixels[^.]*\.", look, card)
     for split, values in scores.items():
         card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -33,7 +33,17 @@ class Rows(NamedTuple):
 def make_examples(config: TrainConfig, task: MaskTask | DotsTask, rows: Rows, numbers: range) -> Examples:
     """The examples of these numbers."""
     kind = StreamedExamples if is_stream(rows.pairs) else Examples
-    return kind(rows.pairs, task, config.crop, config.seed, numbers, config.largest_zoom, config.paste, rows.names)
+    return kind(
+        rows.pairs,
+        task,
+        config.crop,
+        config.seed,
+        numbers,
+        config.largest_zoom,
+        config.paste,
+        rows.names,
+        config.square,
+    )
 
 
 def make_loader(examples: Examples, config: TrainConfig, accelerator: Accelerator | None = None) -> DataLoader:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,8 +53,15 @@ class TrainConfig:
     overwrite: bool = HfArg(default=False, help="Replace an existing output.")
     resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
 
+    @property
+    def square(self) -> bool:
+        """Whether the network sees pictures pressed into a square of `side`, not in their own shape.
 
-SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # whose checkpoints and averages are spread over processes
+        So a SegFormer for masks does: it is what transformers' own pipeline shows it, and its cells tile the picture.
+        """
+        return self.task == "mask" and self.network == "segformer"
+
+
 RANGES = {
     "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
     "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
@@ -90,9 +96,6 @@ def check(config: TrainConfig) -> None:
     if config.streaming and config.task == "dots":
         raise RunError("--streaming is for masks; leave it out with --task dots.")
     dot_settings(config)
-    for name in SPLITTERS:
-        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
-            raise RunError(f"{name} splits a network that one GPU cannot hold; these all fit, see docs/training.md.")
     if config.report_to != "none" and not importlib.util.find_spec(config.report_to):
         remedy = f"run pip install {config.report_to}, or leave out --report_to."
         raise RunError(f"{config.report_to} is not installed; {remedy}")  # accelerate would leave it out in silence

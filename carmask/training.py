@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import shlex
 import time
 from dataclasses import replace
@@ -33,7 +34,7 @@ from carmask.plan import plan
 from carmask.predictor import ModelError, Predictor, load_network
 from carmask.provenance import made_with
 from carmask.publish import PublishError, upload
-from carmask.reports import BEST, headline, validate, write_report, write_worst
+from carmask.reports import BEST, describe_look, headline, validate, write_report, write_worst
 from carmask.rows import GreyRows, check_split, open_data, row_names, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.supply import Rows, make_examples, make_loader
@@ -43,6 +44,7 @@ from carmask.trackers import SAMPLES, start_tracker, tell
 from carmask.train_config import TrainConfig, dot_settings, network_settings
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
+SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
 
 
@@ -80,7 +82,7 @@ def teach(
         RunError: the loss or its gradient is no number any more, and nothing of that step is kept; or a signal asked
             the run to stop, and a checkpoint is kept.
     """
-    processor, learnt = make_processor(config.side), []
+    processor, learnt = make_processor(config), []
     lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
     run.averaged.to(accelerator.device)
     lesson.train()
@@ -136,7 +138,7 @@ def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits
 def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
     """Validates the averaged weights, keeps them if they are the best so far, tells, and writes a checkpoint."""
     output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
-    predictor = Predictor.from_network(run.averaged, make_processor(config.side))
+    predictor = Predictor.from_network(run.averaged, make_processor(config))
     samples = SAMPLES if accelerator.trackers else 0
     scores, worst = validate(predictor, splits["validation"], worst=samples, calibrate=True)
     loss = float(np.mean(run.losses))
@@ -147,7 +149,7 @@ def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: Datase
     tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(config.task, scores)}")
     if line[BEST[config.task]] > best:
         run.averaged.config.threshold = line.get("threshold", predictor.threshold)
-        save_model(output, run.averaged, make_processor(config.side), config.half)
+        save_model(output, run.averaged, make_processor(config), config.half)
     save_checkpoint(output, run)
     if accelerator.trackers:
         crops = config.batch_size * config.accumulate * accelerator.num_processes
@@ -163,7 +165,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, 
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = facts | {"network": config.network, "side": config.side, "seed": config.seed}
+    facts = facts | {"network": config.network, "look": describe_look(predictor), "seed": config.seed}
     facts |= {"task": config.task, "labels": predictor.task.labels}
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
@@ -216,7 +218,7 @@ def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | 
         if config.teacher_features:
             measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
             crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)
-            lesson.fit_features(to_pixels(batch["grey"], make_processor(config.side)) for batch in crops)
+            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in crops)
         return lesson
     except ValueError as error:
         raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
@@ -240,15 +242,29 @@ def train(config: TrainConfig) -> None:
         raise RunError(f"{config.output} cannot be written: {error}.{way_on(config.output)}") from error
 
 
+def keep_whole() -> str:
+    """Undoes that `accelerate launch` asks to split the network; returns the name of what was to split it, or "".
+
+    A run's average and checkpoints need the whole network, and DDP gives the same weights.
+    """
+    asked = [name for name in SPLITTERS if os.environ.pop(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
+    if asked:  # DeepSpeed's file also counts batches, and would overrule --accumulate
+        os.environ.pop("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", None)
+    return ", ".join(asked)
+
+
 def run_all(config: TrainConfig) -> None:
     """The whole run: data, network, steps with validations, model folder."""
     output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
+    split = keep_whole()
     accelerator = Accelerator(
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=str(output / LOGS),
     )
+    if split:
+        accelerator.print(f"{split} splits a network that one GPU cannot hold; each process keeps all of this (DDP).")
     set_seed(config.seed)
     splits, task = open_task(config)
     start = config.model or DEFAULT_STARTS[config.network]

@@ -32,7 +32,7 @@ from carmask.dot_rows import open_dots
 from carmask.metrics import summary
 from carmask.pictures import upright_rgb
 from carmask.predictor import ModelError, Predictor
-from carmask.reports import BEST, balanced_iou, rescore, validate
+from carmask.reports import BEST, balanced_iou, describe_look, rescore, validate
 from carmask.rows import open_data, read_pair
 
 SIDES = (384, 448, 512, 640)
@@ -128,7 +128,7 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     predictor = Predictor.from_pretrained(folder)
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
-    rescore(folder, {name: validate(predictor, split)[0] for name, split in judged.items()}, look.side, look.mirror)
+    rescore(folder, {name: validate(predictor, split)[0] for name, split in judged.items()}, describe_look(predictor))
 
 
 def main(argv: list[str] | None = None) -> int:

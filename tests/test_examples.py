@@ -46,14 +46,26 @@ def test_each_round_uses_every_row_once():
     assert seen[:5] != seen[5:]
 
 
+@pytest.mark.parametrize("square", [False, True])
 @pytest.mark.parametrize("seed", range(8))
-def test_a_crop_keeps_picture_and_mask_together(seed):
+def test_a_crop_keeps_picture_and_mask_together(seed, square):
     mask = drawn_car(seed=seed)[1]
-    grey, truth = random_crop(mask // 255 * 200 + 20, mask, 48, np.random.default_rng(seed))
+    grey, truth = random_crop(mask // 255 * 200 + 20, mask, 48, np.random.default_rng(seed), square=square)
     assert grey.shape == truth.shape == (48, 48)
     assert set(np.unique(truth)) <= {0, OUTSIDE, 255}
     judged = truth != OUTSIDE
     assert ((grey > 120) == (truth == 255))[judged].mean() > 0.9
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_a_wide_picture_is_as_high_as_wide_in_a_crop_only_if_pressed_into_a_square(square):
+    mask = np.full((100, 300), 255, np.uint8)  # all car, so that what is judged is the picture itself
+    shapes = []
+    for seed in range(40):
+        _, truth = random_crop(mask, mask, 96, np.random.default_rng(seed), 0.7, square)
+        rows, columns = np.nonzero(truth == 255)
+        shapes.append(np.log(np.ptp(columns) / np.ptp(rows)))
+    assert np.median(shapes) == pytest.approx(0 if square else np.log(3), abs=0.15)
 
 
 def test_beyond_the_edge_nothing_is_judged():

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
+from PIL import Image
 from safetensors.torch import load_file
 from training import options, run
 
 from carmask import Predictor, training
+from carmask.reports import describe_look
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson
 
@@ -83,6 +85,18 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (whole / "scores.json").read_text() == (parts / "scores.json").read_text()
+
+
+@pytest.mark.parametrize(("network", "seen"), [("segformer", (96, 96)), ("fcn", (64, 96)), ("unet", (64, 96))])
+def test_a_segformer_sees_squares_and_the_others_the_shape_of_the_picture(
+    tmp_path, tiny_data, monkeypatch, network, seen
+):
+    start = save_balanced(tiny_network(network), tmp_path / "start")
+    arguments = options(tiny_data, start, tmp_path / "model", steps=1, batch_size=1)
+    assert run(monkeypatch, *arguments, "--network", network) == 0
+    predictor = Predictor.from_pretrained(tmp_path / "model")
+    assert predictor.pixel_values(Image.new("L", (300, 200))).shape[-2:] == seen
+    assert describe_look(predictor) in (tmp_path / "model/README.md").read_text()
 
 
 @pytest.mark.parametrize("features", [False, True])

@@ -20,7 +20,13 @@ def model(tiny_data, tmp_path):
     """A model folder with the card that training writes."""
     folder = save_balanced(tiny_network("unet"), tmp_path / "model")
     facts = dict.fromkeys(("command", "code", "versions", "data", "device", "network"), "made up")
-    facts |= {"task": "mask", "labels": ["background", "car"], "side": 64, "seed": 0, "processes": 1}
+    facts |= {
+        "task": "mask",
+        "labels": ["background", "car"],
+        "look": "It sees a picture with a long side of 64 pixels.",
+        "seed": 0,
+        "processes": 1,
+    }
     splits = open_data(str(tiny_data))
     scores = {name: {"all": {"iou": 0.123456}} for name in ("validation", "test")}
     write_report(folder, facts | {"origin": ["scratch-b0"]}, splits["train"], scores, [])
@@ -47,7 +53,7 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert predictor.threshold == float(threshold)
     assert dict(predictor.processor.size)["max_height"] == int(side[2:])
     card = (model / "README.md").read_text()
-    assert describe_look(int(side[2:]), predictor.task.mirror) in card
+    assert describe_look(predictor) in card
     assert "0.1235" not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card
