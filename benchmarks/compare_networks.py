@@ -26,21 +26,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import datasets
 import torch
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
 from carmask.dataset_folder import DataError
 from carmask.model_folder import SETTINGS
-from carmask.predictor import ModelError, load_network, network_size
+from carmask.predictor import EMBEDDED, ModelError, Predictor, load_network
 from carmask.rows import open_data
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES, CROP, SIDE = 2, 192, 384
 SAME = f"--batch_size 8 --crop {CROP} --side {SIDE} --workers 1 --seed 0"
+TEACHER = EMBEDDED["mask"]
 ROWS = {  # folder: title and what differs; parts that no start has trained learn 5 times as fast
     "segformer-scratch": (
         "SegFormer-B0, random weights",
         "--network segformer --model scratch-b0 --learning_rate 2e-4",
+    ),
+    "segformer-taught": (
+        "the same, with a teacher",
+        "--network segformer --model scratch-b0 --learning_rate 3e-4 --teacher {teacher} --teacher_features",
     ),
     "segformer-start": (
         "SegFormer-B0, our own start",
@@ -67,7 +73,7 @@ class CompareError(Exception):
 
 def command_for(row: str, data: str, output: Path, steps: int, own_start: str) -> list[str]:
     """The training command of a row; it validates only after the last step."""
-    differs = ROWS[row][1].format(own_start=shlex.quote(own_start))
+    differs = ROWS[row][1].format(own_start=shlex.quote(own_start), teacher=shlex.quote(str(TEACHER)))
     rest = f"{SAME} --steps {steps} --validate_every {steps} --overwrite"
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES)]
     named = ["--data", data, "--output", str(output)]
@@ -166,15 +172,14 @@ def gigaflops(network: PreTrainedModel) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def milliseconds(network: PreTrainedModel) -> float:
-    """Median time of the network on a picture of 4:3 at the size at which the comparison's networks see it."""
-    height, width = network_size((480, 640), {"max_height": SIDE, "max_width": SIDE})
-    pixel_values = torch.rand(1, 3, height, width)
+def milliseconds(predictor: Predictor) -> float:
+    """Median time of the network on a picture of 4:3 at the size at which it sees it."""
+    pixel_values = predictor.pixel_values(Image.effect_noise((640, 480), 64))
     times = []
     with torch.inference_mode():
         for _ in range(REPEATS + 2):
             start = time.perf_counter()
-            network(pixel_values)
+            predictor.network(pixel_values)
             times.append(time.perf_counter() - start)
     return median(times[2:]) * 1000
 
@@ -191,7 +196,7 @@ def table_row(row: str, out: Path, sources: list[str]) -> str:
         f"{gigaflops(network):.1f}",
         str(timed["steps"]),
         f"{batch / timed['seconds_per_step']:.1f}",
-        f"{milliseconds(network):.0f}",
+        f"{milliseconds(Predictor.from_pretrained(out / row)):.0f}",
         *(f"{scores[source][score]:.3f}" for source in sources for score in ("iou", "boundary_iou")),
         f"{(out / row / 'model.safetensors').stat().st_size / 1e6:.1f}",
     ]
@@ -218,8 +223,8 @@ def conditions(data: str, minutes: float, own_start: str) -> str:
     return (
         f"Each row: {minutes:g} minutes of steps, without reading and scoring, on the pictures of {data}, "
         f"with the same augmentation, crops of {CROP} × {CROP}, {PROCESSES} processes of one thread, 8 crops each. "
-        f"Scores: test split, full size; the networks see a long side of {SIDE}. Inference: two threads, a 4:3 "
-        "picture.\n"
+        f"Scores: test split, full size; a SegFormer sees {SIDE} × {SIDE} pixels, the others a long side "
+        f"of {SIDE}. Inference: two threads, a 4:3 picture. The teacher: {TEACHER.name}.\n"
         f"Our own start: {story}.{same_data}"
     )
 
