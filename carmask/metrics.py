@@ -76,6 +76,11 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
     return scores
 
 
+def without_car(scores: dict[str, float]) -> bool:
+    """Whether scores of `summary` are of pictures without a car alone; then IoU is all or nothing and says no more."""
+    return "false_car_share" in scores and scores["iou"] in (0, 1)
+
+
 def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Counts the judged pixels of one picture around each probability of 0, 10, … 100 %: float64 (11, 3).
 

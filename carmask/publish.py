@@ -16,6 +16,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
 
 from carmask.hub import NO_TOKEN, REFUSALS, refusal
+from carmask.metrics import without_car
 from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError, all_checkpoints
 from carmask.predictor import ModelError, Predictor, check_folder
 from carmask.reports import RESEARCH_ONLY, licence_of
@@ -98,10 +99,8 @@ def evaluations(split: str, scores: dict[str, dict[str, float]]) -> list[EvalRes
         scores = {source: values for source, values in scores.items() if source != "all"}
     found = []
     for source, values in scores.items():
-        # Where nothing but false car can be found, IoU is all or nothing and says no more.
-        no_car = "false_car_share" in values and values["iou"] in (0, 1)
         for metric in METRICS.keys() & values.keys():
-            if no_car and metric != "false_car_share":
+            if not dots and without_car(values) and metric != "false_car_share":
                 continue
             found.append(
                 EvalResult(

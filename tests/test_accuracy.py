@@ -1,13 +1,14 @@
 import sys
 from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 from conftest import drawn_car
 from PIL import Image
 
 from benchmarks import accuracy
-from benchmarks.accuracy import DISTURBANCES, measure, robustness_table
+from benchmarks.accuracy import DISTURBANCES, Pictures, colour_line, measure, robustness_table, worst_table
 from carmask import Predictor
 from carmask.metrics import picture_counts
 from carmask.predictor import mask_folders
@@ -68,7 +69,9 @@ def test_sources_without_a_car_have_no_iou_but_false_car_pixels():
     with_car = picture_counts(mask, mask)
     without = picture_counts(mask, truth)
     nothing = np.zeros((11, 3))
-    measured = {"a": ([with_car], nothing), "b": ([without], nothing), "all": ([with_car, without], nothing)}
+    measured = {"a": Pictures([with_car]), "b": Pictures([without]), "all": Pictures([with_car, without])}
+    for pictures in measured.values():
+        pictures.calibration = nothing
     rows = {line.split("|")[1].strip(): line for line in accuracy.accuracy_table(measured).splitlines()}
     assert "1.000 (1.000–1.000)" in rows["a"]
     assert "| b | 1 | – | – | – | 25.00% |" in rows["b"]
@@ -80,12 +83,33 @@ def test_a_split_that_is_not_there_is_said_in_one_sentence(tiny_mask_model, tiny
         run(monkeypatch, capsys, tiny_mask_model, "--data", tiny_data, "--split", "night")
 
 
-def test_colour_gives_the_numbers_of_grey(tiny_mask_model, tiny_data, monkeypatch):
-    split = open_data(str(tiny_data))["test"]
+def test_colour_gives_the_numbers_of_grey(tiny_mask_model, tiny_data):
+    split = open_data(str(tiny_data))["test"].select([0])
     predictor = Predictor.from_pretrained(tiny_mask_model)
     rng = np.random.default_rng(0)
     tinted = Image.fromarray(rng.integers(0, 256, (64, 96, 3), dtype=np.uint8))
-    rows = [{**split[0], "image": picture} for picture in (tinted, tinted.convert("L"))]
-    one, other = (measure(predictor, [row])["all"] for row in rows)
-    assert np.array_equal(one[0], other[0])
-    assert np.array_equal(one[1], other[1])
+    pictures = (tinted, tinted.convert("L"))
+    sets = [datasets.Dataset.from_list([{"image": one, "mask": split[0]["mask"]}]) for one in pictures]
+    one, other = (measure(predictor, rows)["all"] for rows in sets)
+    assert np.array_equal(one.counts, other.counts)
+    assert np.array_equal(one.calibration, other.calibration)
+    assert "In colour: 1 of the pictures; 1 of them" in colour_line(predictor, sets[0])
+    assert "In colour: 0 of the pictures" in colour_line(predictor, sets[1])
+
+
+def test_the_worst_pictures_of_a_source_are_named_with_what_is_wrong():
+    truth, mask = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
+    truth[:, :10], mask[:, :5] = 255, 255
+    half, whole = picture_counts(mask, truth), picture_counts(truth, truth)
+    false, clean = picture_counts(mask, 0 * truth), picture_counts(0 * truth, 0 * truth)
+    measured = {
+        "cars": Pictures([whole, half], ["", ""], ["a", "b"]),
+        "none": Pictures([clean, false], [], ["c", "d"]),
+    }
+    lines = worst_table(measured, 1).splitlines()[2:]
+    assert lines == ["| cars | b | 0.500 | 50% | 0.0% |", "| none | d | – | – | 25.0% |"]
+
+
+def test_labels_that_mean_car_can_be_named(tiny_mask_model, tiny_data, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="no label named lorry"):
+        run(monkeypatch, capsys, tiny_mask_model, "--data", tiny_data, "--car-labels", "car,lorry")

@@ -123,6 +123,14 @@ def test_four_times_as_many_pictures_halve_the_interval():
     assert widths[1] == pytest.approx(widths[0] / 2, rel=0.1)
 
 
+def test_frames_of_a_film_count_as_one_thing_seen():
+    ious = np.random.default_rng(0).random(12)
+    films = counts_of(ious.repeat(4))
+    together = bootstrap_intervals(films, groups=np.arange(12).repeat(4).tolist())
+    assert together == bootstrap_intervals(counts_of(ious))
+    assert bootstrap_intervals(films, groups=np.arange(4).repeat(12).tolist()) == bootstrap_intervals(films)
+
+
 def test_the_interval_of_the_mean_is_that_of_the_standard_error():
     ious = np.arange(10).repeat(20) / 10
     low, high = bootstrap_intervals(counts_of(ious))["mean_iou"]
