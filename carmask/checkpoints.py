@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Run:
     """The network, the running average of its weights, the optimizer, and how far they are.
 
     `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
-    moment of the last one, or of the start.
+    moment of the last one, or of the start, and `saved` the moment of the last checkpoint.
     """
 
     network: nn.Module
@@ -35,6 +36,7 @@ class Run:
     losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
     timed: tuple[int, float] = (0, 0.0)
+    saved: float = field(default_factory=time.monotonic)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -49,16 +51,21 @@ class Run:
 def save_checkpoint(output: Path, run: Run) -> None:
     """Writes the run's state to `output`/checkpoint-STEP; earlier ones go only when this one was read back whole.
 
+    One of this step that is whole stays as it is.
+
     Raises:
         OSError, SafetensorError: it cannot be written; the earlier ones are as they were.
     """
+    run.saved = time.monotonic()
+    final, unfinished = output / f"{CHECKPOINT}-{run.step}", output / UNFINISHED_CHECKPOINT
+    if final.is_dir() and is_whole(final):
+        return
     tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     state = {"step": run.step, "losses": run.losses, "history": run.history, "sha256": digest(plain)}
-    final, unfinished = output / f"{CHECKPOINT}-{run.step}", output / UNFINISHED_CHECKPOINT
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -100,6 +107,15 @@ def read_checkpoint(folder: Path) -> tuple[dict, dict[str, Tensor]]:
     if not whole:
         raise CheckpointError(f"{folder} is damaged.")
     return state, tensors
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint can be read."""
+    try:
+        read_checkpoint(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def load_newest(output: Path, run: Run) -> list[str]:

@@ -13,14 +13,16 @@ from accelerate.utils import gather_object
 
 from carmask.model_folder import RunError, all_checkpoints, way_on
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
+    SIGNALS.append(signal.SIGHUP)
 MOST_NAMED = 8  # files in a sentence
 SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the terminal and from torchrun
 
 
 @contextmanager
 def noted_signals() -> Iterator[list[float]]:
-    """Inside, Ctrl-C and SIGTERM only put their moment into the list, until one comes seconds later: it acts."""
+    """Inside, Ctrl-C, SIGTERM and the terminal's end only put their moment into the list, until one seconds later."""
     noted: list[float] = []
 
     def note(number: int, frame: object) -> None:

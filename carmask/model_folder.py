@@ -106,7 +106,9 @@ def check_same_run(output: Path, settings: dict) -> None:
     """
     before = settings | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     if before["fingerprint"] != settings["fingerprint"]:
-        raise RunError(f"The data set has changed since the run in {output} began; start anew with --overwrite.")
+        raise RunError(
+            f"The data set or the teacher has changed since the run in {output} began; start anew with --overwrite."
+        )
     if before["processes"] != settings["processes"]:
         had, given = (f"{count} process{'es' * (count > 1)}" for count in (before["processes"], settings["processes"]))
         raise RunError(f"The run in {output} had {had}, not {given}; resume it with as many.")

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,11 +18,16 @@ ROOT = Path(__file__).parent.parent
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
 
 
-def made_with(splits: datasets.DatasetDict) -> dict[str, str]:
-    """What decides how a model turns out: `command`, `code`, `versions` and the fingerprint of the `data`."""
+def made_with(splits: datasets.DatasetDict, files: Sequence[Path] = ()) -> dict[str, str]:
+    """What decides how a model turns out: `command`, `code`, `versions` and the fingerprint of the `data`.
+
+    To the data belong the `files` that are learnt from beside it.
+    """
     command = shlex.join(["python", *sys.argv])
     at_hand = {name: split for name, split in splits.items() if not is_stream(split)}
-    data = fingerprint(at_hand) + (f" (of {' and '.join(at_hand)}; train was streamed)" if at_hand != splits else "")
+    data = fingerprint(at_hand, files) + (
+        f" (of {' and '.join(at_hand)}; train was streamed)" if at_hand != splits else ""
+    )
     return {"command": command, "code": code_revision(), "versions": versions(), "data": data}
 
 
@@ -48,8 +54,11 @@ def versions() -> str:
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in LIBRARIES)])
 
 
-def fingerprint(splits: dict[str, datasets.Dataset]) -> str:
-    """A SHA-256 in hexadecimal of every picture and its truth as stored, in their order, wherever the files lie."""
+def fingerprint(splits: dict[str, datasets.Dataset], files: Sequence[Path] = ()) -> str:
+    """A SHA-256 in hexadecimal of every picture and its truth as stored, in their order, and of `files`.
+
+    Wherever they lie, it is the same.
+    """
     digest = hashlib.sha256()
     for name in sorted(splits):
         digest.update(name.encode())
@@ -60,6 +69,8 @@ def fingerprint(splits: dict[str, datasets.Dataset]) -> str:
         for row in split:
             for column in columns:
                 digest.update(hashlib.sha256(stored_bytes(row[column])).digest())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 

@@ -216,7 +216,7 @@ back to {origin}.{terms}
 {meaning}
 
 Made with the seed {seed} on {device} ({processes}) by the code of git revision {code}, with {versions}.
-SHA-256 of the pictures and their truth: {data}.
+SHA-256 of the pictures and their truth, and of a teacher: {data}.
 
 ![Loss and validation score](curves.png)
 """

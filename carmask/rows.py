@@ -1,7 +1,8 @@
 """Where a data set comes from, and one of its rows as a pair of arrays: grey picture, and mask or points."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -230,40 +231,48 @@ def nothing_to_find(split: datasets.Dataset) -> DataError:
     return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
-class GreyRows(Sequence):
-    """The rows of a split as grey pictures and their truth, decoded once where memory allows."""
+class KeptRows(Sequence):
+    """Rows that are read once at first, so that bad ones are met before a step, and kept where memory allows."""
 
-    def __init__(self, split: datasets.Dataset, longest: int):
-        """Decodes every row, so that bad ones are met before the first step.
-
-        Args:
-            split: rows with the columns image and mask or dots.
-            longest: pictures with a longer side, in pixels, are kept at this size: crops show no more.
-
-        Raises:
-            DataError: a row cannot be used, or no picture shows a car or a dot.
-        """
-        truth = "dots" if "dots" in split.column_names else "mask"
-        self.split, self.longest = split.select_columns(["image", truth]), longest
+    def __init__(self, read: Callable[[int], Pair], number: int, room: int, title: str):
+        """Calls `read` for each of `number` rows and keeps `room` bytes; it may raise DataError."""
+        self.read, self.number = read, number
         self.kept: dict[int, Pair] = {}
-        room, something = CACHE_BYTES, False
-        for index in tqdm(range(len(split)), desc="Reading pictures", disable=None):
-            pair = self._read(index)
-            something = something or shows_something(pair[1])
+        self.shows_something = False
+        for index in tqdm(range(number), desc=title, disable=None):
+            pair = read(index)
+            self.shows_something = self.shows_something or shows_something(pair[1])
             room -= pair[0].nbytes + pair[1].nbytes
             if room > 0:
                 self.kept[index] = pair
-        if not something:
-            raise nothing_to_find(split)
 
     def __len__(self) -> int:
-        return len(self.split)
+        return self.number
 
     def __getitem__(self, index: int) -> Pair:
-        return self.kept[index] if index in self.kept else self._read(index)
+        return self.kept[index] if index in self.kept else self.read(index)
 
-    def _read(self, index: int) -> Pair:
-        return shrink(read_numbered(self.split, index), self.longest)
+
+def grey_rows(split: datasets.Dataset, longest: int) -> KeptRows:
+    """The rows of a split as grey pictures and their truth.
+
+    Args:
+        split: rows with the columns image and mask or dots.
+        longest: pictures with a longer side, in pixels, are kept at this size: crops show no more.
+
+    Raises:
+        DataError: a row cannot be used, or no picture shows a car or a dot.
+    """
+    split = split.select_columns(["image", "dots" if "dots" in split.column_names else "mask"])
+    rows = KeptRows(partial(read_shrunk, split, longest), len(split), CACHE_BYTES, "Reading pictures")
+    if not rows.shows_something:
+        raise nothing_to_find(split)
+    return rows
+
+
+def read_shrunk(split: datasets.Dataset, longest: int, index: int) -> Pair:
+    """Row `index` of a split, no side longer than `longest`; DataError if it cannot be used."""
+    return shrink(read_numbered(split, index), longest)
 
 
 def shrink(pair: Pair, longest: int) -> Pair:
@@ -279,18 +288,23 @@ def shrink(pair: Pair, longest: int) -> Pair:
     return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
 
-def unlabelled_rows(folder: Path, longest: int) -> list[Pair]:
+def unlabelled_rows(folder: Path, longest: int) -> KeptRows:
     """The pictures in and below a folder as rows whose masks are nowhere judged: for a teacher to label.
 
     Raises:
         DataError: there are no pictures, or one cannot be read.
     """
-    rows = []
-    for path in tqdm(find_pictures(folder), desc="Reading unlabelled pictures", disable=None):
-        try:
-            picture = open_picture(path).convert("L")
-        except PictureError as error:
-            raise DataError(f"{path}: {error}") from error
-        picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
-        rows.append((np.array(picture), np.broadcast_to(np.uint8(NOT_JUDGED), (picture.height, picture.width))))
-    return rows
+    paths = find_pictures(folder)
+    return KeptRows(
+        partial(read_unlabelled, paths, longest), len(paths), CACHE_BYTES // 3, "Reading unlabelled pictures"
+    )
+
+
+def read_unlabelled(paths: list[Path], longest: int, index: int) -> Pair:
+    """Picture `index`, no side longer than `longest`, with a mask that is nowhere judged; DataError if it is bad."""
+    try:
+        picture = open_picture(paths[index]).convert("L")
+    except PictureError as error:
+        raise DataError(f"{paths[index]}: {error}") from error
+    picture.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+    return np.array(picture), np.broadcast_to(np.uint8(NOT_JUDGED), (picture.height, picture.width))

@@ -26,16 +26,16 @@ from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.dots_task import DotsTask
 from carmask.examples import Examples, make_processor, to_pixels
 from carmask.interruption import check_finite, noted_signals
-from carmask.memory import fitting
+from carmask.memory import fitting, out_of_memory
 from carmask.model_folder import LOCK, LOGS, RunError, make_output, remove_checkpoints, save_model, way_on
 from carmask.optimizer import descend, make_optimizer, rate_factor
 from carmask.pairs import find_pictures
 from carmask.plan import plan
-from carmask.predictor import ModelError, Predictor, load_network
+from carmask.predictor import ModelError, Predictor, load_network, load_processor
 from carmask.provenance import made_with
 from carmask.publish import PublishError, upload
 from carmask.reports import BEST, describe_look, headline, validate, write_report, write_worst
-from carmask.rows import GreyRows, check_split, open_data, row_names, unlabelled_rows
+from carmask.rows import check_split, grey_rows, open_data, row_names, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, origins, start_network
 from carmask.supply import Rows, make_examples, make_loader
 from carmask.tasks import MaskTask
@@ -45,6 +45,8 @@ from carmask.train_config import TrainConfig, dot_settings, network_settings
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
+MOST_SKIPPED = 20  # a scale that was too high is halved each time, from 65536
+MOST_LOST = 300  # seconds between two checkpoints
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
 
 
@@ -86,8 +88,11 @@ def teach(
     lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
     run.averaged.to(accelerator.device)
     lesson.train()
-    bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     run.timed = run.step, time.perf_counter()
+    if is_due(run.step, config) and all(line["step"] != run.step for line in run.history):
+        after_update(run, config, accelerator, splits, stop=False)  # it was stopped before or in its validation
+    bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    skipped = 0  # updates in a row, as float16 leaves out those whose gradient is not finite
     with noted_signals() as noted, bar:
         for batch in make_loader(examples, config, accelerator):
             # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
@@ -107,6 +112,10 @@ def teach(
             run.losses.append(loss)
             if not accelerator.sync_gradients:
                 continue
+            skipped = skipped + 1 if accelerator.optimizer_step_was_skipped else 0
+            if skipped > MOST_SKIPPED:
+                words = f"The gradient of {skipped} updates in a row was not finite in float16, up to step {run.step}"
+                raise RunError(f"{words}; train in bf16 or without --mixed_precision.{way_on(config.output)}")
             learnt.clear()
             run.step += 1
             bar.update()
@@ -115,20 +124,29 @@ def teach(
             after_update(run, config, accelerator, splits, stop=asked > 0)
 
 
+def is_due(step: int, config: TrainConfig) -> bool:
+    """Whether the averaged weights are to be validated after a step."""
+    every = config.validate_every or max(1, config.steps // 10)
+    return step == config.steps or step > 0 and step % every == 0
+
+
 def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
-    """Keeps the run every so often, and before it stops.
+    """Writes a checkpoint now and then, before a validation and before the run stops; validates if that is due.
+
+    A run that stops does not validate first, since who stopped it may not wait; it will when it goes on.
 
     Raises:
         RunError: it stops here.
     """
-    due = run.step % (config.validate_every or max(1, config.steps // 10)) == 0 or run.step == config.steps
-    if accelerator.is_main_process and due:
-        keep(run, config, accelerator, splits)
-    elif accelerator.is_main_process and stop:
-        save_checkpoint(Path(config.output), run)
+    due = is_due(run.step, config)
+    if accelerator.is_main_process:
+        if due or stop or time.monotonic() - run.saved > MOST_LOST:
+            save_checkpoint(Path(config.output), run)
+        if due and not stop:
+            keep(run, config, accelerator, splits)
     if due or stop:
         accelerator.wait_for_everyone()
-    if due:
+    if due and not stop:
         run.losses.clear()
     if stop:
         accelerator.end_training()
@@ -136,7 +154,7 @@ def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits
 
 
 def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
-    """Validates the averaged weights, keeps them if they are the best so far, tells, and writes a checkpoint."""
+    """Validates the averaged weights, keeps them if they are the best so far, and tells."""
     output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
     predictor = Predictor.from_network(run.averaged, make_processor(config))
     samples = SAMPLES if accelerator.trackers else 0
@@ -150,7 +168,6 @@ def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: Datase
     if line[BEST[config.task]] > best:
         run.averaged.config.threshold = line.get("threshold", predictor.threshold)
         save_model(output, run.averaged, make_processor(config), config.half)
-    save_checkpoint(output, run)
     if accelerator.trackers:
         crops = config.batch_size * config.accumulate * accelerator.num_processes
         tell(accelerator, run, crops * pace, worst)
@@ -200,11 +217,17 @@ def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
     if config.streaming:
         return Rows(splits["train"], [])
     longest = int(config.crop * config.largest_zoom)
-    rows, names = GreyRows(splits["train"], longest), row_names(splits["train"])
+    rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
     if config.unlabelled:
         rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
         names += map(str, find_pictures(Path(config.unlabelled)))
     return Rows(rows, names)
+
+
+def beside(config: TrainConfig) -> list[Path]:
+    """The files beside the data set that decide what a run learns: a teacher's weights, unlabelled pictures."""
+    weights = sorted(Path(config.teacher).glob("*.safetensors")) if config.teacher else []
+    return weights + (find_pictures(Path(config.unlabelled)) if config.unlabelled else [])
 
 
 def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows) -> Lesson:
@@ -214,6 +237,10 @@ def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | 
         RunError: the teacher cannot teach this network.
     """
     try:
+        if config.teacher:
+            own, other = make_processor(config), load_processor(config.teacher)
+            if (own.image_mean, own.image_std) != (other.image_mean, other.image_std):
+                raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
         lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
         if config.teacher_features:
             measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
@@ -240,6 +267,14 @@ def train(config: TrainConfig) -> None:
         raise RunError(words) from error
     except SafetensorError as error:
         raise RunError(f"{config.output} cannot be written: {error}.{way_on(config.output)}") from error
+    except (RuntimeError, MemoryError) as error:
+        if "DataLoader worker" in str(error):  # "is killed by signal", or its shared memory is full
+            words = "A process that prepares crops was ended, mostly for want of memory; close what else runs here"
+        elif out_of_memory(error):
+            words = "Memory was not enough; close what else runs here, or start anew with a smaller --crop"
+        else:
+            raise
+        raise RunError(f"{words}.{way_on(config.output)}") from error
 
 
 def keep_whole() -> str:
@@ -273,7 +308,7 @@ def run_all(config: TrainConfig) -> None:
     rows = read_rows(config, splits)
     lesson = make_lesson(config, network, task, rows)
     facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
-    facts |= made_with(splits)
+    facts |= made_with(splits, beside(config))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and not config.plan:
         settings = vars(config) | {"fingerprint": facts["data"], "processes": accelerator.num_processes}

@@ -6,6 +6,9 @@ Tried are the sizes at which the network may see a picture, whether it sees the 
 picture or 0.7 times, and which probability makes a pixel car or a dot found. Milliseconds are of one decoded picture
 until the network has answered, for dots with scoring. Of what takes at most `--most-ms` the best score wins:
 `balanced_iou` of `carmask.reports` for masks, for dots `f1_5`.
+
+transformers' own pipeline shows a SegFormer no mirror image and knows no threshold. So that it gives the same mask,
+`--mirrors 0` tries none, and what is stored of a SegFormer's threshold is a shift of its last bias.
 """
 
 import argparse
@@ -24,7 +27,9 @@ import datasets
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save
 from tqdm import tqdm
+from transformers import AutoConfig
 
 from carmask.dataset_folder import DataError
 from carmask.disk import write_whole
@@ -51,15 +56,16 @@ class Look:
     score: float
     scores: dict[str, float]  # of each source of masks (IoU), or of all dots
     milliseconds: float
+    predictor: Predictor
 
 
-def variants(predictor: Predictor, sides: list[int]) -> Iterator[tuple[int, Predictor]]:
-    """The predictor at each size, without and with the mirror image of each size."""
+def variants(predictor: Predictor, sides: list[int], mirrors: list[float]) -> Iterator[tuple[int, Predictor]]:
+    """The predictor at each size, with the mirror image of each size."""
     kept = "max_height" in dict(predictor.processor.size)
     for side in sides:
         processor = copy.deepcopy(predictor.processor)
         processor.size = {"max_height": side, "max_width": side} if kept else {"height": side, "width": side}
-        for mirror in MIRRORS:
+        for mirror in mirrors:
             yield side, replace(predictor, processor=processor, task=replace(predictor.task, mirror=mirror))
 
 
@@ -85,7 +91,8 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
     everything = summary([count for group in by_source.values() for count in group])
     scores |= {"false car": everything["false_car_share"]} if "false_car_share" in everything else {}
     milliseconds = statistics.median(seconds) * 1000
-    return Look(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds)
+    chosen = predictor.with_threshold(threshold)
+    return Look(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds, chosen)
 
 
 def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
@@ -102,7 +109,9 @@ def look_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> L
     everything = validate(predictor, split, calibrate=True)[0]["all"]
     milliseconds = (time.perf_counter() - start) * 1000 / len(split)
     scores = {name: everything[name] for name in ("pck_5", "presence_f1")}
-    return Look(side, predictor.task.mirror, everything["threshold"], everything[BEST["dots"]], scores, milliseconds)
+    threshold = everything["threshold"]
+    chosen = predictor.with_threshold(threshold)
+    return Look(side, predictor.task.mirror, threshold, everything[BEST["dots"]], scores, milliseconds, chosen)
 
 
 def look_table(looks: list[Look]) -> str:
@@ -118,17 +127,31 @@ def look_table(looks: list[Look]) -> str:
 
 
 def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
-    """Stores a way to look in a model folder, and in its card what it scores on `validation` and `test`."""
+    """Stores a way to look in a model folder, and in its card what it scores on `validation` and `test`.
+
+    All is scored before anything is written, so who stops it has the old model, not half of each.
+    """
+    judged = {name: splits[name] for name in ("validation", "test") if name in splits}
+    scores = {name: validate(look.predictor, split)[0] for name, split in judged.items()}
+    threshold = look.threshold
+    if AutoConfig.from_pretrained(folder).model_type == "segformer" and look.predictor.task.kind == "mask":
+        shift_bias(folder / "model.safetensors", look.predictor.task.car, threshold)
+        threshold = 0.5
     changes = {
-        "config.json": lambda settings: settings | {"threshold": look.threshold, "mirror": look.mirror},
+        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": look.mirror},
         "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], look.side)},
     }
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
-    predictor = Predictor.from_pretrained(folder)
-    judged = {name: splits[name] for name in ("validation", "test") if name in splits}
-    rescore(folder, {name: validate(predictor, split)[0] for name, split in judged.items()}, describe_look(predictor))
+    rescore(folder, scores, describe_look(look.predictor))
+
+
+def shift_bias(weights: Path, car: tuple[int, ...], threshold: float) -> None:
+    """Lowers the bias of a SegFormer's maps of the car so that its masks at 0.5 are what they were at `threshold`."""
+    tensors = load_file(weights)
+    tensors["decode_head.classifier.bias"][list(car)] -= math.log(threshold / (1 - threshold))
+    write_whole(weights, save(tensors, metadata={"format": "pt"}))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -139,6 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("--data", required=True, help="data set folder with a validation split")
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="sizes to try (default: %(default)s)")
+    mirrors = "the mirror image's sizes to try, by the picture's; 0 is none (default: %(default)s)"
+    parser.add_argument("--mirrors", type=float, nargs="+", default=MIRRORS, help=mirrors)
     parser.add_argument("--most-ms", type=float, default=math.inf, help="longest that a picture may take")
     parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
     arguments = parser.parse_args(argv)
@@ -151,7 +176,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     look_for = look_for_dots if dots else look_for_masks
     with torch.inference_mode():
-        looks = [look_for(side, one, splits["validation"]) for side, one in variants(predictor, arguments.sides)]
+        tried = variants(predictor, arguments.sides, arguments.mirrors)
+        looks = [look_for(side, one, splits["validation"]) for side, one in tried]
     print(look_table(looks))
     fitting = [look for look in looks if look.milliseconds <= arguments.most_ms]
     if not fitting:

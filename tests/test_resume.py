@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,12 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from accelerate import Accelerator
+from conftest import save_balanced, tiny_network
 from training import options, run
 
 from carmask import training
 from carmask.examples import to_pixels
 from carmask.interruption import SAME_SECONDS, noted_signals
-from carmask.model_folder import claim
+from carmask.model_folder import RunError, claim
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,7 +31,7 @@ def stopped_at_once(number, monkeypatch, *arguments):
         return run(patched, *arguments)
 
 
-@pytest.mark.parametrize(("workers", "number"), [(0, signal.SIGTERM), (2, signal.SIGINT)])
+@pytest.mark.parametrize(("workers", "number"), [(0, signal.SIGTERM), (2, signal.SIGINT), (0, signal.SIGHUP)])
 def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopped(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, workers, number
 ):
@@ -45,6 +48,95 @@ def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopp
     for name in ("model.safetensors", "scores.json"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
     assert {path.name for path in parts.iterdir()} == {path.name for path in whole.iterdir()}
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+def test_a_run_killed_while_it_validates_loses_no_step_and_ends_as_if_never_killed(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, whole)) == 0
+
+    def die(*given, **options):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "validate", die)
+        for resume in ([], ["--resume"]):  # the second time in the validation that it owes
+            with pytest.raises(Killed):
+                run(patched, *options(tiny_data, tiny_mask_model, parts), *resume)
+            assert (parts / "checkpoint-3").is_dir()
+    assert stopped_at_once(signal.SIGTERM, monkeypatch, *options(tiny_data, tiny_mask_model, parts), "--resume") == 1
+    assert "Stopped after step 4." in capsys.readouterr().err
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, parts), "--resume") == 0
+    for name in ("model.safetensors", "scores.json"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_between_far_validations_a_checkpoint_is_written_every_few_minutes(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch
+):
+    saved, save = [], training.save_checkpoint
+    monkeypatch.setattr(training, "save_checkpoint", lambda output, run: saved.append(run.step) or save(output, run))
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=4, validate_every=4)
+    assert run(monkeypatch, *arguments) == 0
+    assert saved == [4]
+    saved.clear()
+    monkeypatch.setattr(training, "MOST_LOST", 0)
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+    assert saved == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("changed", ["teacher", "unlabelled"])
+def test_a_run_does_not_go_on_with_another_teacher_or_other_unlabelled_pictures(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, changed
+):
+    teacher = save_balanced(tiny_network("fcn"), tmp_path / "teacher")
+    unlabelled = shutil.copytree(tiny_data / "train/images", tmp_path / "unlabelled")
+    arguments = options(
+        tiny_data, tiny_mask_model, tmp_path / "model", steps=2, teacher=teacher, unlabelled=unlabelled
+    )
+    assert stopped_at_once(signal.SIGTERM, monkeypatch, *arguments) == 1
+    if changed == "teacher":
+        save_balanced(tiny_network("fcn", seed=1), teacher)
+    else:
+        shutil.copy(unlabelled / "0.png", unlabelled / "more.png")
+    capsys.readouterr()
+    assert run(monkeypatch, *arguments, "--resume") == 1
+    assert "or the teacher has changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["DefaultCPUAllocator: can't allocate memory", "DataLoader worker (pid 7) is killed"]
+)
+def test_memory_that_runs_out_in_the_night_is_said_in_one_sentence_with_the_way_on(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, words
+):
+    seen = []
+
+    def no_room(*given):
+        seen.append(given)
+        if len(seen) == 5:
+            raise RuntimeError(words)
+        return to_pixels(*given)
+
+    monkeypatch.setattr(training, "to_pixels", no_room)
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model")) == 1
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert "emory" in sentence
+    assert sentence.endswith("The same command with --resume goes on from checkpoint-3.")
+
+
+def test_updates_that_float16_leaves_out_one_after_the_other_stop_the_run(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    monkeypatch.setattr(training, "MOST_SKIPPED", 3)
+    monkeypatch.setattr(Accelerator, "optimizer_step_was_skipped", True)
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model")) == 1
+    assert "of 4 updates in a row was not finite" in capsys.readouterr().err
 
 
 def test_a_second_signal_is_the_first_one_again_unless_it_comes_later():
@@ -113,6 +205,11 @@ def test_a_new_model_does_not_keep_the_card_of_the_old_one(tmp_path, tiny_mask_m
     arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=2, validate_every=1)
     assert run(monkeypatch, *arguments) == 0
     assert (tmp_path / "model/README.md").exists()
-    assert stopped_at_once(signal.SIGTERM, monkeypatch, *arguments, "--overwrite") == 1
+
+    def fail(*given):
+        raise RunError("That was it.")
+
+    monkeypatch.setattr(training, "finish", fail)
+    assert run(monkeypatch, *arguments, "--overwrite") == 1
     assert (tmp_path / "model/model.safetensors").exists()
     assert not (tmp_path / "model/README.md").exists()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from carmask.dataset_folder import DataError
 from carmask.examples import Examples
-from carmask.rows import GreyRows, check_split, open_data, read_pair, unlabelled_rows
+from carmask.rows import check_split, grey_rows, open_data, read_pair, unlabelled_rows
 from carmask.tasks import IGNORED, MaskTask
 
 
@@ -75,16 +75,16 @@ def test_a_mask_of_another_size_or_with_other_values_is_refused(tiny_data):
 
 def test_rows_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
     split = open_data(str(tiny_data))["train"]
-    kept = GreyRows(split, longest=500)
+    kept = grey_rows(split, longest=500)
     monkeypatch.setattr("carmask.rows.CACHE_BYTES", 0)
-    decoded = GreyRows(split, longest=500)
+    decoded = grey_rows(split, longest=500)
     assert len(kept.kept) == 8
     assert not decoded.kept
     assert all(np.array_equal(kept[k][part], decoded[k][part]) for k in range(8) for part in (0, 1))
 
 
 def test_pictures_larger_than_crops_can_show_are_kept_smaller(tiny_data):
-    grey, mask = GreyRows(open_data(str(tiny_data))["train"], longest=48)[0]
+    grey, mask = grey_rows(open_data(str(tiny_data))["train"], longest=48)[0]
     assert grey.shape == mask.shape == (32, 48)
     assert set(np.unique(mask)) <= {0, 255}
 
@@ -93,7 +93,7 @@ def test_a_row_that_cannot_be_used_is_named(tiny_data, tmp_path):
     shutil.copytree(tiny_data, tmp_path / "set")
     (tmp_path / "set/train/images/3.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"Row 3 \(3\.png\)"):
-        GreyRows(open_data(str(tmp_path / "set"))["train"], longest=100)
+        grey_rows(open_data(str(tmp_path / "set"))["train"], longest=100)
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", '"word"'])
@@ -111,7 +111,7 @@ def test_a_split_without_a_single_car_is_refused(tmp_path):
     DatasetDict({"train": train, "validation": train}).save_to_disk(tmp_path / "set")
     splits = open_data(str(tmp_path / "set"))
     with pytest.raises(DataError, match="shows a car"):
-        GreyRows(splits["train"], longest=100)
+        grey_rows(splits["train"], longest=100)
     with pytest.raises(DataError, match="shows a car"):
         check_split(splits["validation"])
 
@@ -123,6 +123,14 @@ def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
         "train": 11,
         "validation": 1,
     }
+
+
+def test_unlabelled_pictures_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
+    kept = unlabelled_rows(tiny_data / "train/images", 48)
+    monkeypatch.setattr("carmask.rows.CACHE_BYTES", 0)
+    decoded = unlabelled_rows(tiny_data / "train/images", 48)
+    assert (len(kept.kept), len(decoded.kept)) == (8, 0)
+    assert all(np.array_equal(kept[k][part], decoded[k][part]) for k in range(8) for part in (0, 1))
 
 
 def test_an_unlabelled_picture_is_judged_nowhere_in_any_crop(tmp_path):
