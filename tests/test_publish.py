@@ -10,8 +10,9 @@ from training import options
 from training import run as train
 
 from carmask import Predictor, publish
+from carmask.origins import RESEARCH_ONLY
 from carmask.provenance import made_with
-from carmask.reports import RESEARCH_ONLY, write_report
+from carmask.reports import write_report
 from carmask.rows import open_data
 
 SCORES = {"iou": 0.87654, "mean_iou": 0.8, "boundary_iou": 0.6}
