@@ -13,6 +13,8 @@ REFUSALS = (OfflineModeIsEnabled, HFValidationError, HTTPError)
 def check_hub(name: str) -> None:
     """Finds out whether the Hub is there, knows the token, and could have a model of this name.
 
+    What a fine-grained token may do is not known before it is done.
+
     Raises:
         RunError: one of these is not so.
     """
@@ -20,9 +22,16 @@ def check_hub(name: str) -> None:
         raise RunError(NO_TOKEN)
     try:
         validate_repo_id(name)
-        HfApi().whoami()
+        user = HfApi().whoami()
     except REFUSALS as error:
         raise RunError(refusal(error, name)) from error
+    role = user.get("auth", {}).get("accessToken", {}).get("role")
+    if role == "read":
+        raise RunError("The token may only read the Hub; run hf auth login with one that may write.")
+    owners = [user["name"], *(group["name"] for group in user.get("orgs", []))]
+    owner = name.rpartition("/")[0]
+    if role == "write" and owner and owner.lower() not in map(str.lower, owners):
+        raise RunError(f"The token may not write {name}; it may write models of {' and '.join(owners)}.")
 
 
 def refusal(error: Exception, name: str) -> str:

@@ -18,11 +18,10 @@ from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, ge
 from carmask.hub import NO_TOKEN, REFUSALS, refusal
 from carmask.metrics import without_car
 from carmask.model_folder import MODEL_FILES, OUR_FILES, RunError, all_checkpoints
+from carmask.origins import RESEARCH_ONLY, licence_of, origins
 from carmask.predictor import ModelError, Predictor, check_folder
-from carmask.reports import RESEARCH_ONLY, licence_of
 from carmask.rows import first_line
 from carmask.runtimes import FILES, RuntimeFileError
-from carmask.starts import origins
 
 PUBLISHED = MODEL_FILES | {"scores.json", "curves.png", "model.bin", *FILES.values()}
 CARD = "README.md"

@@ -16,10 +16,10 @@ from carmask.bootstrap import bootstrap_intervals
 from carmask.dots_task import Dot, DotsTask
 from carmask.drawing import contact_sheet, overlay_mask
 from carmask.metrics import DotScores, MaskScores, best_threshold, dot_scores, picture_counts, summary, without_car
+from carmask.origins import licence_of
 from carmask.pictures import grey_rgb, upright_rgb
 from carmask.predictor import Predictor
 from carmask.rows import read_pair
-from carmask.starts import is_own
 from carmask.streams import is_stream
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
@@ -192,7 +192,6 @@ def score_table(scores: Scores) -> str:
     return markdown_table(lines)
 
 
-RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 CARD = """---
 license: {licence}
 library_name: transformers
@@ -244,14 +243,6 @@ within 5 % only; `swapped` is the share of found dots that lie on their left or 
 from the score stored in config.json as threshold, which is the best one on the validation pictures.""",
     },
 }
-
-
-def licence_of(starts: list[str]) -> tuple[str, str]:
-    """The licence of a model whose weights go back to `starts`, as the Hub names it; and what to say about it."""
-    if all(map(is_own, starts)):
-        return "apache-2.0", ""
-    research_only = any("nvidia/" in start for start in starts)
-    return "other", RESEARCH_ONLY if research_only else " Their terms hold for this model too."
 
 
 def write_report(

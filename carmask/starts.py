@@ -1,7 +1,6 @@
 """Where a network's first weights come from: random numbers, a backbone, or a whole model."""
 
 import json
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,7 +12,6 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
-from transformers.utils import cached_file
 
 from carmask.dots_task import DotsTask
 from carmask.efficientnet import pretrained_efficientnet_lite
@@ -48,37 +46,9 @@ NETWORKS = {
 }
 
 
-def origins(models: list[str]) -> list[str]:
-    """The starts of these starts and teachers (empty names are none), for the model card.
-
-    Raises:
-        RunError: a model's configuration cannot be read.
-    """
-    found = []
-    for model in filter(None, models):
-        file = Path(model) / "config.json"
-        try:
-            stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        except ValueError as error:
-            raise RunError(f"The config.json in {model} is not readable; fetch or train the model again.") from error
-        found += stored.get("origin", [with_revision(model)])
-    return sorted(set(found))
-
-
 def is_own(start: str) -> bool:
     """Whether a start is one of ours, not a model folder or a model of the Hub."""
     return any(start in own for own in OWN_STARTS.values())
-
-
-def with_revision(model: str) -> str:
-    """The name of a start, and for a model of the Hub the revision of it that is there now: `anna/start@4f3c…`."""
-    if is_own(model) or Path(model).exists():
-        return model
-    try:
-        file = cached_file(model, "config.json")  # …/snapshots/REVISION/config.json
-    except (OSError, ValueError):
-        return model  # what is wrong with it is said where its weights are opened
-    return f"{model}@{Path(file).parent.name}"
 
 
 def start_network(

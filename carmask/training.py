@@ -29,6 +29,7 @@ from carmask.interruption import check_finite, noted_signals
 from carmask.memory import fitting, out_of_memory
 from carmask.model_folder import LOCK, LOGS, RunError, make_output, remove_checkpoints, save_model, way_on
 from carmask.optimizer import descend, make_optimizer, rate_factor
+from carmask.origins import origins
 from carmask.pairs import find_pictures
 from carmask.plan import plan
 from carmask.predictor import ModelError, Predictor, load_network, load_processor
@@ -36,7 +37,7 @@ from carmask.provenance import made_with
 from carmask.publish import PublishError, upload
 from carmask.reports import BEST, describe_look, headline, validate, write_report, write_worst
 from carmask.rows import check_split, grey_rows, open_data, row_names, unlabelled_rows
-from carmask.starts import DEFAULT_STARTS, origins, start_network
+from carmask.starts import DEFAULT_STARTS, start_network
 from carmask.supply import Rows, make_examples, make_loader
 from carmask.tasks import MaskTask
 from carmask.teaching import Lesson

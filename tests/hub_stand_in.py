@@ -7,14 +7,18 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOKEN = "hf_made_up"
-OWNER = "anna"
+OWNER, GROUP = "anna", "workshop"
 
 
 @contextlib.contextmanager
 def hub_stand_in():
-    """Serves until the block ends; `url` is its address, `models` maps names to whether private, files and commits."""
+    """Serves until the block ends.
+
+    `url` is its address, `models` maps names to whether private, files and commits, `role` is what the token may do.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.url, server.models = f"http://127.0.0.1:{server.server_port}", {}
+    server.role = "write"
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
@@ -29,7 +33,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.body() is None:
             return
         if self.path == "/api/whoami-v2":
-            self.answer({"type": "user", "name": OWNER})
+            token = {"displayName": "made up", "role": self.server.role}
+            auth = {"type": "access_token", "accessToken": token}
+            self.answer({"type": "user", "name": OWNER, "orgs": [{"type": "org", "name": GROUP}], "auth": auth})
         elif name in self.server.models:
             self.answer({"id": name, "private": self.server.models[name]["private"]})
         else:
@@ -57,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     def create(self, wanted):
         owner = wanted["organization"] or OWNER
         name = f"{owner}/{wanted['name']}"
-        if owner != OWNER:
+        if owner not in (OWNER, GROUP):
             return self.answer({"error": "You don't have the rights to create a model under this namespace"}, 403)
         status = 409 if name in self.server.models else 200
         model = {"private": wanted.get("visibility") == "private", "files": {}, "commits": []}

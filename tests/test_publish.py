@@ -10,8 +10,10 @@ from training import options
 from training import run as train
 
 from carmask import Predictor, publish
+from carmask.hub import check_hub
+from carmask.origins import RESEARCH_ONLY
 from carmask.provenance import made_with
-from carmask.reports import RESEARCH_ONLY, write_report
+from carmask.reports import write_report
 from carmask.rows import open_data
 
 SCORES = {"iou": 0.87654, "mean_iou": 0.8, "boundary_iou": 0.6}
@@ -229,6 +231,36 @@ def test_training_publishes_the_model_that_it_leaves(hub, tiny_mask_model, tiny_
     assert card_of(hub).data.eval_results
 
 
+@pytest.mark.parametrize(
+    ("role", "name", "said"),
+    [
+        ("read", "my-model", "The token may only read the Hub"),
+        ("write", "bert/my-model", "it may write models of anna and workshop"),
+    ],
+)
+def test_training_does_not_begin_with_a_token_that_may_not_write_the_model(
+    hub, tiny_mask_model, tmp_path, monkeypatch, capsys, role, name, said
+):
+    hub.role, output = role, tmp_path / "my-model"
+    assert train(monkeypatch, *options("no/data", tiny_mask_model, output, push_to_hub=name)) == 1
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("write", "my-model"),
+        ("write", "Anna/my-model"),
+        ("write", "workshop/my-model"),
+        ("fineGrained", "bert/my-model"),
+    ],
+)
+def test_a_token_that_may_write_the_model_is_let_pass(hub, role, name):
+    hub.role = role
+    check_hub(name)
+
+
 def without_token(monkeypatch):
     monkeypatch.setattr("carmask.hub.get_token", lambda: None)
 
@@ -268,7 +300,7 @@ def test_training_does_not_begin_where_the_hub_would_not_take_the_model(
 def test_a_model_that_the_hub_does_not_take_in_the_end_is_kept_and_the_way_to_publish_it_said(
     hub, tiny_mask_model, tiny_data, tmp_path, monkeypatch, capsys
 ):
-    output = tmp_path / "my-model"
+    hub.role, output = "fineGrained", tmp_path / "my-model"
     arguments = options(tiny_data, tiny_mask_model, output, steps=1, push_to_hub="bert/my-model")
     assert train(monkeypatch, *arguments) == 1
     said = capsys.readouterr().err.splitlines()[-1]
