@@ -36,10 +36,26 @@ FILES = config.json preprocessor_config.json model.safetensors README.md curves.
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
 
-models/%/README.md: runs/%/README.md docs/cards/%.md
+# Where each model is judged, and which looks at pictures are tried for it on validation.
+DATA_car-mask-fcn = data/mixture
+DATA_car-mask-b0 = data/mixture
+DATA_car-dots-fcn = data/car-dots
+DATA_car-dots-b0 = data/car-dots
+TRIED_car-mask-fcn = --sides 512 640
+TRIED_car-mask-b0 = --sides 384 448 --mirrors 0
+TRIED_car-dots-fcn = --sides 192 224
+TRIED_car-dots-b0 = --sides 224 --mirrors 0
+
+models/%/README.md: runs/%.tuned docs/cards/%.md
 	mkdir -p $(@D)
 	cp $(addprefix runs/$*/,$(FILES)) $(@D)
 	cat docs/cards/$*.md >> $@
+	$(BIN)/python benchmarks/accuracy.py $(@D) --data $(DATA_$*) --split test --worst 3 >> $@
+
+.PRECIOUS: runs/%.tuned
+runs/%.tuned: runs/%/README.md
+	$(BIN)/python -m carmask.tune runs/$* --data $(DATA_$*) $(TRIED_$*) --write
+	touch $@
 
 mixture: data/mixture/README.md
 
@@ -62,7 +78,6 @@ runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
 runs/car-mask-fcn/README.md: runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
 		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
-	$(BIN)/python -m carmask.tune $(@D) --data data/mixture --sides 512 640 --write
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
@@ -73,10 +88,24 @@ runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md
-	$(TRAIN) --data data/mixture --model runs/car-mask-b0-large --output $(@D) --teacher runs/car-mask-fcn-plain \
-		--teacher_features --forced_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 \
-		--side 384 --half $(GO_ON)
+# The pictures without a car once more, for the teacher to label.
+data/negatives: data/mixture/README.md
+	mkdir -p $@
+	ln -f data/mixture/train/images/no_cars_* $@
+
+B0 = $(TRAIN) --data data/mixture --unlabelled data/negatives --teacher_features --side 384 --half
+
+runs/car-mask-b0-more/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md | data/negatives
+	$(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --forced_share 0.12 \
+		--steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
+
+runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn.tuned
+	$(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn --output $(@D) --forced_share 0.04 \
+		--steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-taught/README.md
+	$(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn --output $(@D) --forced_share 0 \
+		--steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
 
 data/car-dots/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
@@ -88,6 +117,5 @@ runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
 runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --task dots --data data/car-dots --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 700 \
 		--crop 224 --side 224 --largest_zoom 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
-	$(BIN)/python -m carmask.tune $(@D) --data data/car-dots --sides 192 224 --write
 
 .PHONY: demo test soak style embedded-models mixture

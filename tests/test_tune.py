@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from conftest import drawn_car, save_balanced, tiny_network
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import pipeline
 
 from carmask import Predictor
 from carmask.metrics import picture_counts
@@ -15,10 +17,10 @@ from carmask.rows import open_data
 from carmask.tune import areas, main
 
 
-@pytest.fixture
-def model(tiny_data, tmp_path):
+@pytest.fixture(params=["unet"])
+def model(tiny_data, tmp_path, request):
     """A model folder with the card that training writes."""
-    folder = save_balanced(tiny_network("unet"), tmp_path / "model")
+    folder = save_balanced(tiny_network(request.param), tmp_path / "model")
     facts = dict.fromkeys(("command", "code", "versions", "data", "device", "network"), "made up")
     facts |= {
         "task": "mask",
@@ -57,6 +59,40 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert "0.1235" not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card
+
+
+@pytest.mark.parametrize("model", ["segformer"], indirect=True)
+def test_the_stock_pipeline_draws_the_masks_of_a_tuned_segformer(model, tiny_data, monkeypatch):
+    monkeypatch.setattr("carmask.tune.THRESHOLDS", (0.7,))
+    weights = load_file(model / "model.safetensors")
+    for name in ("weight", "bias"):
+        weights[f"decode_head.classifier.{name}"] *= 500  # so that it is surer than a random network is
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    before = Predictor.from_pretrained(model).with_threshold(0.7)
+    assert main([str(model), "--data", str(tiny_data), "--sides", "64", "--mirrors", "0", "--write"]) == 0
+    after = Predictor.from_pretrained(model)
+    assert (after.threshold, after.task.mirror) == (0.5, 0.0)
+    stock, masks = pipeline("image-segmentation", str(model), subtask="semantic"), []
+    for seed in range(4):
+        grey = drawn_car(seed=seed)[0].convert("L")
+        mask = after(grey)
+        masks.append(mask)
+        assert (mask == before(grey)).mean() > 0.99
+        parts = {part["label"]: np.array(part["mask"]) for part in stock(grey)}
+        assert (mask == parts.get("car", 0 * mask)).mean() > 0.99
+    assert set(np.unique(masks)) == {0, 255}
+
+
+def test_who_stops_it_while_it_scores_has_the_old_model(model, tiny_data, monkeypatch):
+    files = {path: path.read_bytes() for path in model.iterdir()}
+
+    def stop(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carmask.tune.validate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        main([str(model), "--data", str(tiny_data), "--sides", "96", "--mirrors", "1", "--write"])
+    assert {path: path.read_bytes() for path in model.iterdir()} == files
 
 
 def test_a_transparent_picture_is_judged_over_white_as_everywhere(model, tiny_data, tmp_path, capsys):
