@@ -23,9 +23,13 @@ style: .venv/dev
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
+# All that it needs is there, but for uvloop and httptools, with which the demo would be tested on another server.
+TRACKIO = trackio>=0.43,<0.44
+
 .venv/dev: requirements-dev.txt requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps "$(TRACKIO)"
 	touch $@ .venv/demo
 
 # The embedded models anew, from the real data: some hours on two cores; a stopped run goes on where it was.

@@ -138,8 +138,8 @@ def way_on(output: str) -> str:
     return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""
 
 
-def make_output(output: Path, settings: dict) -> TextIO:
-    """Makes the folder and notes the settings; an old model stays until the first new one takes its place.
+def open_output(output: Path, settings: dict) -> TextIO:
+    """Makes the folder, and keeps other runs out; what is in it stays.
 
     Returns:
         The open file that keeps other runs out.
@@ -150,14 +150,26 @@ def make_output(output: Path, settings: dict) -> TextIO:
     try:
         output.mkdir(parents=True, exist_ok=True)
         lock = claim(output)
-        if settings["resume"]:
-            check_same_run(output, settings)
-        else:
+    except OSError as error:
+        raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
+    if settings["resume"]:
+        check_same_run(output, settings)
+    return lock
+
+
+def begin_output(output: Path, settings: dict) -> None:
+    """Notes the settings; the checkpoints of a run that this one replaces go.
+
+    An old model stays until the first new one takes its place.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        if not settings["resume"]:
             remove_checkpoints(output)
-            shutil.rmtree(output / LOGS, ignore_errors=True)
         (output / NEW_SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
         (output / NEW_SETTINGS).replace(output / SETTINGS)
-        return lock
     except OSError as error:
         raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
 

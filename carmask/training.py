@@ -27,7 +27,16 @@ from carmask.dots_task import DotsTask
 from carmask.examples import Examples, make_processor, to_pixels
 from carmask.interruption import check_finite, noted_signals
 from carmask.memory import fitting, out_of_memory
-from carmask.model_folder import LOCK, LOGS, RunError, make_output, remove_checkpoints, save_model, way_on
+from carmask.model_folder import (
+    LOCK,
+    LOGS,
+    RunError,
+    begin_output,
+    open_output,
+    remove_checkpoints,
+    save_model,
+    way_on,
+)
 from carmask.optimizer import descend, make_optimizer, rate_factor
 from carmask.origins import origins
 from carmask.pairs import find_pictures
@@ -171,7 +180,7 @@ def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: Datase
         save_model(output, run.averaged, make_processor(config), config.half)
     if accelerator.trackers:
         crops = config.batch_size * config.accumulate * accelerator.num_processes
-        tell(accelerator, run, crops * pace, worst)
+        tell(accelerator, run, scores, crops * pace, worst)
     run.timed = run.step, time.perf_counter()
 
 
@@ -313,7 +322,8 @@ def run_all(config: TrainConfig) -> None:
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and not config.plan:
         settings = vars(config) | {"fingerprint": facts["data"], "processes": accelerator.num_processes}
-        lock = make_output(output, settings)
+        lock = open_output(output, settings)
+        begin_output(output, settings | {"tracker_run": start_tracker(accelerator, output, settings)})
     accelerator.wait_for_everyone()
     run = start_run(config, network, fresh)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
@@ -323,7 +333,6 @@ def run_all(config: TrainConfig) -> None:
         accelerator.print(plan(run, lesson, config, accelerator, examples, splits))
         accelerator.end_training()
         return
-    start_tracker(accelerator, output, vars(config), goes_on=config.resume)
     teach(run, lesson, config, accelerator, examples, splits)
     if accelerator.is_main_process:
         finish(run, config, splits, facts)
