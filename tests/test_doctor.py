@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from conftest import drawn_car, write_data, write_dots
 from PIL import Image
+from training import options
+from training import run as run_training
 
+from carmask.findings import KINDS
+from carmask.near_duplicates import FARTHEST, perceptual_hash
 from data_scripts import doctor, draw_cars
-from data_scripts.findings import KINDS
-from data_scripts.near_duplicates import FARTHEST, perceptual_hash
 
 TABLE, TEST_TABLE = "train/metadata.jsonl", "test/metadata.jsonl"
 
@@ -137,6 +139,56 @@ def test_a_planted_fault_is_found_and_nothing_else(data, kind, capsys):
 def test_an_undecodable_picture_is_named(data):
     (data / "train/images/1.png").write_bytes(b"no picture")
     assert found_in(data) == ({"undecodable file"}, {"train/images/1.png"})
+
+
+def test_dots_as_an_object_of_names_are_sound(tmp_path):
+    data = write_dots(tmp_path / "dots", {"train": 6, "validation": 2})
+    for split in ("train", "validation"):
+        lines = [json.loads(line) for line in (data / split / "metadata.jsonl").read_text().splitlines()]
+        named = [line | {"dots": dict(zip("abc", line["dots"], strict=True))} for line in lines]
+        (data / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, named)))
+    assert run(data) == 0
+
+
+@pytest.fixture
+def short_run(tiny_mask_model, data, tmp_path, monkeypatch):
+    """Trains three steps on the data set, with more options."""
+    arguments = options(data, tiny_mask_model, tmp_path / "model", steps=3)
+    return lambda *more: run_training(monkeypatch, *arguments, *more)
+
+
+def test_training_names_the_faults_before_the_first_step_and_goes_on(data, short_run, capsys):
+    change_mask(data, inverted)
+    assert short_run() == 0
+    fault, rest = capsys.readouterr().out.split("\n", 1)
+    assert (
+        fault == f"Warning: inverted mask, 1 found, the first in train/images/1.png. {KINDS['inverted mask'].remedy}"
+    )
+    command, steps = rest.split("\n", 1)
+    assert f"python data_scripts/doctor.py {data} --out findings" in command
+    assert steps.startswith("step 3: ")
+
+
+def test_a_plan_names_the_faults_too_and_a_resumed_run_does_not_again(data, short_run, capsys, monkeypatch):
+    change_mask(data, inverted)
+    assert short_run("--plan") == 0
+    assert "Warning: inverted mask" in capsys.readouterr().out
+    monkeypatch.setattr("carmask.training.finish", lambda *given: None)
+    assert short_run() == 0
+    assert "Warning: " in capsys.readouterr().out
+    assert short_run("--resume") == 0
+    assert "Warning: " not in capsys.readouterr().out
+
+
+def test_a_damaged_list_of_dot_names_does_not_stop_a_run_for_masks(data, short_run, capsys):
+    (data / "dot_names.json").write_text("[")
+    assert short_run("--plan") == 0
+    assert "dot_names.json is no list of names" in capsys.readouterr().out
+
+
+def test_sound_data_says_nothing_before_training(short_run, capsys):
+    assert short_run() == 0
+    assert capsys.readouterr().out.startswith("step 3: ")
 
 
 def test_a_photo_resized_compressed_or_darkened_looks_alike_and_another_does_not():
