@@ -4,6 +4,7 @@ import shlex
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from carmask.dataset_card import SPLITS
@@ -13,6 +14,8 @@ from carmask.near_duplicates import near_duplicates
 from carmask.pictures import pictures_below
 from carmask.row_checks import Examined, examine, path_of, read_dot_names, read_rows
 
+FEWEST_MASKS = 8  # with a car, of a source, to say what its masks are like
+
 
 def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     """Examines all rows of a data set; returns what was found, by kind."""
@@ -20,6 +23,8 @@ def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     results = [examine(data, row, dot_names) for row in tqdm(rows, desc="Examining", disable=None)]
     examined = [one for one, _ in results]
     found = [finding for _, findings in results for finding in findings]
+    known = {finding.files[0] for finding in found if finding.kind == "inverted mask"}
+    found += [finding for finding in inverted_masks(examined) if finding.files[0] not in known]
     found += unlisted_files(data, rows) + duplicates(examined) + groups_in_two_splits(rows) + car_counts(examined)
     return sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
 
@@ -70,6 +75,31 @@ def car_counts(examined: list[Examined]) -> list[Finding]:
     ]
     empty = [one.row for one in masked if not one.car and ("source", one.row.get("source")) in with_car]
     return found + [Finding("empty mask", [path_of(row, "file_name")], "no pixel is car") for row in empty]
+
+
+def inverted_masks(examined: list[Examined]) -> list[Finding]:
+    """The masks in which the car surrounds the rest, and which turned inside out are more like those of their source.
+
+    Half the border must be car, a larger share than of the whole mask, and share and border of the inverted mask less
+    than half as far from the medians of the source. Details of a car, which fill a picture to its border, are denser
+    in their middle: of 2917 random details of the masks of three sources, 5 were taken for inverted.
+    """
+    by_source = defaultdict(list)
+    for one in examined:
+        if one.car and one.border is not None:
+            by_source[one.row.get("source")].append(one)
+    found = []
+    for source, masks in by_source.items():
+        shares = np.array([(one.car, one.border) for one in masks])  # (masks, 2)
+        usual = np.median(shares, axis=0)
+        apart, apart_inverted = (np.abs(these - usual).sum(axis=1) for these in (shares, 1 - shares))
+        surrounds = (shares[:, 1] > 0.5) & (shares[:, 0] < shares[:, 1])
+        for index in np.flatnonzero(surrounds & (apart_inverted < apart / 2) & (len(masks) >= FEWEST_MASKS)):
+            files = [path_of(masks[index].row, column) for column in ("file_name", "mask_file_name")]
+            reason = "{:.0%} of it and {:.0%} of its border is car".format(*shares[index])
+            usually = "{:.0%} and {:.0%}".format(*usual)
+            found.append(Finding("inverted mask", files, f"{reason}, usually {usually} in the source {source}"))
+    return found
 
 
 def summary(data: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS
-from carmask.dataset_folder import BACKGROUND, DataError, car_share, implausible
+from carmask.dataset_folder import BACKGROUND, DataError, border_of, car_share, implausible
 from carmask.findings import Finding
 from carmask.near_duplicates import perceptual_hash
 from carmask.pairs import JPEG_FORMATS
@@ -23,6 +23,7 @@ class Examined(NamedTuple):
 
     row: dict
     car: float | None
+    border: float | None  # car's share of the judged pixels on the border, if they are at least half of it
     hash: np.ndarray | None  # bool (256,)
 
 
@@ -87,8 +88,10 @@ def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list
         found.append(Finding("size mismatch", [file, mask_file], sizes))
     if mask is not None and not of_mask:
         found += [Finding(kind, [file, mask_file], reason) for kind, reason in implausible(mask)]
-    share = None if mask is None or of_mask else car_share(mask)
-    return Examined(row, share, picture and perceptual_hash(picture)), found
+    border = None if mask is None or of_mask else border_of(mask)
+    half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
+    shares = None if border is None else car_share(mask), car_share(border) if half_judged else None
+    return Examined(row, *shares, picture and perceptual_hash(picture)), found
 
 
 def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:

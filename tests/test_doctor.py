@@ -141,6 +141,33 @@ def test_an_undecodable_picture_is_named(data):
     assert found_in(data) == ({"undecodable file"}, {"train/images/1.png"})
 
 
+def framed(mask, share=0.55):
+    """Car all around, and none in a box of that share of the picture: what an inverted mask of a large car is like."""
+    mask[:] = 255
+    top, left = (int(side * (1 - share**0.5) / 2) for side in mask.shape)
+    mask[top:-top, left:-left] = 0
+    return mask
+
+
+def test_a_mask_is_inverted_if_its_inside_out_is_more_like_the_others_of_its_source(data):
+    change_mask(data, framed)
+    assert (framed(np.zeros((64, 96), np.uint8)) == 255).mean() < 0.5
+    assert found_in(data) == ({"inverted mask"}, {"train/images/1.png", "train/masks/1.png"})
+
+
+def test_a_car_that_fills_its_picture_and_a_source_of_few_masks_are_not_taken_for_inverted(data):
+    detail = np.full((64, 96), 255, np.uint8)
+    detail[:40, :30] = 0
+    detail[-3:] = detail[:3] = 0
+    change_mask(data, lambda mask: detail)
+    assert found_in(data)[0] == set()
+    change_mask(data, framed, name="2")
+    for line in range(3):
+        table = (data / TABLE).read_text().replace('"source": "boxes"', f'"source": "few{line}"', 3)
+        (data / TABLE).write_text(table)
+    assert found_in(data)[0] == set()
+
+
 def test_dots_as_an_object_of_names_are_sound(tmp_path):
     data = write_dots(tmp_path / "dots", {"train": 6, "validation": 2})
     for split in ("train", "validation"):
