@@ -168,6 +168,19 @@ def test_a_car_that_fills_its_picture_and_a_source_of_few_masks_are_not_taken_fo
     assert found_in(data)[0] == set()
 
 
+def even(data, split, name, grey):
+    Image.new("RGB", (96, 64), (grey, grey, grey)).save(data / f"{split}/images/{name}.png")
+
+
+def test_pictures_of_even_grey_look_alike_only_if_they_are_the_same(data):
+    even(data, "train", 1, 90)
+    even(data, "train", 2, 91)
+    even(data, "test", 1, 92)
+    assert found_in(data)[0] == set()
+    even(data, "test", 1, 90)
+    assert found_in(data) == ({"duplicate across splits"}, {"train/images/1.png", "test/images/1.png"})
+
+
 def test_dots_as_an_object_of_names_are_sound(tmp_path):
     data = write_dots(tmp_path / "dots", {"train": 6, "validation": 2})
     for split in ("train", "validation"):
