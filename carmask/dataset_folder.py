@@ -36,6 +36,8 @@ def exit_code(work: Callable[[], int]) -> int:
         sentence = str(error)
     except KeyboardInterrupt:
         sentence = "Stopped; nothing was written."
+    except Image.DecompressionBombError:
+        sentence = "A picture or mask has more than 179 megapixels; data_scripts/doctor.py names it."
     except OSError as error:
         sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
     sys.stderr.write(sentence + "\n")

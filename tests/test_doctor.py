@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import drawn_car, write_data, write_dots
+from made_up import huge_png
 from PIL import Image
 from training import options
 from training import run as run_training
@@ -179,6 +180,12 @@ def test_pictures_of_even_grey_look_alike_only_if_they_are_the_same(data):
     assert found_in(data)[0] == set()
     even(data, "test", 1, 90)
     assert found_in(data) == ({"duplicate across splits"}, {"train/images/1.png", "test/images/1.png"})
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_picture_or_mask_of_200_megapixels_is_found_and_the_page_written(data, kind):
+    huge_png(data / f"train/{kind}/1.png")
+    assert found_in(data) == ({"undecodable file"}, {f"train/{kind}/1.png"})
 
 
 def test_dots_as_an_object_of_names_are_sound(tmp_path):
