@@ -36,6 +36,8 @@ def exit_code(work: Callable[[], int]) -> int:
         sentence = str(error)
     except KeyboardInterrupt:
         sentence = "Stopped; nothing was written."
+    except Image.DecompressionBombError:
+        sentence = "A picture or mask has more than 179 megapixels; data_scripts/doctor.py names it."
     except OSError as error:
         sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
     sys.stderr.write(sentence + "\n")
@@ -239,6 +241,11 @@ def car_share(mask: np.ndarray) -> float | None:
     return np.count_nonzero(mask == CAR) / judged if judged else None
 
 
+def border_of(mask: np.ndarray) -> np.ndarray:
+    """The pixels on the border of a mask (height, width), in a row; those in its corners twice."""
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
 def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
     share = car_share(mask)
@@ -246,7 +253,7 @@ def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
         return [("nothing judged", "every pixel is marked as not judged")]
     if share == 1:
         return [("all car", "every judged pixel is car")]
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    border = border_of(mask)
     if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
         return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
     return []

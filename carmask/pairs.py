@@ -237,7 +237,7 @@ def open_mask(path: Path) -> Image.Image:
         with Image.open(path) as stored:
             is_jpeg = stored.format in JPEG_FORMATS
             mask = ImageOps.exif_transpose(stored)
-    except (*DECODE_ERRORS, Image.DecompressionBombError):
+    except DECODE_ERRORS:
         raise BadPair(f"undecodable: the mask {path.name} cannot be read") from None
     if is_jpeg:
         raise BadPair(f"JPEG mask: {path.name} is lossy and has in-between values; export it as PNG")

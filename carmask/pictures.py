@@ -38,6 +38,7 @@ DECODE_ERRORS = (
     ArithmeticError,
     AttributeError,
     EOFError,
+    Image.DecompressionBombError,
     LookupError,
     MemoryError,
     OSError,

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from carmask.allocator import keep_freed_memory
 from carmask.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
 from carmask.dataset_folder import DataError
+from carmask.doctor import summary
 from carmask.dot_rows import open_dots, swapped_pairs
 from carmask.dots_task import DotsTask
 from carmask.examples import Examples, make_processor, to_pixels
@@ -216,6 +217,13 @@ def push(output: Path, name: str) -> None:
         raise RunError(f"The model is in {output}, but not on the Hub. {error} Then: {again}") from error
 
 
+def warn_of_faults(config: TrainConfig, accelerator: Accelerator) -> None:
+    """Prints what the data doctor finds wrong with the pictures of a run that begins; the run goes on."""
+    if accelerator.is_main_process and not (config.streaming or config.resume):
+        faults = summary(config.data)
+        print(f"{faults}\n" if faults else "", end="", flush=True)
+
+
 def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
     """The rows to learn from; every row but those of a stream is read once, so that bad ones are met before a step.
 
@@ -315,6 +323,7 @@ def run_all(config: TrainConfig) -> None:
     start = config.model or DEFAULT_STARTS[config.network]
     starts = origins([start, config.teacher])
     network, fresh = start_network(config.network, start, task, network_settings(config), starts)
+    warn_of_faults(config, accelerator)
     rows = read_rows(config, splits)
     lesson = make_lesson(config, network, task, rows)
     facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}

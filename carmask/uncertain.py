@@ -1,8 +1,9 @@
 """Ranks pictures without masks by how much a model doubts its own, so that labelling starts where it helps most.
 
-    python -m carmask.uncertain photos --model my-model --top 50 --out to-label
+    python -m carmask.uncertain photos --model my-model --top 50
 
-writes the pictures and the model's masks for them, as drafts to correct, into two folders that from_folders.py reads:
+writes the pictures and the model's masks for them, as drafts to correct, into two folders of to-label (or of --out),
+which from_folders.py reads:
 
     python data_scripts/from_folders.py to-label/images to-label/masks corrected
 
@@ -24,7 +25,7 @@ from carmask.drawing import contact_sheet, overlay_mask
 from carmask.pictures import PictureError, open_picture, open_reduced
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task
 
-SHEET_TILES, TILE = 48, 200
+SHEET_TILES, TILE = 120, 200  # of 4.5 thousand pixels in height, which every program shows
 JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".mpo")
 
 
@@ -104,6 +105,8 @@ def work(arguments: argparse.Namespace) -> int:
         f"{arguments.out}: the {len(chosen)} most doubtful of {len(ranked)} pictures, with a doubt of "
         f"{chosen[0][0]:.2f} to {chosen[-1][0]:.2f}; half of all have at most {middle:.2f}."
     )
+    if len(chosen) > SHEET_TILES:
+        print(f"contact_sheet.png shows the first {SHEET_TILES}; it leaves out {len(chosen) - SHEET_TILES}.")
     return int(bool(failed + more))
 
 
@@ -114,8 +117,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER", help="with sub-folders")
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="FOLDER", help="folder to write, which must not exist"
-    )
+        "--out", default=Path("to-label"), type=Path, metavar="FOLDER",
+        help="folder to write, which must not exist (default: to-label)",
+    )  # fmt: skip
     parser.add_argument("--model", default=EMBEDDED["mask"], help="model folder or model of the Hub")
     parser.add_argument("--top", type=positive_number, default=50, metavar="N", help="how many to write (default: 50)")
     arguments = parser.parse_args(argv)

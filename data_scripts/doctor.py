@@ -10,80 +10,18 @@ import argparse
 import functools
 import json
 import sys
-from collections import Counter, defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tqdm import tqdm
-
-from carmask.dataset_card import SPLITS, count_line
+from carmask.dataset_card import count_line
 from carmask.dataset_folder import exit_code
-from carmask.pictures import pictures_below
+from carmask.doctor import find_faults
+from carmask.findings import KINDS, Finding
+from carmask.row_checks import read_rows
 from data_scripts.doctor_page import write_page
-from data_scripts.findings import KINDS, Finding
-from data_scripts.near_duplicates import near_duplicates
-from data_scripts.row_checks import Examined, examine, path_of, read_dot_names, read_rows
 
 SHOWN = 10  # findings of a kind that the text lists
-
-
-def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
-    """Examines all rows of a data set; returns what was found, by kind."""
-    dot_names = read_dot_names(data)
-    results = [examine(data, row, dot_names) for row in tqdm(rows, desc="Examining", disable=None)]
-    examined = [one for one, _ in results]
-    found = [finding for _, findings in results for finding in findings]
-    found += unlisted_files(data, rows) + duplicates(examined) + groups_in_two_splits(rows) + car_counts(examined)
-    return sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
-
-
-def unlisted_files(data: Path, rows: list[dict]) -> list[Finding]:
-    """The picture files in the folders of the splits that no row names."""
-    named = {path_of(row, column) for row in rows for column in ("file_name", "mask_file_name")}
-    files = [path.relative_to(data).as_posix() for split in SPLITS for path in pictures_below(data / split)]
-    return [Finding("unlisted file", [file], "no row names it") for file in files if file not in named]
-
-
-def duplicates(examined: list[Examined]) -> list[Finding]:
-    """Pictures that look alike, each with the one it resembles most."""
-    known = [one for one in examined if one.hash is not None]
-    if not known:
-        return []
-    splits = [one.row["split"] for one in known]
-    groups = [str(one.row.get("group") or path_of(one.row, "file_name")) for one in known]
-    found = []
-    for later, earlier, bits in near_duplicates([one.hash for one in known], splits, groups):
-        kind = "duplicate" if splits[later] == splits[earlier] else "duplicate across splits"
-        files = [path_of(known[index].row, "file_name") for index in (later, earlier)]
-        found.append(Finding(kind, files, f"{bits} of {len(known[later].hash)} bits of their hashes differ"))
-    return found
-
-
-def groups_in_two_splits(rows: list[dict]) -> list[Finding]:
-    """The groups with pictures in more than one split, each with its first picture there."""
-    places = defaultdict(dict)
-    for row in rows:
-        if row.get("group"):
-            places[row["group"]].setdefault(row["split"], path_of(row, "file_name"))
-    return [
-        Finding("group in two splits", list(files.values()), f"the group {group} is in {' and '.join(files)}")
-        for group, files in places.items()
-        if len(files) > 1
-    ]
-
-
-def car_counts(examined: list[Examined]) -> list[Finding]:
-    """The splits of masks that all show no car, and the empty masks of sources whose other masks show one."""
-    masked = [one for one in examined if one.car is not None]
-    with_car = {(key, one.row.get(key)) for one in masked for key in ("split", "source") if one.car}
-    found = [
-        Finding("split without car", [f"{split}/metadata.jsonl"], f"none of its {number} masks shows a car")
-        for split, number in Counter(one.row["split"] for one in masked).items()
-        if ("split", split) not in with_car
-    ]
-    empty = [one.row for one in masked if not one.car and ("source", one.row.get("source")) in with_car]
-    return found + [Finding("empty mask", [path_of(row, "file_name")], "no pixel is car") for row in empty]
 
 
 def as_text(findings: list[Finding]) -> str:

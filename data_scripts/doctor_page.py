@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from carmask.dataset_card import CAR, NOT_JUDGED, NOT_JUDGED_BLUE, count_line
 from carmask.drawing import overlay_mask
+from carmask.findings import KINDS, Finding
 from carmask.pictures import DECODE_ERRORS
-from data_scripts.findings import KINDS, Finding
-from data_scripts.row_checks import is_inside, path_of
+from carmask.row_checks import is_inside, path_of
 
 MOST_SHOWN = 60  # findings of a kind with pictures; the page would grow beyond what a browser likes
 THUMBNAIL = 240

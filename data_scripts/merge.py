@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_card import SPLITS, count_line
 from carmask.dataset_folder import DataError, exit_code, finish_data_set, link_example, staged_folder, stem_of
+from carmask.row_checks import read_dot_names
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,9 +79,12 @@ def read_rows(data_set: Path) -> list[dict]:
 
 
 def common_dot_names(sources: list[Path]) -> list[str] | None:
-    """Returns the dot names if all data sets have the same; says so where dots are lost."""
-    paths = [source / "dot_names.json" for source in sources]
-    found = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None for path in paths]
+    """Returns the dot names if all data sets have the same; says so where dots are lost.
+
+    Raises:
+        DataError: A list of names is damaged.
+    """
+    found = [read_dot_names(source) or None for source in sources]
     if any(found) and any(names != found[0] for names in found):
         sys.stderr.write("The data sets do not all have the same dots: the merged one has none.\n")
         return None

@@ -1,6 +1,8 @@
 """Small made-up pictures, masks and folders of them for the tests of the data scripts."""
 
 import json
+import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -41,3 +43,11 @@ def rows(out, split="train"):
 
 def written_mask(out, name="a", split="train"):
     return np.asarray(Image.open(out / split / "masks" / f"{name}.png"))
+
+
+def huge_png(path):
+    """Writes a tiny file that claims to be a picture of 200 megapixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 10000, 8, 0, 0, 0, 0)
+    chunks = [header, b"IDAT", b"IEND"]
+    packed = [struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))

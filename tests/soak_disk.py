@@ -1,13 +1,15 @@
-"""Fills the disk under a tiny training run, and makes it read-only, on a small file system in memory; needs root.
+"""Fills the disk under a tiny training run, and makes it read-only, on a small file system in memory.
 
     python tests/soak_disk.py
 
-The run must end with one sentence and its last checkpoint whole, and go on once there is room again.
+Mounting it needs root, or a system that lets people mount in a name space of their own (unshare). The run must end
+with one sentence and its last checkpoint whole, and go on once there is room again.
 """
 
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from carmask import training
 from carmask.checkpoints import all_checkpoints, read_checkpoint
 
 MEGABYTES = 8
+INSIDE = "SOAK_DISK_INSIDE"  # set where this runs in a name space already
 
 
 def last_words(arguments: list) -> tuple[int, str]:
@@ -74,15 +77,22 @@ def soak(disk: Path, folder: Path) -> None:
         assert (output / name).read_bytes() == (folder / "whole" / name).read_bytes(), f"{name} differs."
 
 
+def may_unshare() -> bool:
+    """Whether the system gives people a name space in which they are root."""
+    return bool(shutil.which("unshare")) and subprocess.run(["unshare", "-rm", "true"], check=False).returncode == 0
+
+
 def main() -> None:
-    """Mounts the disk, if the system lets it."""
+    """Mounts the disk; where that takes root, starts again as the root of a name space."""
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder) / "disk"
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", disk]
         if subprocess.run(mount, capture_output=True, check=False).returncode:
-            print("The full disk was not tried: mounting a small one needs root.")
-            return
+            if INSIDE not in os.environ and may_unshare():
+                again = ["unshare", "-rm", sys.executable, *sys.argv]
+                sys.exit(subprocess.run(again, env=os.environ | {INSIDE: "1"}, check=False).returncode)
+            sys.exit("The full disk was not tried: mounting a small one needs root, or unshare -rm.")
         try:
             soak(disk, Path(folder))
         finally:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -170,6 +171,14 @@ def test_dots_survive_a_merge_only_if_all_sets_have_the_same(tmp_path, second, k
     assert merge.main([str(tmp_path / "all"), *sets]) == 0
     assert (tmp_path / "all/dot_names.json").exists() == kept
     assert all(("dots" in row) == kept for row in rows(tmp_path / "all"))
+
+
+def test_a_damaged_list_of_dot_names_stops_a_merge_in_one_sentence(tiny_data, tmp_path, capsys):
+    shutil.copytree(tiny_data, tmp_path / "one")
+    (tmp_path / "one/dot_names.json").write_text('["nose"')
+    assert merge.main([str(tmp_path / "all"), str(tmp_path / "one"), str(tiny_data)]) == 1
+    assert "one/dot_names.json is no list of names" in capsys.readouterr().err
+    assert not (tmp_path / "all").exists()
 
 
 def mixed_set(root):

@@ -7,11 +7,14 @@ import shutil
 import numpy as np
 import pytest
 from conftest import drawn_car, write_data, write_dots
+from made_up import huge_png
 from PIL import Image
+from training import options
+from training import run as run_training
 
+from carmask.findings import KINDS
+from carmask.near_duplicates import FARTHEST, perceptual_hash
 from data_scripts import doctor, draw_cars
-from data_scripts.findings import KINDS
-from data_scripts.near_duplicates import FARTHEST, perceptual_hash
 
 TABLE, TEST_TABLE = "train/metadata.jsonl", "test/metadata.jsonl"
 
@@ -137,6 +140,102 @@ def test_a_planted_fault_is_found_and_nothing_else(data, kind, capsys):
 def test_an_undecodable_picture_is_named(data):
     (data / "train/images/1.png").write_bytes(b"no picture")
     assert found_in(data) == ({"undecodable file"}, {"train/images/1.png"})
+
+
+def framed(mask, share=0.55):
+    """Car all around, and none in a box of that share of the picture: what an inverted mask of a large car is like."""
+    mask[:] = 255
+    top, left = (int(side * (1 - share**0.5) / 2) for side in mask.shape)
+    mask[top:-top, left:-left] = 0
+    return mask
+
+
+def test_a_mask_is_inverted_if_its_inside_out_is_more_like_the_others_of_its_source(data):
+    change_mask(data, framed)
+    assert (framed(np.zeros((64, 96), np.uint8)) == 255).mean() < 0.5
+    assert found_in(data) == ({"inverted mask"}, {"train/images/1.png", "train/masks/1.png"})
+
+
+def test_a_car_that_fills_its_picture_and_a_source_of_few_masks_are_not_taken_for_inverted(data):
+    detail = np.full((64, 96), 255, np.uint8)
+    detail[:40, :30] = 0
+    detail[-3:] = detail[:3] = 0
+    change_mask(data, lambda mask: detail)
+    assert found_in(data)[0] == set()
+    change_mask(data, framed, name="2")
+    for line in range(3):
+        table = (data / TABLE).read_text().replace('"source": "boxes"', f'"source": "few{line}"', 3)
+        (data / TABLE).write_text(table)
+    assert found_in(data)[0] == set()
+
+
+def even(data, split, name, grey):
+    Image.new("RGB", (96, 64), (grey, grey, grey)).save(data / f"{split}/images/{name}.png")
+
+
+def test_pictures_of_even_grey_look_alike_only_if_they_are_the_same(data):
+    even(data, "train", 1, 90)
+    even(data, "train", 2, 91)
+    even(data, "test", 1, 92)
+    assert found_in(data)[0] == set()
+    even(data, "test", 1, 90)
+    assert found_in(data) == ({"duplicate across splits"}, {"train/images/1.png", "test/images/1.png"})
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_picture_or_mask_of_200_megapixels_is_found_and_the_page_written(data, kind):
+    huge_png(data / f"train/{kind}/1.png")
+    assert found_in(data) == ({"undecodable file"}, {f"train/{kind}/1.png"})
+
+
+def test_dots_as_an_object_of_names_are_sound(tmp_path):
+    data = write_dots(tmp_path / "dots", {"train": 6, "validation": 2})
+    for split in ("train", "validation"):
+        lines = [json.loads(line) for line in (data / split / "metadata.jsonl").read_text().splitlines()]
+        named = [line | {"dots": dict(zip("abc", line["dots"], strict=True))} for line in lines]
+        (data / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, named)))
+    assert run(data) == 0
+
+
+@pytest.fixture
+def short_run(tiny_mask_model, data, tmp_path, monkeypatch):
+    """Trains three steps on the data set, with more options."""
+    arguments = options(data, tiny_mask_model, tmp_path / "model", steps=3)
+    return lambda *more: run_training(monkeypatch, *arguments, *more)
+
+
+def test_training_names_the_faults_before_the_first_step_and_goes_on(data, short_run, capsys):
+    change_mask(data, inverted)
+    assert short_run() == 0
+    fault, rest = capsys.readouterr().out.split("\n", 1)
+    assert (
+        fault == f"Warning: inverted mask, 1 found, the first in train/images/1.png. {KINDS['inverted mask'].remedy}"
+    )
+    command, steps = rest.split("\n", 1)
+    assert f"python data_scripts/doctor.py {data} --out findings" in command
+    assert steps.startswith("step 3: ")
+
+
+def test_a_plan_names_the_faults_too_and_a_resumed_run_does_not_again(data, short_run, capsys, monkeypatch):
+    change_mask(data, inverted)
+    assert short_run("--plan") == 0
+    assert "Warning: inverted mask" in capsys.readouterr().out
+    monkeypatch.setattr("carmask.training.finish", lambda *given: None)
+    assert short_run() == 0
+    assert "Warning: " in capsys.readouterr().out
+    assert short_run("--resume") == 0
+    assert "Warning: " not in capsys.readouterr().out
+
+
+def test_a_damaged_list_of_dot_names_does_not_stop_a_run_for_masks(data, short_run, capsys):
+    (data / "dot_names.json").write_text("[")
+    assert short_run("--plan") == 0
+    assert "dot_names.json is no list of names" in capsys.readouterr().out
+
+
+def test_sound_data_says_nothing_before_training(short_run, capsys):
+    assert short_run() == 0
+    assert capsys.readouterr().out.startswith("step 3: ")
 
 
 def test_a_photo_resized_compressed_or_darkened_looks_alike_and_another_does_not():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from conftest import drawn_car
 from datasets import Dataset, DatasetDict, load_dataset
+from made_up import huge_png
 from PIL import Image
 
 from carmask.dataset_folder import DataError
@@ -145,3 +146,11 @@ def test_an_unreadable_unlabelled_picture_is_named(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="bad.png"):
         unlabelled_rows(tmp_path, 48)
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_picture_or_mask_of_200_megapixels_is_named(tiny_data, tmp_path, kind):
+    shutil.copytree(tiny_data, tmp_path / "set")
+    huge_png(tmp_path / f"set/train/{kind}/3.png")
+    with pytest.raises(DataError, match=r"Row 3 \(3\.png\) of the split train cannot be used: Image size"):
+        check_split(open_data(str(tmp_path / "set"))["train"])

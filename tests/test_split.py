@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from conftest import write_data, write_dots
-from made_up import rows
+from made_up import huge_png, rows
 
 from data_scripts import split
 from data_scripts.split import Group, deal
@@ -156,6 +156,26 @@ def test_a_mask_that_cannot_be_read_is_named(data, tmp_path, capsys):
     (data / "train/masks/3.png").write_bytes(b"no picture")
     assert run(data, tmp_path / "out") == 1
     assert "masks/3.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kind", "said"), [("masks", "masks/3.png cannot be read"), ("images", "179 megapixels")])
+def test_a_picture_or_mask_of_200_megapixels_is_one_sentence(data, tmp_path, capsys, kind, said):
+    huge_png(data / f"train/{kind}/3.png")
+    assert run(data, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("names", ["[", '{"nose": 1}', "7", '["nose", 7]'])
+def test_a_damaged_list_of_dot_names_is_one_sentence(data, tmp_path, capsys, names):
+    (data / "dot_names.json").write_text(names)
+    assert run(data, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "dot_names.json is no list of names" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_dots_are_split_as_well(tmp_path):

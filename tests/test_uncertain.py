@@ -116,3 +116,26 @@ def test_what_cannot_be_done_is_said_in_one_sentence_and_nothing_is_written(
     assert run(model, pictures, out) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_out_the_drafts_go_to_to_label(tiny_mask_model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert uncertain.main([str(pictures), "--model", str(tiny_mask_model), "--top", "50"]) == 0
+    assert len(listed(tmp_path / "to-label")) == 3
+    assert "leaves out" not in capsys.readouterr().out
+
+
+def test_what_the_sheet_leaves_out_is_said(tiny_mask_model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(uncertain, "SHEET_TILES", 2)
+    assert run(tiny_mask_model, pictures, tmp_path / "out") == 0
+    assert "contact_sheet.png shows the first 2; it leaves out 1." in capsys.readouterr().out
+    assert len(listed(tmp_path / "out")) == 3
+
+
+def test_the_sheet_has_room_for_every_draft_unless_more_than_120_are_asked_for(tiny_mask_model, tmp_path):
+    (tmp_path / "many").mkdir()
+    for index in range(50):
+        drawn_car(seed=index)[0].save(tmp_path / f"many/{index}.png")
+    assert run(tiny_mask_model, tmp_path / "many", tmp_path / "out") == 0
+    rows_of_six = -(-50 // 6)
+    assert Image.open(tmp_path / "out/contact_sheet.png").height > rows_of_six * uncertain.TILE

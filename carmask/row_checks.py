@@ -8,11 +8,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from carmask.dataset_card import CAR, NOT_JUDGED, SPLITS
-from carmask.dataset_folder import BACKGROUND, DataError, car_share, implausible
+from carmask.dataset_folder import BACKGROUND, DataError, border_of, car_share, implausible
+from carmask.findings import Finding
+from carmask.near_duplicates import perceptual_hash
 from carmask.pairs import JPEG_FORMATS
 from carmask.pictures import DECODE_ERRORS, PictureError, open_picture
-from data_scripts.findings import Finding
-from data_scripts.near_duplicates import perceptual_hash
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
@@ -23,6 +23,7 @@ class Examined(NamedTuple):
 
     row: dict
     car: float | None
+    border: float | None  # car's share of the judged pixels on the border, if they are at least half of it
     hash: np.ndarray | None  # bool (256,)
 
 
@@ -53,10 +54,15 @@ def read_dot_names(data: Path) -> list[str]:
         DataError: the list is damaged.
     """
     path = data / "dot_names.json"
+    if not path.is_file():
+        return []
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is no list of names in JSON; make the data set anew.") from error
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f'{path} is no list of names in JSON, such as ["nose", "left_eye"]; mend it.')
+    return names
 
 
 def path_of(row: dict, column: str) -> str:
@@ -82,8 +88,10 @@ def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list
         found.append(Finding("size mismatch", [file, mask_file], sizes))
     if mask is not None and not of_mask:
         found += [Finding(kind, [file, mask_file], reason) for kind, reason in implausible(mask)]
-    share = None if mask is None or of_mask else car_share(mask)
-    return Examined(row, share, picture and perceptual_hash(picture)), found
+    border = None if mask is None or of_mask else border_of(mask)
+    half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
+    shares = None if border is None else car_share(mask), car_share(border) if half_judged else None
+    return Examined(row, *shares, picture and perceptual_hash(picture)), found
 
 
 def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:
@@ -110,7 +118,7 @@ def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]
     try:
         with Image.open(data / file) as stored:
             lossy, mask = stored.format in JPEG_FORMATS, np.array(stored.convert("L"))
-    except (*DECODE_ERRORS, Image.DecompressionBombError):
+    except DECODE_ERRORS:
         return None, [Finding("undecodable file", [file], "this mask cannot be read")]
     strange = sorted(set(np.unique(mask).tolist()) - {BACKGROUND, NOT_JUDGED, CAR})
     if lossy:
@@ -125,10 +133,11 @@ def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]
     return mask, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
 
 
-def check_dots(file: str, dots: list | None, dot_names: list[str]) -> list[Finding]:
+def check_dots(file: str, dots: list | dict | None, dot_names: list[str]) -> list[Finding]:
     """Whether the dots of a row are as many as their names and lie inside the picture."""
     if not dots:
         return []
+    dots = list(dots.values()) if isinstance(dots, dict) else dots
     found = []
     if dot_names and len(dots) != len(dot_names):
         found.append(Finding("wrong number of dots", [file], f"it has {len(dots)} for {len(dot_names)} names"))
