@@ -255,11 +255,12 @@ def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | 
         RunError: the teacher cannot teach this network.
     """
     try:
-        if config.teacher:
+        teacher = load_network(config.teacher) if config.teacher else None
+        if teacher:
             own, other = make_processor(config), load_processor(config.teacher)
             if (own.image_mean, own.image_std) != (other.image_mean, other.image_std):
                 raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
-        lesson = Lesson(network, task, load_network(config.teacher) if config.teacher else None)
+        lesson = Lesson(network, task, teacher)
         if config.teacher_features:
             measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
             crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)

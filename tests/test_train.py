@@ -10,6 +10,7 @@ from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
 from PIL import Image
 from safetensors.torch import load_file
 from training import options, run
+from transformers import SegformerImageProcessorPil
 
 from carmask import Predictor, training
 from carmask.reports import describe_look
@@ -107,6 +108,15 @@ def test_a_student_learns_from_a_teacher(tmp_path, tiny_mask_model, tiny_data, m
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=20, validate_every=10), *flags) == 0
     history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_a_teacher_that_sees_pictures_in_another_brightness_is_refused(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    teacher = save_balanced(tiny_network("fcn"), tmp_path / "teacher")
+    SegformerImageProcessorPil(image_mean=[0.5] * 3, size={"height": 64, "width": 64}).save_pretrained(teacher)
+    assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model"), "--teacher", teacher) == 1
+    assert "Its image_mean or image_std is not that of a SegFormer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stage", range(4))
