@@ -36,7 +36,7 @@ TRACKIO = trackio>=0.43,<0.44
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
-FILES = config.json preprocessor_config.json model.safetensors README.md curves.png scores.json
+FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
 
@@ -53,8 +53,9 @@ TRIED_car-dots-b0 = --sides 224 --mirrors 0
 models/%/README.md: runs/%.tuned docs/cards/%.md
 	mkdir -p $(@D)
 	cp $(addprefix runs/$*/,$(FILES)) $(@D)
-	cat docs/cards/$*.md >> $@
-	$(BIN)/python benchmarks/accuracy.py $(@D) --data $(DATA_$*) --split test --worst 3 >> $@
+	cat runs/$*/README.md docs/cards/$*.md > $@.new
+	$(BIN)/python benchmarks/accuracy.py $(@D) --data $(DATA_$*) --split test --worst 3 >> $@.new
+	mv $@.new $@
 
 .PRECIOUS: runs/%.tuned
 runs/%.tuned: runs/%/README.md
@@ -114,7 +115,7 @@ runs/car-mask-b0/README.md: runs/car-mask-b0-taught/README.md
 data/car-dots/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
-runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0/README.md
+runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
 		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
 

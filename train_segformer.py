@@ -28,10 +28,10 @@ def main() -> int:
         import_module("carmask.training").train(config)  # torch takes seconds, and no refusal waits for it
         return 0
     except RunError as error:
-        sentence = str(error)
+        sentence, alone = str(error), error.alone
     except KeyboardInterrupt:
-        sentence = f"Stopped at once.{way_on(config.output)}"
-    if os.environ.get("RANK", "0") == "0":
+        sentence, alone = f"Stopped at once.{way_on(config.output)}", False
+    if alone or os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1
 

@@ -26,7 +26,8 @@ class Run:
     """The network, the running average of its weights, the optimizer, and how far they are.
 
     `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
-    moment of the last one, or of the start, and `saved` the moment of the last checkpoint.
+    moment of the last one, or of the start, `saved` the moment of the last checkpoint, and
+    a validation of this step may be `owed`.
     """
 
     network: nn.Module
@@ -36,6 +37,7 @@ class Run:
     losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
     timed: tuple[int, float] = (0, 0.0)
+    owed: bool = False
     saved: float = field(default_factory=time.monotonic)
 
     @torch.no_grad()
@@ -65,7 +67,7 @@ def save_checkpoint(output: Path, run: Run) -> None:
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    state = {"step": run.step, "losses": run.losses, "history": run.history, "sha256": digest(plain)}
+    state = {"step": run.step, "losses": run.losses, "history": run.history, "owed": run.owed, "sha256": digest(plain)}
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -154,3 +156,4 @@ def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
         states.setdefault(int(index), {})[key] = value
     run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})
     run.step, run.losses, run.history = state["step"], state.get("losses", []), state["history"]
+    run.owed = state.get("owed", False)

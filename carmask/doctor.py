@@ -14,6 +14,7 @@ from carmask.near_duplicates import near_duplicates
 from carmask.pictures import pictures_below
 from carmask.row_checks import Examined, examine, path_of, read_dot_names, read_rows
 
+MOST_AT_ONCE = 20_000  # pictures, before a training
 FEWEST_MASKS = 8  # with a car, of a source, to say what its masks are like
 
 
@@ -111,8 +112,12 @@ def summary(data: str) -> str:
     folder = Path(data)
     if not any((folder / split / "metadata.jsonl").is_file() for split in SPLITS):
         return ""
+    command = shlex.join(["python", "data_scripts/doctor.py", data, "--out", "findings"])
     try:
-        findings = find_faults(folder, read_rows(folder))
+        rows = read_rows(folder)
+        if len(rows) > MOST_AT_ONCE:
+            return f"The data doctor would take minutes for {len(rows)} pictures. To ask it: {command}"
+        findings = find_faults(folder, rows)
     except DataError as error:
         return f"Warning: {error}"
     files = defaultdict(list)
@@ -123,5 +128,4 @@ def summary(data: str) -> str:
         f"Warning: {kind}, {len(own)} found, the first in {own[0]}. {KINDS[kind].remedy}"
         for kind, own in files.items()
     ]
-    command = shlex.join(["python", "data_scripts/doctor.py", data, "--out", "findings"])
     return "\n".join([*lines, f"To see them all: {command}"]) if lines else ""

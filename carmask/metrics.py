@@ -77,8 +77,14 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
 
 
 def without_car(scores: dict[str, float]) -> bool:
-    """Whether scores of `summary` are of pictures without a car alone; then IoU is all or nothing and says no more."""
-    return "false_car_share" in scores and scores["iou"] in (0, 1)
+    """Whether scores as `carmask.reports.validate` gives them are of pictures without a car alone.
+
+    Then IoU is all or nothing and says no more. A network that finds no pixel of any car has an IoU of 0 as well, but
+    no false car.
+    """
+    if "false_car_share" not in scores or "iou_low" in scores:
+        return False
+    return scores["iou"] == 1 or scores["iou"] == 0 and scores["false_car_share"] > 0
 
 
 def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -28,7 +28,12 @@ MAY_CHANGE = {
 
 
 class RunError(ValueError):
-    """Says in one sentence why a run cannot start or go on."""
+    """Says in one sentence why a run cannot start or go on; `alone` if maybe one of several processes alone knows."""
+
+    def __init__(self, sentence: str, alone: bool = False):
+        """Keeps both."""
+        super().__init__(sentence)
+        self.alone = alone
 
 
 def check_output(output: Path, settings: dict, defaults: dict) -> None:
@@ -106,9 +111,8 @@ def check_same_run(output: Path, settings: dict) -> None:
     """
     before = settings | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     if before["fingerprint"] != settings["fingerprint"]:
-        raise RunError(
-            f"The data set or the teacher has changed since the run in {output} began; start anew with --overwrite."
-        )
+        changed = "The data set, an unlabelled picture or the teacher has changed"
+        raise RunError(f"{changed} since the run in {output} began; start anew with --overwrite.")
     if before["processes"] != settings["processes"]:
         had, given = (f"{count} process{'es' * (count > 1)}" for count in (before["processes"], settings["processes"]))
         raise RunError(f"The run in {output} had {had}, not {given}; resume it with as many.")

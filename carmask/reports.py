@@ -58,7 +58,7 @@ def validate(
     del everything["counts"]
     scores = {source: summary(counts[source]) for source in sorted(counts)}
     for source, values in scores.items():
-        if not without_car(values):
+        if any(count[2] for count in counts[source]):
             values["iou_low"], values["iou_high"] = bootstrap_intervals(counts[source], groups[source])["iou"]
     scores["all"] = everything | {"balanced_iou": balanced_iou(counts)}
     return scores, [draw_case(split[index], mask) for _, index, mask in cases]
@@ -215,7 +215,7 @@ back to {origin}.{terms}
 {meaning}
 
 Made with the seed {seed} on {device} ({processes}) by the code of git revision {code}, with {versions}.
-SHA-256 of the pictures and their truth, and of a teacher: {data}.
+SHA-256 of the pictures and their truth, of unlabelled ones and of a teacher: {data}.
 
 ![Loss and validation score](curves.png)
 """

@@ -39,7 +39,7 @@ from carmask.model_folder import (
     way_on,
 )
 from carmask.optimizer import descend, make_optimizer, rate_factor
-from carmask.origins import origins
+from carmask.origins import find_folder, origins
 from carmask.pairs import find_pictures
 from carmask.plan import plan
 from carmask.predictor import ModelError, Predictor, load_network, load_processor
@@ -100,8 +100,8 @@ def teach(
     run.averaged.to(accelerator.device)
     lesson.train()
     run.timed = run.step, time.perf_counter()
-    if is_due(run.step, config) and all(line["step"] != run.step for line in run.history):
-        after_update(run, config, accelerator, splits, stop=False)  # it was stopped before or in its validation
+    if run.owed:  # it was stopped before or in its validation
+        judge(run, config, accelerator, splits)
     bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     skipped = 0  # updates in a row, as float16 leaves out those whose gradient is not finite
     with noted_signals() as noted, bar:
@@ -149,19 +149,24 @@ def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits
     Raises:
         RunError: it stops here.
     """
-    due = is_due(run.step, config)
-    if accelerator.is_main_process:
-        if due or stop or time.monotonic() - run.saved > MOST_LOST:
-            save_checkpoint(Path(config.output), run)
-        if due and not stop:
-            keep(run, config, accelerator, splits)
-    if due or stop:
-        accelerator.wait_for_everyone()
-    if due and not stop:
-        run.losses.clear()
+    run.owed = is_due(run.step, config)
+    if accelerator.is_main_process and (run.owed or stop or time.monotonic() - run.saved > MOST_LOST):
+        save_checkpoint(Path(config.output), run)
     if stop:
+        accelerator.wait_for_everyone()
         accelerator.end_training()
         raise RunError(f"Stopped after step {run.step}.{way_on(config.output)}")
+    if run.owed:
+        judge(run, config, accelerator, splits)
+
+
+def judge(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
+    """Has one process validate while the others wait."""
+    if accelerator.is_main_process:
+        keep(run, config, accelerator, splits)
+    accelerator.wait_for_everyone()
+    run.losses.clear()
+    run.owed = False
 
 
 def keep(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
@@ -243,8 +248,9 @@ def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
 
 
 def beside(config: TrainConfig) -> list[Path]:
-    """The files beside the data set that decide what a run learns: a teacher's weights, unlabelled pictures."""
-    weights = sorted(Path(config.teacher).glob("*.safetensors")) if config.teacher else []
+    """The files beside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
+    folder = find_folder(config.teacher) if config.teacher else None
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if folder else []
     return weights + (find_pictures(Path(config.unlabelled)) if config.unlabelled else [])
 
 
@@ -283,17 +289,17 @@ def train(config: TrainConfig) -> None:
         raise RunError(str(error)) from error
     except OSError as error:
         words = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config.output)}"
-        raise RunError(words) from error
+        raise RunError(words, alone=True) from error
     except SafetensorError as error:
         raise RunError(f"{config.output} cannot be written: {error}.{way_on(config.output)}") from error
     except (RuntimeError, MemoryError) as error:
-        if "DataLoader worker" in str(error):  # "is killed by signal", or its shared memory is full
+        if "DataLoader worker (pid" in str(error):  # "is killed by signal", or "exited unexpectedly"
             words = "A process that prepares crops was ended, mostly for want of memory; close what else runs here"
         elif out_of_memory(error):
             words = "Memory was not enough; close what else runs here, or start anew with a smaller --crop"
         else:
             raise
-        raise RunError(f"{words}.{way_on(config.output)}") from error
+        raise RunError(f"{words}.{way_on(config.output)}", alone=True) from error
 
 
 def keep_whole() -> str:

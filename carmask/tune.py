@@ -133,10 +133,9 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
     """
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
     scores = {name: validate(look.predictor, split)[0] for name, split in judged.items()}
-    threshold = look.threshold
+    threshold, shifted = look.threshold, False
     if AutoConfig.from_pretrained(folder).model_type == "segformer" and look.predictor.task.kind == "mask":
-        shift_bias(folder / "model.safetensors", look.predictor.task.car, threshold)
-        threshold = 0.5
+        threshold, shifted = 0.5, True
     changes = {
         "config.json": lambda settings: settings | {"threshold": threshold, "mirror": look.mirror},
         "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], look.side)},
@@ -144,6 +143,8 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
+    if shifted:
+        shift_bias(folder / "model.safetensors", look.predictor.task.car, look.threshold)
     rescore(folder, scores, describe_look(look.predictor))
 
 
@@ -167,6 +168,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--most-ms", type=float, default=math.inf, help="longest that a picture may take")
     parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
     arguments = parser.parse_args(argv)
+    missing = [name for name in ("README.md", "scores.json") if not (arguments.model / name).is_file()]
+    if arguments.write and missing:
+        print(f"carmask.tune: {arguments.model} has no {missing[0]} to write scores into.", file=sys.stderr)
+        return 1
     try:
         predictor = Predictor.from_pretrained(arguments.model)
         dots = predictor.task.kind == "dots"
@@ -184,10 +189,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask.tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
         return 1
     best = max(fitting, key=lambda look: look.score)
-    mirror = f"with the mirror image at {best.mirror:.0%} of that" if best.mirror else "without the mirror image"
-    print(f"\nThe best: long side {best.side}, {mirror}.")
+    print(f"\nThe best: threshold {best.threshold:.2f}. {describe_look(best.predictor)}")
     if arguments.write:
-        store(arguments.model, best, splits)
+        try:
+            store(arguments.model, best, splits)
+        except OSError as error:
+            reason = f"{error.filename or arguments.model}: {error.strerror or error}"
+            print(f"carmask.tune: {reason}; {arguments.model} is not stored whole, so run it again.", file=sys.stderr)
+            return 1
         print(f"It is stored in {arguments.model}.")
     return 0
 

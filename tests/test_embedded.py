@@ -85,3 +85,6 @@ def test_the_model_card_tells_what_it_was_trained_on_and_how_good_it_is(name):
     card = (MODELS / name / "README.md").read_text(encoding="utf-8")
     for word in ("camvid", "intelecai", "train_segformer.py", "Scores on test", "license: apache-2.0", "## Limits"):
         assert word in card
+    text = (MODELS.parent / f"docs/cards/{name}.md").read_text(encoding="utf-8")
+    assert text in card
+    assert "| calibration error |" in card.partition(text)[2]

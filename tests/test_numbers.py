@@ -120,7 +120,7 @@ def test_a_run_does_not_go_on_with_other_pictures(tmp_path, tiny_mask_model, tin
     assert run(monkeypatch, *options(data, tiny_mask_model, output, steps=1)) == 0
     shutil.copy(data / "train/images/1.png", data / "train/images/0.png")
     assert run(monkeypatch, *options(data, tiny_mask_model, output, steps=2), "--resume") == 1
-    assert "The data set or the teacher has changed" in capsys.readouterr().err
+    assert "The data set, an unlabelled picture or the teacher has changed" in capsys.readouterr().err
 
 
 def test_versions_name_what_decides():

@@ -130,6 +130,30 @@ def test_memory_that_runs_out_in_the_night_is_said_in_one_sentence_with_the_way_
     assert sentence.endswith("The same command with --resume goes on from checkpoint-3.")
 
 
+def test_another_fault_of_a_process_that_prepares_crops_is_not_taken_for_want_of_memory(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch
+):
+    def fail(*given):
+        raise RuntimeError("Caught RuntimeError in DataLoader worker process 0.")
+
+    monkeypatch.setattr(training, "to_pixels", fail)
+    with pytest.raises(RuntimeError, match="Caught"):
+        run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model"))
+
+
+def test_what_one_process_alone_knows_it_says_itself(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model")
+    for alone in (False, True):
+        monkeypatch.setattr(training, "train", lambda config, alone=alone: throw(RunError("No room.", alone)))
+        assert run(monkeypatch, *arguments) == 1
+        assert capsys.readouterr().err == "train_segformer: No room.\n" * alone
+
+
+def throw(error):
+    raise error
+
+
 def test_updates_that_float16_leaves_out_one_after_the_other_stop_the_run(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
 ):
