@@ -5,7 +5,6 @@ import math
 import os
 import shlex
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,18 +14,15 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from torch.utils.data import ConcatDataset
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from carmask.allocator import keep_freed_memory
 from carmask.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
 from carmask.dataset_folder import DataError
-from carmask.doctor import summary
-from carmask.dot_rows import open_dots, swapped_pairs
-from carmask.dots_task import DotsTask
 from carmask.examples import Examples, make_processor, to_pixels
 from carmask.interruption import check_finite, noted_signals
+from carmask.material import beside, make_lesson, open_task, read_rows, warn_of_faults
 from carmask.memory import fitting, out_of_memory
 from carmask.model_folder import (
     LOCK,
@@ -39,40 +35,22 @@ from carmask.model_folder import (
     way_on,
 )
 from carmask.optimizer import descend, make_optimizer, rate_factor
-from carmask.origins import find_folder, origins
-from carmask.pairs import find_pictures
+from carmask.origins import origins
 from carmask.plan import plan
-from carmask.predictor import ModelError, Predictor, load_network, load_processor
+from carmask.predictor import ModelError, Predictor
 from carmask.provenance import made_with
 from carmask.publish import PublishError, upload
 from carmask.reports import BEST, describe_look, headline, validate, write_report, write_worst
-from carmask.rows import check_split, grey_rows, open_data, row_names, unlabelled_rows
 from carmask.starts import DEFAULT_STARTS, start_network
-from carmask.supply import Rows, make_examples, make_loader
-from carmask.tasks import MaskTask
+from carmask.supply import make_examples, make_loader
 from carmask.teaching import Lesson
 from carmask.trackers import SAMPLES, start_tracker, tell
-from carmask.train_config import TrainConfig, dot_settings, network_settings
+from carmask.train_config import TrainConfig, network_settings
 
-FEATURE_CROPS = 256  # on which a teacher's features are measured
 SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
 MOST_SKIPPED = 20  # a scale that was too high is halved each time, from 65536
 MOST_LOST = 300  # seconds between two checkpoints
 AVERAGE = 0.998  # decay of the running average of the weights, which is what is kept
-
-
-def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
-    """The data set, and what its truth means.
-
-    Raises:
-        DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
-    """
-    if config.task == "mask":
-        return open_data(config.data, streaming=config.streaming), MaskTask()
-    splits, entries = open_dots(config.data)
-    settings = dot_settings(config)
-    pairs = swapped_pairs(entries, settings.pop("swap", ""))
-    return splits, DotsTask.from_entries(entries, pairs=pairs, **settings)
 
 
 def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
@@ -220,60 +198,6 @@ def push(output: Path, name: str) -> None:
     except PublishError as error:
         again = shlex.join(["python", "-m", "carmask.publish", str(output), name])
         raise RunError(f"The model is in {output}, but not on the Hub. {error} Then: {again}") from error
-
-
-def warn_of_faults(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Prints what the data doctor finds wrong with the pictures of a run that begins; the run goes on."""
-    if accelerator.is_main_process and not (config.streaming or config.resume):
-        faults = summary(config.data)
-        print(f"{faults}\n" if faults else "", end="", flush=True)
-
-
-def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
-    """The rows to learn from; every row but those of a stream is read once, so that bad ones are met before a step.
-
-    Raises:
-        DataError: a row cannot be used.
-    """
-    for name in set(splits) - {"train"}:
-        check_split(splits[name])
-    if config.streaming:
-        return Rows(splits["train"], [])
-    longest = int(config.crop * config.largest_zoom)
-    rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
-    if config.unlabelled:
-        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
-        names += map(str, find_pictures(Path(config.unlabelled)))
-    return Rows(rows, names)
-
-
-def beside(config: TrainConfig) -> list[Path]:
-    """The files beside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
-    folder = find_folder(config.teacher) if config.teacher else None
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if folder else []
-    return weights + (find_pictures(Path(config.unlabelled)) if config.unlabelled else [])
-
-
-def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows) -> Lesson:
-    """What the network learns from a batch, with its teacher if there is one.
-
-    Raises:
-        RunError: the teacher cannot teach this network.
-    """
-    try:
-        teacher = load_network(config.teacher) if config.teacher else None
-        if teacher:
-            own, other = make_processor(config), load_processor(config.teacher)
-            if (own.image_mean, own.image_std) != (other.image_mean, other.image_std):
-                raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
-        lesson = Lesson(network, task, teacher)
-        if config.teacher_features:
-            measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
-            crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)
-            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in crops)
-        return lesson
-    except ValueError as error:
-        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
 
 
 def train(config: TrainConfig) -> None:
