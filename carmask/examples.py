@@ -158,7 +158,11 @@ def warp(
 
 
 def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each now and then."""
+    """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each now and then.
+
+    A part alone is blurred too, as a number plate may be: a car that is pasted or composed is often less sharp than
+    what is around it, and a network must not learn that what is less sharp is car.
+    """
     values = grey.astype(np.float32) / 255
     if rng.random() < 0.8:
         values = values ** math.exp(rng.normal(0, 0.3))
@@ -166,6 +170,8 @@ def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     picture = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8))
     if rng.random() < 0.2:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.8)))
+    if rng.random() < 0.1:
+        blur_part(picture, rng)
     if rng.random() < 0.15:
         store = io.BytesIO()
         picture.save(store, "JPEG", quality=int(rng.integers(20, 80)))
@@ -175,6 +181,15 @@ def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.standard_normal(values.shape, dtype=np.float32) * rng.uniform(1, 16)
         values = (values + noise).clip(0, 255).astype(np.uint8)
     return values
+
+
+def blur_part(picture: Image.Image, rng: np.random.Generator) -> None:
+    """Blurs a rectangle of a picture, in place: a fifth to three fifths of its width and of its height."""
+    sides = np.array(picture.size)
+    size = sides * rng.uniform(0.2, 0.6, 2)
+    start = rng.uniform(0, sides - size)
+    box = tuple(np.rint([*start, *(start + size)]).astype(int).tolist())
+    picture.paste(picture.crop(box).filter(ImageFilter.GaussianBlur(rng.uniform(1, 8))), box)
 
 
 def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:

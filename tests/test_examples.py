@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import drawn_car
+from PIL import Image
 from torch.utils.data import DataLoader
 
-from carmask.examples import OUTSIDE, Examples, random_crop, warp
+from carmask.examples import OUTSIDE, Examples, blur_part, random_crop, warp
 from carmask.tasks import IGNORED, MaskTask
 
 
@@ -95,3 +96,15 @@ def test_on_a_crop_that_nobody_judged_nothing_is_pasted():
     for number in range(20):
         if np.random.default_rng((0, number // 2)).permutation(2)[number % 2] == 0:
             assert (rows[number]["target"] == IGNORED).all()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (224, 96)])
+def test_where_a_part_is_blurred_the_rest_stays_as_it_was(size):
+    checks = Image.fromarray((np.indices(size[::-1]).sum(0) % 2 * 255).astype(np.uint8))
+    for seed in range(20):
+        picture = checks.copy()
+        blur_part(picture, np.random.default_rng(seed))
+        rows, columns = np.nonzero(np.asarray(picture) != np.asarray(checks))
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert len(rows) == height * width  # a rectangle, and all of it
+        assert 0.04 * size[0] * size[1] * 0.6 < height * width < 0.36 * size[0] * size[1] * 1.2
