@@ -59,6 +59,14 @@ def blurred(grey: Image.Image) -> Image.Image:
     return grey.filter(ImageFilter.GaussianBlur(0.005 * max(grey.size)))
 
 
+def part_blurred(grey: Image.Image) -> Image.Image:
+    """The picture with a fifth of it, in the middle of the upper half, out of focus by 1.5 % of its longer side."""
+    box = tuple(round(share * side) for share, side in zip((0.25, 0.05, 0.75, 0.45), grey.size * 2, strict=True))
+    whole = grey.copy()
+    whole.paste(grey.crop(box).filter(ImageFilter.GaussianBlur(0.015 * max(grey.size))), box)
+    return whole
+
+
 def noisy(grey: Image.Image) -> Image.Image:
     """The picture with noise of 20 grey levels; equal sizes get equal noise."""
     noise = np.random.default_rng(0).normal(0, 20, (grey.height, grey.width))
@@ -83,7 +91,14 @@ def half_size(grey: Image.Image) -> Image.Image:
     return small.resize(grey.size, Image.Resampling.BILINEAR)
 
 
-DISTURBANCES = {"blur": blurred, "noise": noisy, "dark": darkened, "JPEG 30": jpeg_30, "half size": half_size}
+DISTURBANCES = {
+    "blur": blurred,
+    "blurred part": part_blurred,
+    "noise": noisy,
+    "dark": darkened,
+    "JPEG 30": jpeg_30,
+    "half size": half_size,
+}
 
 
 @torch.inference_mode()
@@ -176,7 +191,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="model folders (default: those for masks in models/)")
     parser.add_argument("--data", required=True, help="data set folder")
     parser.add_argument("--split", help="default: test if there is one, else validation")
-    also = f"also with {', '.join(DISTURBANCES)}; takes six times as long"
+    also = f"also with {', '.join(DISTURBANCES)}; takes seven times as long"
     parser.add_argument("--robustness", action="store_true", help=also)
     parser.add_argument("--worst", type=int, default=0, help="also the so many worst pictures of each source")
     labels = "which labels of a model of many mean car, such as car,truck (default: %(default)s)"
