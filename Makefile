@@ -32,9 +32,15 @@ TRACKIO = trackio>=0.43,<0.44
 	$(BIN)/python -m pip install --quiet --no-deps "$(TRACKIO)"
 	touch $@ .venv/demo
 
-# The embedded models anew, from the real data: some hours on two cores; a stopped run goes on where it was.
+# The embedded models anew, from the real data; a stopped run goes on where it was. All takes some hours on two cores,
+# but for the longest step of each model for masks: minutes with GPU=1, more than a day without.
 DATA ?= ../shared/data
 TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
+ifdef GPU
+LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch_size 32 --workers 8
+else
+LONG = $(TRAIN) --batch_size 16
+endif
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
 
@@ -46,7 +52,7 @@ DATA_car-mask-b0 = data/mixture
 DATA_car-dots-fcn = data/car-dots
 DATA_car-dots-b0 = data/car-dots
 TRIED_car-mask-fcn = --sides 512 640
-TRIED_car-mask-b0 = --sides 384 448 --mirrors 0
+TRIED_car-mask-b0 = --sides 512 640 --mirrors 0
 TRIED_car-dots-fcn = --sides 192 224
 TRIED_car-dots-b0 = --sides 224 --mirrors 0
 
@@ -80,9 +86,17 @@ runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-large --output $(@D) --steps 200 \
 		--crop 256 --learning_rate 2e-4 --validate_every 100 --half $(GO_ON)
 
-runs/car-mask-fcn/README.md: runs/car-mask-fcn-plain/README.md
+runs/car-mask-fcn-flat/README.md: runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
 		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
+
+runs/car-mask-fcn-wide/README.md: runs/car-mask-fcn-flat/README.md
+	$(LONG) --data data/mixture --network fcn --model runs/car-mask-fcn-flat --output $(@D) --steps 4500 \
+		--crop 448 --paste 0.25 --learning_rate 2e-4 --validate_every 1500 --side 640 --half $(GO_ON)
+
+runs/car-mask-fcn/README.md: runs/car-mask-fcn-wide/README.md
+	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-wide --output $(@D) --steps 300 \
+		--crop 384 --learning_rate 1.5e-4 --validate_every 300 --side 640 --half $(GO_ON)
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
@@ -98,19 +112,23 @@ data/negatives: data/mixture/README.md
 	mkdir -p $@
 	ln -f data/mixture/train/images/no_cars_* $@
 
-B0 = $(TRAIN) --data data/mixture --unlabelled data/negatives --teacher_features --side 384 --half
+B0 = --data data/mixture --unlabelled data/negatives --teacher_features --half
 
 runs/car-mask-b0-more/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md | data/negatives
-	$(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --forced_share 0.12 \
-		--steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
+	$(TRAIN) $(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --side 384 \
+		--forced_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
 
-runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn.tuned
-	$(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn --output $(@D) --forced_share 0.04 \
-		--steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
+runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn-flat/README.md
+	$(TRAIN) $(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
+		--forced_share 0.04 --steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-taught/README.md
-	$(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn --output $(@D) --forced_share 0 \
-		--steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
+runs/car-mask-b0-square/README.md: runs/car-mask-b0-taught/README.md
+	$(TRAIN) $(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
+		--forced_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
+	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
+		--forced_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
 
 data/car-dots/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
