@@ -29,6 +29,7 @@ from carmask.__main__ import times
 from carmask.bootstrap import bootstrap_intervals
 from carmask.dataset_folder import DataError
 from carmask.dot_rows import open_dots
+from carmask.examples import blur_box
 from carmask.metrics import calibration, calibration_counts, picture_counts, summary
 from carmask.pictures import upright_rgb
 from carmask.predictor import mask_folders
@@ -63,7 +64,7 @@ def part_blurred(grey: Image.Image) -> Image.Image:
     """The picture with a fifth of it, in the middle of the upper half, out of focus by 1.5 % of its longer side."""
     box = tuple(round(share * side) for share, side in zip((0.25, 0.05, 0.75, 0.45), grey.size * 2, strict=True))
     whole = grey.copy()
-    whole.paste(grey.crop(box).filter(ImageFilter.GaussianBlur(0.015 * max(grey.size))), box)
+    blur_box(whole, box, 0.015 * max(grey.size))
     return whole
 
 
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", help="model folders (default: those for masks in models/)")
     parser.add_argument("--data", required=True, help="data set folder")
     parser.add_argument("--split", help="default: test if there is one, else validation")
-    also = f"also with {', '.join(DISTURBANCES)}; takes seven times as long"
+    also = f"also with {', '.join(DISTURBANCES)}; takes {len(DISTURBANCES) + 1} times as long"
     parser.add_argument("--robustness", action="store_true", help=also)
     parser.add_argument("--worst", type=int, default=0, help="also the so many worst pictures of each source")
     labels = "which labels of a model of many mean car, such as car,truck (default: %(default)s)"

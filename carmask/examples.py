@@ -188,8 +188,12 @@ def blur_part(picture: Image.Image, rng: np.random.Generator) -> None:
     sides = np.array(picture.size)
     size = sides * rng.uniform(0.2, 0.6, 2)
     start = rng.uniform(0, sides - size)
-    box = tuple(np.rint([*start, *(start + size)]).astype(int).tolist())
-    picture.paste(picture.crop(box).filter(ImageFilter.GaussianBlur(rng.uniform(1, 8))), box)
+    blur_box(picture, tuple(np.rint([*start, *(start + size)]).astype(int).tolist()), rng.uniform(1, 8))
+
+
+def blur_box(picture: Image.Image, box: tuple[int, ...], radius: float) -> None:
+    """Blurs a rectangle (left, top, right, bottom) of a picture, in place."""
+    picture.paste(picture.crop(box).filter(ImageFilter.GaussianBlur(radius)), box)
 
 
 def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:

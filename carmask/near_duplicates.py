@@ -51,9 +51,8 @@ def near_duplicates(
         earlier = np.arange(len(signs)) < np.arange(start, start + len(bits))[:, None]
         same_split = split[rows, None] == split
         alike = earlier & (bits <= FARTHEST) & ~(same_split & (group[rows, None] == group))
-        rank = np.where(
-            alike, bits + same_split * np.float32(signs.shape[1]), np.float32(np.inf)
-        )  # other splits come first
+        # Other splits come first.
+        rank = np.where(alike, bits + same_split * np.float32(signs.shape[1]), np.float32(np.inf))
         for row in np.flatnonzero(alike.any(axis=1)):
             nearest = int(rank[row].argmin())
             found.append((start + int(row), nearest, int(bits[row, nearest])))
