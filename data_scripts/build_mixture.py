@@ -13,11 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from carmask.dataset_card import count_line
 from carmask.dataset_folder import DataError, exit_code, natural_number, staged_folder
-from data_scripts import compose, from_coco, from_folders, from_label_maps, merge
+from data_scripts import compose, cover, from_coco, from_folders, from_label_maps, merge
 from data_scripts.flat_cars import draw_flat
 
 PLAIN_STEP, PLAIN_SIZE = 6, (384, 288)  # grey levels from one plain picture to the next, and their (width, height)
 FLAT = 120  # flat drawings
+EVERYDAY_THINGS = "person,bicycle,motorcycle,dog,horse,cow,sheep,chair,umbrella"
 
 
 def import_real(data: Path, parts: Path) -> list[Path]:
@@ -44,6 +45,20 @@ def import_real(data: Path, parts: Path) -> list[Path]:
     no_cars = ("--source", "no_cars", "--shares", "70,10,20")
     steps.append((from_folders, (data / "no_cars", "none"), "no_cars", no_cars))
     return [run(program, inputs, parts / name, options) for program, inputs, name, options in steps]
+
+
+def import_things(data: Path, parts: Path) -> Path:
+    """Imports what is no car, but may be before one or be taken for one, from the pictures to train on."""
+    street = ("--car", "9,10", "--group-pattern", "^([^_]+)_", "--split", "train")  # people, and those on bicycles
+    everyday = ("--car", EVERYDAY_THINGS, "--split", "train")
+    annotations = data / "coco_tiny" / "annotations" / "instances_train2017.json"
+    imported = (
+        (from_label_maps, (data / "camvid/train", data / "camvid/trainannot"), "street_things", street),
+        (from_coco, (annotations, data / "coco_tiny/train2017"), "everyday_things", everyday),
+    )
+    folders = [run(program, inputs, parts / name, options) for program, inputs, name, options in imported]
+    merge.merge_into(parts / "things", folders, "things")
+    return parts / "things"
 
 
 def draw(out: Path, count: int, seed: int) -> Path:
@@ -99,7 +114,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--composed", type=natural_number, default=800, help="compose this many pictures and add them to train"
     )
-    parser.add_argument("--seed", type=natural_number, default=0, help="of the drawn and composed pictures")
+    parser.add_argument(
+        "--covered", type=natural_number, default=1200, help="cover this many pictures with what is no car, for train"
+    )
+    parser.add_argument("--seed", type=natural_number, default=0, help="of the drawn, composed and covered pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
     return exit_code(functools.partial(build, parser.parse_args(argv)))
 
@@ -108,11 +126,16 @@ def build(arguments: argparse.Namespace) -> int:
     """Writes the mixture; returns the exit code."""
     with staged_folder(arguments.out, arguments.overwrite) as staged:
         parts = staged / "parts"
-        data_sets = import_real(arguments.shared_data, parts)
+        data = arguments.shared_data
+        data_sets = import_real(data, parts)
+        merge.merge_into(parts / "real", data_sets, "real")
         if arguments.composed:
-            merge.merge_into(parts / "real", data_sets, "real")
             options = ("--count", arguments.composed, "--seed", arguments.seed)
             data_sets.append(run(compose, (parts / "real",), parts / "composed", options))
+        if arguments.covered:
+            options = ("--count", arguments.covered, "--seed", arguments.seed)
+            inputs = (parts / "real", import_things(data, parts))
+            data_sets.append(run(cover, inputs, parts / "covered", options))
         if arguments.drawn:
             data_sets.append(draw(parts / "drawn", arguments.drawn, arguments.seed))
         data_sets.append(plain(parts / "greys", parts / "plain"))

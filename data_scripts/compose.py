@@ -85,14 +85,23 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
     return cars, grounds
 
 
-def cut_car(row: dict, train: Path) -> Image.Image:
-    """Cuts the largest car of a picture out, as RGBA with a soft edge that lies inside the car's outline."""
+def open_pair(row: dict, train: Path) -> tuple[Image.Image, Image.Image]:
+    """Opens a row's picture, RGB, and its mask, L."""
     with Image.open(train / row["file_name"]) as picture, Image.open(train / row["mask_file_name"]) as mask:
-        car = picture.convert("RGB")
-        alpha = mask.convert("L")
+        return picture.convert("RGB"), mask.convert("L")
+
+
+def cut_out(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Cuts out of a picture what is 255 in a mask of 0 and 255, as RGBA; its soft edge lies inside the outline."""
+    cut = picture.copy()
     # An even blur keeps the outline at one half; the small shrink before it keeps the old background's rim out.
-    car.putalpha(alpha.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.8)))
-    return car.crop(alpha.getbbox())
+    cut.putalpha(mask.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.8)))
+    return cut.crop(mask.getbbox())
+
+
+def solid(cut: Image.Image) -> Image.Image:
+    """The pixels of an RGBA cut-out that hide what lies below them, as a mask L of 0 and 255."""
+    return cut.getchannel("A").point(lambda alpha: 255 * (alpha >= 128))
 
 
 def add_cars(
@@ -107,13 +116,12 @@ def add_cars(
     widths = sorted(car_width(random, alone=number == 1) for _ in range(number))
     mask = Image.new("L", picture.size)
     for row, share in zip(cars[:number], widths, strict=True):
-        car = fitted(cut_car(row, train), picture.size, share, random)
+        car = fitted(cut_out(*open_pair(row, train)), picture.size, share, random)
         car = lit_like(car, picture, random)
         corner = place(car.size, picture.size, share, random)
         shadow(picture, car, corner, random)
         picture.paste(car, corner, car)
-        opaque = car.getchannel("A").point(lambda alpha: 255 * (alpha >= 128))
-        mask.paste(255, corner, opaque)
+        mask.paste(255, corner, solid(car))
     return picture, np.asarray(mask)
 
 

@@ -225,7 +225,9 @@ def real_data(root):
         (root / "camvid" / split / "images").rename(root / "camvid" / "images")
         (root / "camvid" / split).rmdir()
         (root / "camvid" / "images").rename(root / "camvid" / split)
-        label_map().save(root / "camvid" / f"{split}annot" / f"drive_{split}.png")
+        labels = label_map()
+        labels.paste(9, (30, 4, 36, 28))
+        labels.save(root / "camvid" / f"{split}annot" / f"drive_{split}.png")
     for split, long in (("train", "trainingset"), ("test", "testset")):
         images, masks, _ = folders(root / "intelecai" / split)
         masks.rename(images.with_name("labels"))
@@ -234,7 +236,7 @@ def real_data(root):
         (root / "car_parts" / long / "images").rename(root / "car_parts" / long / "JPEGImages")
     for long in ("train2017", "val2017"):
         (root / "coco_tiny" / "annotations").mkdir(parents=True, exist_ok=True)
-        coco(root / "coco_tiny", [], ("car", "bus", "truck"))
+        coco(root / "coco_tiny", [], ("car", "bus", "truck", *build_mixture.EVERYDAY_THINGS.split(",")))
         (root / "coco_tiny/images").rename(root / "coco_tiny" / long)
         (root / "coco_tiny/annotations.json").rename(root / f"coco_tiny/annotations/instances_{long}.json")
     images, _, _ = folders(root / "plain")
@@ -244,10 +246,10 @@ def real_data(root):
 
 def test_the_mixture_keeps_published_splits_and_adds_composed_pictures_to_train_only(tmp_path):
     data = real_data(tmp_path / "data")
-    arguments = [str(data), str(tmp_path / "out"), "--drawn", "3", "--composed", "2"]
+    arguments = [str(data), str(tmp_path / "out"), "--drawn", "3", "--composed", "2", "--covered", "2"]
     assert build_mixture.main(arguments) == 0
     sources = {split: [row["source"] for row in rows(tmp_path / "out", split)] for split in ("train", "test")}
     real = {"camvid", "intelecai", "car_parts", "coco_tiny", "no_cars"}
-    assert set(sources["train"]) == real | {"composed", "drawn", "flat", "plain"}
+    assert set(sources["train"]) == real | {"composed", "covered", "drawn", "flat", "plain"}
     assert sources["test"] == ["camvid", "intelecai", "intelecai", "car_parts"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
