@@ -33,9 +33,11 @@ TRACKIO = trackio>=0.43,<0.44
 	touch $@ .venv/demo
 
 # The embedded models anew, from the real data; a stopped run goes on where it was. All takes some hours on two cores,
-# but for the longest step of each model for masks: minutes with GPU=1, more than a day without.
+# but for the longest step of each model for masks: minutes with GPU=1, more than a day without. PRECISION=bf16 makes
+# steps on processors with AVX512-BF16 or AMX 1.6 times as fast (benchmarks/train_speed.py).
 DATA ?= ../shared/data
-TRAIN = ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
+PRECISION ?= no
+TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
 ifdef GPU
 LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch_size 32 --workers 8
 else
@@ -126,9 +128,13 @@ runs/car-mask-b0-square/README.md: runs/car-mask-b0-taught/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
 		--forced_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
+runs/car-mask-b0-long/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
 	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
 		--forced_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
+	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
+		--forced_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
 
 data/car-dots/README.md: | .venv/demo
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots

@@ -36,11 +36,12 @@ from carmask.training import AVERAGE, start_run
 
 
 class Way(NamedTuple):
-    """One way to train: with whose head, whether freed memory is kept, and in how many processes."""
+    """One way to train: with whose head, whether freed memory is kept, in how many processes, and in which numbers."""
 
     ours: bool
     keep: bool
     processes: int
+    precision: str = "no"
 
 
 WAYS = {
@@ -48,6 +49,7 @@ WAYS = {
     "our head, memory given back": Way(ours=True, keep=False, processes=1),
     "our head, memory kept": Way(ours=True, keep=True, processes=1),
     "our head, memory kept, a process for each core": Way(ours=True, keep=True, processes=os.cpu_count() or 1),
+    "the same in bfloat16": Way(ours=True, keep=True, processes=os.cpu_count() or 1, precision="bf16"),
 }
 WARM_STEPS = 3
 TURN_STEPS = 4
@@ -61,7 +63,7 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // way.processes))
     if way.keep:
         keep_freed_memory()
-    accelerator = Accelerator(cpu=True)
+    accelerator = Accelerator(cpu=True, mixed_precision=way.precision)
     network, fresh = start_network("segformer", config.model, MaskTask(), [], [])
     if not way.ours:
         stock = SegformerForSemanticSegmentation(network.config)
