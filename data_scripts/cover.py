@@ -102,9 +102,8 @@ def pieces_of(mask: Image.Image) -> list[Image.Image]:
     """The pieces of a mask's 255 that hang together, each as a mask L of 0 and 255."""
     rest, pieces = mask.point(lambda value: 255 * (value == CAR)), []
     while box := rest.getbbox():
-        top = np.asarray(rest)[box[1]]
-        before = np.asarray(rest)
-        ImageDraw.floodfill(rest, (int(top.argmax()), box[1]), 0)
+        before, top = np.asarray(rest), box[1]
+        ImageDraw.floodfill(rest, (int(before[top].argmax()), top), 0)
         pieces.append(Image.fromarray(before - np.asarray(rest)))
     return pieces
 
