@@ -54,7 +54,7 @@ DATA_car-mask-b0 = data/mixture
 DATA_car-dots-fcn = data/car-dots
 DATA_car-dots-b0 = data/car-dots
 TRIED_car-mask-fcn = --sides 512 640
-TRIED_car-mask-b0 = --sides 512 640 --mirrors 0
+TRIED_car-mask-b0 = --sides 512 576 640 --mirrors 0
 TRIED_car-dots-fcn = --sides 192 224
 TRIED_car-dots-b0 = --sides 224 --mirrors 0
 

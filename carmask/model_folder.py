@@ -104,10 +104,10 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
 
 
 def check_same_run(output: Path, settings: dict) -> None:
-    """Demands that the data set and the number of processes are still what they were when the run began.
+    """Demands that data set, number of processes and precision are still what they were when the run began.
 
     Raises:
-        RunError: a picture or its truth has changed, or there are more or fewer processes.
+        RunError: a picture or its truth has changed, there are more or fewer processes, or the precision is another.
     """
     before = settings | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     if before["fingerprint"] != settings["fingerprint"]:
@@ -116,6 +116,9 @@ def check_same_run(output: Path, settings: dict) -> None:
     if before["processes"] != settings["processes"]:
         had, given = (f"{count} process{'es' * (count > 1)}" for count in (before["processes"], settings["processes"]))
         raise RunError(f"The run in {output} had {had}, not {given}; resume it with as many.")
+    had, given = before["precision"], settings["precision"]
+    if had != given:
+        raise RunError(f"The run in {output} had the mixed precision {had}, not {given}; resume it with the same.")
 
 
 def is_checkpoint(name: str) -> bool:

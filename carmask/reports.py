@@ -214,11 +214,12 @@ back to {origin}.{terms}
 
 {meaning}
 
-Made with the seed {seed} on {device} ({processes}) by the code of git revision {code}, with {versions}.
+Made with the seed {seed} on {device} ({processes}, {precision}) by the code of git revision {code}, with {versions}.
 SHA-256 of the pictures and their truth, of unlabelled ones and of a teacher: {data}.
 
 ![Loss and validation score](curves.png)
 """
+PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # by accelerate's names
 CARD_TEXTS = {
     "mask": {
         "tag": "image-segmentation",
@@ -256,7 +257,7 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's task, labels, network, look, command, seed, device, processes and origin, and what
+        facts: the run's task, labels, network, look, command, seed, device, processes, precision and origin, and what
             `carmask.provenance` says of its code, versions and data.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
@@ -269,6 +270,7 @@ def write_report(
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
+    facts["precision"] = PRECISIONS.get(facts["precision"], facts["precision"])
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(

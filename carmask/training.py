@@ -257,11 +257,12 @@ def run_all(config: TrainConfig) -> None:
     warn_of_faults(config, accelerator)
     rows = read_rows(config, splits)
     lesson = make_lesson(config, network, task, rows)
-    facts = {"origin": starts, "processes": accelerator.num_processes, "device": accelerator.device.type}
+    way = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision}
+    facts = way | {"origin": starts, "device": accelerator.device.type}
     facts |= made_with(splits, beside(config))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and not config.plan:
-        settings = vars(config) | {"fingerprint": facts["data"], "processes": accelerator.num_processes}
+        settings = vars(config) | way | {"fingerprint": facts["data"]}
         lock = open_output(output, settings)
         begin_output(output, settings | {"tracker_run": start_tracker(accelerator, output, settings)})
     accelerator.wait_for_everyone()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from conftest import save_balanced, tiny_network
 from training import options, run
 
@@ -243,3 +244,30 @@ def test_a_new_model_does_not_keep_the_card_of_the_old_one(tmp_path, tiny_mask_m
     assert run(monkeypatch, *arguments, "--overwrite") == 1
     assert (tmp_path / "model/model.safetensors").exists()
     assert not (tmp_path / "model/README.md").exists()
+
+
+@pytest.fixture
+def precision(monkeypatch):
+    """Sets the precision for the runs that follow, as accelerate launch would; later tests have their own again."""
+
+    def set_to(name):
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", name)
+        AcceleratorState._reset_state()
+
+    yield set_to
+    AcceleratorState._reset_state()
+
+
+def test_a_run_in_bfloat16_says_so_and_goes_on_in_bfloat16_alone(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, precision
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=2)
+    precision("bf16")
+    assert stopped_at_once(signal.SIGTERM, monkeypatch, *arguments) == 1
+    precision("no")
+    capsys.readouterr()
+    assert run(monkeypatch, *arguments, "--resume") == 1
+    assert "had the mixed precision bf16, not no; resume it with the same." in capsys.readouterr().err
+    precision("bf16")
+    assert run(monkeypatch, *arguments, "--resume") == 0
+    assert "on cpu (one process, bfloat16)" in (tmp_path / "model/README.md").read_text()

@@ -28,6 +28,7 @@ def model(tiny_data, tmp_path, request):
         "look": "It sees a picture with a long side of 64 pixels.",
         "seed": 0,
         "processes": 1,
+        "precision": "no",
     }
     splits = open_data(str(tiny_data))
     scores = {name: {"all": {"iou": 0.123456}} for name in ("validation", "test")}
