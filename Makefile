@@ -33,8 +33,8 @@ TRACKIO = trackio>=0.43,<0.44
 	touch $@ .venv/demo
 
 # The embedded models anew, from the real data; a stopped run goes on where it was. All takes some hours on two cores,
-# but for the longest step of each model for masks: minutes with GPU=1, more than a day without. PRECISION=bf16 makes
-# steps on processors with AVX512-BF16 or AMX 1.6 times as fast (benchmarks/train_speed.py).
+# but for the longest step of each model for masks: minutes with GPU=1, more than a day without. PRECISION=bf16 is
+# 1.4 times as fast on processors with AVX512-BF16 (benchmarks/train_speed.py --crop 384).
 DATA ?= ../shared/data
 PRECISION ?= no
 TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
