@@ -4,6 +4,7 @@ import argparse
 import functools
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,39 +30,58 @@ LEAST_CAR_SHARE = 0.05
 MOST_CARS = 4
 LONGEST_SIDE = 640
 
+# From a row and what draws at random: the picture, RGB, and its mask, uint8 (height, width).
+Maker = Callable[[dict, np.random.Generator], tuple[Image.Image, np.ndarray]]
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_set", type=Path, help="data set whose train split gives cars and backgrounds")
+    add_options(parser)
+    return exit_code(functools.partial(compose, parser.parse_args(argv)))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what `write_train` needs to a command line."""
     parser.add_argument("out", type=Path, help="data set folder to write; it has a train split only")
     parser.add_argument("--count", type=positive_number, default=800, help="how many pictures")
     parser.add_argument("--seed", type=natural_number, default=0, help="the same seed gives the same pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-    return exit_code(functools.partial(compose, parser.parse_args(argv)))
 
 
 def compose(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     train = arguments.data_set / "train"
     cars, grounds = cars_and_grounds(arguments.data_set)
+
+    def make(ground: dict, random: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+        picture, _ = open_pair(ground, train, LONGEST_SIDE)
+        chosen = [cars[i] for i in random.integers(len(cars), size=MOST_CARS)]
+        return add_cars(picture, chosen, train, random)
+
+    words = write_train(arguments, "composed", grounds, make)
+    sys.stderr.write(f"{words}, of {len(cars)} cars on {len(grounds)} backgrounds.\n")
+    return 0
+
+
+def write_train(arguments: argparse.Namespace, source: str, grounds: list[dict], make: Maker) -> str:
+    """Writes a data set of `arguments.count` pictures, each made of one of the `grounds`; returns a line on it."""
     with staged_folder(arguments.out, arguments.overwrite) as staged:
         (staged / "train").mkdir()
         rows = []
-        for index in tqdm(range(arguments.count), desc="composed", disable=None):
+        for index in tqdm(range(arguments.count), desc=source, disable=None):
             random = np.random.default_rng([arguments.seed, index])
             ground = grounds[random.integers(len(grounds))]
-            with Image.open(train / ground["file_name"]) as opened:
-                picture = opened.convert("RGB")
-            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            picture, mask = add_cars(
-                picture, [cars[i] for i in random.integers(len(cars), size=MOST_CARS)], train, random
-            )
-            row = save_example(staged / "train", f"composed_{index:05d}", picture, mask, lossless=False)
-            rows.append({**row, "source": "composed", "group": ground["group"], "split": "train"})
+            row = save_example(staged / "train", f"{source}_{index:05d}", *make(ground, random), lossless=False)
+            rows.append({**row, "source": source, "group": ground["group"], "split": "train"})
         finish_data_set(staged, rows, arguments.out.resolve().name)
-    sys.stderr.write(f"{arguments.out}: {count_line(rows)}, of {len(cars)} cars on {len(grounds)} backgrounds.\n")
-    return 0
+    return f"{arguments.out}: {count_line(rows)}"
+
+
+def masked_rows(data_set: Path) -> list[dict]:
+    """The train rows of a data set that have a mask."""
+    return [row for row in read_rows(data_set) if row["split"] == "train" and "mask_file_name" in row]
 
 
 def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
@@ -71,9 +91,7 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
         DataError: The train split lacks one of the two.
     """
     cars, grounds = [], []
-    for row in read_rows(data_set):
-        if row["split"] != "train" or "mask_file_name" not in row:
-            continue
+    for row in masked_rows(data_set):
         car, not_judged = mask_shares(data_set, row)
         if not_judged == 0 and car > LEAST_CAR_SHARE:
             cars.append(row)
@@ -85,10 +103,13 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
     return cars, grounds
 
 
-def open_pair(row: dict, train: Path) -> tuple[Image.Image, Image.Image]:
-    """Opens a row's picture, RGB, and its mask, L."""
+def open_pair(row: dict, train: Path, longest: int | None = None) -> tuple[Image.Image, Image.Image]:
+    """Opens a row's picture, RGB, and its mask, L; reduced where its longer side is above `longest`."""
     with Image.open(train / row["file_name"]) as picture, Image.open(train / row["mask_file_name"]) as mask:
-        return picture.convert("RGB"), mask.convert("L")
+        picture, mask = picture.convert("RGB"), mask.convert("L")
+    if longest:
+        picture.thumbnail((longest, longest))
+    return picture, mask.resize(picture.size, Image.Resampling.NEAREST)
 
 
 def cut_out(picture: Image.Image, mask: Image.Image) -> Image.Image:

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import (
-    CAR,
-    DataError,
-    exit_code,
-    finish_data_set,
-    natural_number,
-    positive_number,
-    save_example,
-    staged_folder,
+from carmask.dataset_folder import CAR, DataError, exit_code
+from data_scripts.compose import (
+    LONGEST_SIDE,
+    add_options,
+    cut_out,
+    fitted,
+    lit_like,
+    masked_rows,
+    open_pair,
+    place,
+    shadow,
+    solid,
+    write_train,
 )
-from data_scripts.compose import LONGEST_SIDE, cut_out, fitted, lit_like, open_pair, place, shadow, solid
-from data_scripts.merge import read_rows
 
 LEAST_HEIGHT = 20  # pixels of a thing that is worth cutting out
 MOST_THINGS = 5
@@ -41,45 +41,31 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", type=Path, help="data set whose train split is covered")
     parser.add_argument("things", type=Path, help='data set whose train split gives the things, marked as its "car"')
-    parser.add_argument("out", type=Path, help="data set folder to write; it has a train split only")
-    parser.add_argument("--count", type=positive_number, default=800, help="how many pictures")
-    parser.add_argument("--seed", type=natural_number, default=0, help="the same seed gives the same pictures")
-    parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
+    add_options(parser)
     return exit_code(functools.partial(cover, parser.parse_args(argv)))
 
 
 def cover(arguments: argparse.Namespace) -> int:
-    """Writes the data set; returns the exit code."""
-    grounds, things = masked_rows(arguments.data_set), cut_things(arguments.things)
-    heights = np.array([thing.height for thing in things], float)
-    with staged_folder(arguments.out, arguments.overwrite) as staged:
-        (staged / "train").mkdir()
-        rows = []
-        for index in tqdm(range(arguments.count), desc="covered", disable=None):
-            random = np.random.default_rng([arguments.seed, index])
-            ground = grounds[random.integers(len(grounds))]
-            picture, mask = open_pair(ground, arguments.data_set / "train")
-            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            mask = mask.resize(picture.size, Image.Resampling.NEAREST)
-            chosen = random.choice(len(things), random.integers(1, MOST_THINGS + 1), p=heights / heights.sum())
-            put_before(picture, mask, [things[number] for number in chosen], random)
-            row = save_example(staged / "train", f"covered_{index:05d}", picture, np.asarray(mask), lossless=False)
-            rows.append({**row, "source": "covered", "group": ground["group"], "split": "train"})
-        finish_data_set(staged, rows, arguments.out.resolve().name)
-    sys.stderr.write(f"{arguments.out}: {count_line(rows)}, with {len(things)} things on {len(grounds)} pictures.\n")
-    return 0
-
-
-def masked_rows(data_set: Path) -> list[dict]:
-    """The train rows of a data set that have a mask.
+    """Writes the data set; returns the exit code.
 
     Raises:
-        DataError: There are none.
+        DataError: There is nothing to cover, or no thing.
     """
-    rows = [row for row in read_rows(data_set) if row["split"] == "train" and "mask_file_name" in row]
-    if not rows:
-        raise DataError(f"The train split of {data_set} has no picture with a mask; choose another data set.")
-    return rows
+    grounds, things = masked_rows(arguments.data_set), cut_things(arguments.things)
+    if not grounds:
+        raise DataError(f"The train split of {arguments.data_set} has no picture with a mask to cover.")
+    heights = np.array([thing.height for thing in things], float)
+    shares = heights / heights.sum()  # larger cut-outs are sharper, so they are taken more often
+
+    def make(ground: dict, random: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+        picture, mask = open_pair(ground, arguments.data_set / "train", LONGEST_SIDE)
+        chosen = random.choice(len(things), random.integers(1, MOST_THINGS + 1), p=shares)
+        put_before(picture, mask, [things[number] for number in chosen], random)
+        return picture, np.asarray(mask)
+
+    words = write_train(arguments, "covered", grounds, make)
+    sys.stderr.write(f"{words}, with {len(things)} things on {len(grounds)} pictures.\n")
+    return 0
 
 
 def cut_things(data_set: Path) -> list[Image.Image]:
@@ -119,15 +105,15 @@ def put_before(
 ) -> None:
     """Pastes things on a picture, in place, the far and small ones first; where they lie its mask becomes 0."""
     width, height = picture.size
-    for share in sorted(np.exp(random.uniform(*map(math.log, HEIGHTS), len(things)))):
-        thing = things.pop()
+    shares = sorted(np.exp(random.uniform(*map(math.log, HEIGHTS), len(things))))
+    for share, thing in zip(shares, reversed(things), strict=True):
         high = min(share * height, LARGEST_SCALE * thing.height)
-        thing = fitted(thing, picture.size, high / thing.height * thing.width / width, random)
-        thing = lit_like(thing, picture, random)
-        corner = place(thing.size, picture.size, high / height, random)
-        shadow(picture, thing, corner, random)
-        picture.paste(thing, corner, thing)
-        mask.paste(0, corner, solid(thing))
+        cut = fitted(thing, picture.size, high / thing.height * thing.width / width, random)
+        cut = lit_like(cut, picture, random)
+        corner = place(cut.size, picture.size, high / height, random)
+        shadow(picture, cut, corner, random)
+        picture.paste(cut, corner, cut)
+        mask.paste(0, corner, solid(cut))
 
 
 if __name__ == "__main__":

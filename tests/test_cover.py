@@ -68,3 +68,10 @@ def test_things_too_small_to_cut_out_are_refused_in_one_sentence(ground, tmp_pat
     assert cover.main([str(ground), str(small), str(tmp_path / "x")]) == 1
     assert "marks nothing as high as 20 pixels" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_data_set_without_training_pictures_is_refused_in_one_sentence(people, tmp_path, capsys):
+    images, masks, out = folders(tmp_path / "tests")
+    assert import_folders(images, masks, out, "--split", "test") == 0
+    assert cover.main([str(out), str(people), str(tmp_path / "x")]) == 1
+    assert "no picture with a mask to cover" in capsys.readouterr().err
