@@ -3,7 +3,6 @@
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
 is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
-CARMASK_MCP=1 serves language models as well, at /mcp.
 """
 
 import logging
@@ -30,7 +29,6 @@ from carmask.picture_zips import MAX_BYTES
 from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
 from carmask.tasks import CAR_LABELS
 from carmask.theme import make_theme
-from carmask.tool_server import ToolServerError, tool_server
 from carmask.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
 
 try:
@@ -157,8 +155,7 @@ def main() -> None:
         open_model(next(iter(models)))
         for_dots = dots_model()
         collection = shared_collection()
-        tools = tool_server(lambda: page.local_url) if os.environ.get("CARMASK_MCP") else {}
-    except (ModelError, DataError, ToolServerError) as error:
+    except (ModelError, DataError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
     with upload_folder() as uploads:
@@ -180,8 +177,7 @@ def main() -> None:
             max_threads=8,
             footer_links=[],
             app_kwargs={"middleware": [Middleware(own_page_only), Middleware(limited_bodies)]}
-            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url"))
-            | tools,
+            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
         )
 
 

@@ -11,10 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carmask.picture_zips import MAX_BYTES
-from carmask.pictures import MAX_FILE_BYTES
 
-TOOLS = "/mcp"
-MAX_TOOL_BYTES = MAX_FILE_BYTES * 4 // 3 + 2**20  # a picture as base64
+UPLOAD = "/gradio_api/upload"
 NO_ADDRESSES = "Addresses are not fetched here; upload the file itself."
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 FOREIGN = "This request comes from another site's page; open the demo's own page, or ask from a program."
@@ -35,13 +33,12 @@ def fetch_nothing() -> None:
 
 def limited_bodies(app: ASGIApp) -> ASGIApp:
     """Answers a request that is too large with 413; only uploads may hold the pictures of a whole batch."""
-    sizes = {"/gradio_api/upload": MAX_BYTES + 2**20, TOOLS: MAX_TOOL_BYTES}
-    limited = {route: RequestBodyLimitMiddleware(app, size) for route, size in sizes.items()}
+    uploads = RequestBodyLimitMiddleware(app, MAX_BYTES + 2**20)
     others = RequestBodyLimitMiddleware(app, 2**20)
 
     async def by_route(scope: Scope, receive: Receive, send: Send) -> None:
-        route = next((route for route in limited if scope.get("path", "").endswith(route)), None)
-        await limited.get(route, others)(scope, receive, send)
+        limited = uploads if scope.get("path", "").endswith(UPLOAD) else others
+        await limited(scope, receive, send)
 
     return by_route
 
