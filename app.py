@@ -17,19 +17,19 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from carmask.allocator import give_freed_memory_back
-from carmask.collection import open_collection
-from carmask.correct_page import correct_tab
-from carmask.dataset_folder import DataError
-from carmask.doors import fetch_nothing, limited_bodies, own_page_only
-from carmask.dots_page import DotsModel, dots_and_maps, dots_tab, make_dots_answer
-from carmask.many_page import make_batch, many_tab
-from carmask.mask_page import car_margin, make_answer, mask_tab
-from carmask.picture_zips import MAX_BYTES
-from carmask.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
-from carmask.tasks import CAR_LABELS
-from carmask.theme import make_theme
-from carmask.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
+from carmask.data.folder import DataError
+from carmask.demo.batch_tab import make_batch, many_tab
+from carmask.demo.collection import open_collection
+from carmask.demo.correct_tab import correct_tab
+from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_answer
+from carmask.demo.mask_tab import car_margin, make_answer, mask_tab
+from carmask.demo.middleware import fetch_nothing, limited_bodies, own_page_only
+from carmask.demo.picture_zips import MAX_BYTES
+from carmask.demo.theme import make_theme
+from carmask.demo.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
+from carmask.files.system import give_freed_memory_back
+from carmask.inference.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
+from carmask.tasks.auto import CAR_LABELS
 
 try:
     import spaces
@@ -165,8 +165,8 @@ def main() -> None:
         page = build_page(list(models), open_model, for_dots, collection)
         page.launch(
             theme=make_theme(),
-            css_paths=HERE / "carmask" / "page.css",
-            js=(HERE / "carmask" / "page.js").read_text(encoding="utf-8"),
+            css_paths=HERE / "carmask" / "demo" / "assets" / "page.css",
+            js=(HERE / "carmask" / "demo" / "assets" / "page.js").read_text(encoding="utf-8"),
             max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,

@@ -13,8 +13,8 @@ from importlib import import_module
 
 from transformers.hf_argparser import HfArgumentParser
 
-from carmask.model_folder import RunError, way_on
-from carmask.train_config import TrainConfig, check
+from carmask.training.config import TrainConfig, check
+from carmask.training.output_folder import RunError, way_on
 
 
 def main() -> int:

@@ -13,9 +13,6 @@ import io
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import datasets
 import numpy as np
@@ -25,17 +22,17 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from carmask import ModelError, Predictor
-from carmask.__main__ import times
-from carmask.bootstrap import bootstrap_intervals
-from carmask.dataset_folder import DataError
-from carmask.dot_rows import open_dots
-from carmask.examples import blur_box
-from carmask.metrics import calibration, calibration_counts, picture_counts, summary
-from carmask.pictures import upright_rgb
-from carmask.predictor import mask_folders
-from carmask.reports import markdown_table, score_table, validate
-from carmask.rows import choose_split, open_data, read_pair, row_names
-from carmask.tasks import CAR_LABELS
+from carmask.commands.predict import times
+from carmask.data.dots_column import open_dots
+from carmask.data.folder import DataError
+from carmask.data.rows import choose_split, open_data, read_pair, row_names
+from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
+from carmask.evaluation.validation import markdown_table, score_table, validate
+from carmask.files.pictures import upright_rgb
+from carmask.inference.predictor import mask_folders
+from carmask.tasks.auto import CAR_LABELS
+from carmask.training.examples import blur_box
 
 SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are car
 HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false car", "calibration error"]

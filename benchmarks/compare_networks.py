@@ -22,18 +22,16 @@ from contextlib import closing
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import datasets
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from carmask.dataset_folder import DataError
-from carmask.model_folder import SETTINGS
-from carmask.predictor import EMBEDDED, ModelError, Predictor, load_network
-from carmask.rows import open_data
+from carmask.data.folder import DataError
+from carmask.data.rows import open_data
+from carmask.inference.predictor import EMBEDDED, ModelError, Predictor, load_network
+from carmask.training.output_folder import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES, CROP, SIDE = 2, 192, 384

@@ -8,9 +8,6 @@ around the highest, weighted by their probability. Errors are shares of the pict
 
 import argparse
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
@@ -18,11 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from carmask import ModelError, Predictor
-from carmask.dataset_folder import DataError
-from carmask.dot_rows import open_dots
-from carmask.peaks import find_peaks
-from carmask.pictures import grey_rgb, upright_rgb
-from carmask.predictor import check_task
+from carmask.data.dots_column import open_dots
+from carmask.data.folder import DataError
+from carmask.files.pictures import grey_rgb, upright_rgb
+from carmask.inference.predictor import check_task
+from carmask.tasks.peaks import find_peaks
 
 REACH = 2  # cells around the highest that an expectation takes in
 

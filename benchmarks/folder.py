@@ -19,15 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
 from transformers import AutoConfig, pipeline
 
 from benchmarks.photos import peak_megabytes, save_photo
 from carmask import ModelError, Predictor, open_picture
-from carmask.__main__ import mask_as_png, plan_answers, write_answers
-from carmask.predictor import check_task
+from carmask.commands.predict import mask_as_png, plan_answers, write_answers
+from carmask.inference.predictor import check_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN, STOCK, COMMAND, TWO = (

@@ -21,17 +21,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import numpy as np
 import torch
 from PIL import Image
 from transformers import ImageSegmentationPipeline, SegformerImageProcessorPil, pipeline
 
 from carmask import ModelError, Predictor, open_picture
-from carmask.__main__ import mask_as_png
-from carmask.pictures import open_reduced
-from carmask.predictor import check_task
+from carmask.commands.predict import mask_as_png
+from carmask.files.pictures import open_reduced
+from carmask.inference.predictor import check_task
 from data_scripts.draw_cars import draw_picture
 
 MEGAPIXELS = (0.3, 2, 12, 24, 48)

@@ -16,16 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import SegformerForSemanticSegmentation
 
 from carmask import ModelError
-from carmask.export import made_up_pixels, write_onnx, write_openvino
-from carmask.predictor import load_network, torch_function
-from carmask.runtimes import FILES, Network, RuntimeFileError, import_optional, open_exported
+from carmask.commands.export import made_up_pixels, write_onnx, write_openvino
+from carmask.inference.predictor import load_network, torch_function
+from carmask.inference.runtimes import FILES, Network, RuntimeFileError, import_optional, open_exported
 
 STOCK, OURS = "stock", "ours"
 EAGER, ONNX, OPENVINO = "torch", "ONNX Runtime", "OpenVINO"

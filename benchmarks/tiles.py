@@ -10,20 +10,17 @@ import argparse
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import datasets
 import numpy as np
 from PIL import Image
 
 from carmask import ModelError, Predictor
-from carmask.dataset_folder import DataError
-from carmask.metrics import mask_scores
-from carmask.pictures import upright_rgb
-from carmask.predictor import check_task
-from carmask.rows import open_data, read_pair
+from carmask.data.folder import DataError
+from carmask.data.rows import open_data, read_pair
+from carmask.evaluation.mask_metrics import mask_scores
+from carmask.files.pictures import upright_rgb
+from carmask.inference.predictor import check_task
 
 SIZE = (4000, 3000)  # (width, height) of a picture
 PICTURES = {1: 6, 2: 4, 4: 2, 6: 1}  # how many of so many scenes across

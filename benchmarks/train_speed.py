@@ -12,27 +12,23 @@ import os
 import platform
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from accelerate import Accelerator
 from transformers import SegformerForSemanticSegmentation
 
-from carmask.allocator import keep_freed_memory
-from carmask.examples import make_processor, to_pixels
-from carmask.starts import start_network
-from carmask.tasks import MaskTask
-from carmask.teaching import Lesson
-from carmask.train_config import TrainConfig
-from carmask.training import AVERAGE, start_run
+from carmask.files.system import keep_freed_memory
+from carmask.networks.initial_weights import start_network
+from carmask.tasks.auto import MaskTask
+from carmask.training.config import TrainConfig
+from carmask.training.distillation import Lesson
+from carmask.training.examples import make_processor, to_pixels
+from carmask.training.run import AVERAGE, start_run
 
 
 class Way(NamedTuple):

@@ -7,11 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import exit_code, staged_folder
-from carmask.pairs import find_pictures
+from carmask.data.card import count_line
+from carmask.data.folder import exit_code, staged_folder
+from carmask.data.importing import find_pictures
 from data_scripts import from_coco, from_csv, merge
 from data_scripts.build_mixture import run
 

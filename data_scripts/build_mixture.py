@@ -9,12 +9,10 @@ from types import ModuleType
 
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import DataError, exit_code, natural_number, staged_folder
+from carmask.data.card import count_line
+from carmask.data.folder import DataError, exit_code, natural_number, staged_folder
 from data_scripts import compose, cover, from_coco, from_folders, from_label_maps, merge
-from data_scripts.flat_cars import draw_flat
+from data_scripts.drawn_cars.flat_cars import draw_flat
 
 PLAIN_STEP, PLAIN_SIZE = 6, (384, 288)  # grey levels from one plain picture to the next, and their (width, height)
 FLAT = 120  # flat drawings

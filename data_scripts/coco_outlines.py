@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from carmask.pairs import BadPair
+from carmask.data.importing import BadPair
 
 Size = tuple[int, int]
 

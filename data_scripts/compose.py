@@ -11,10 +11,8 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import (
+from carmask.data.card import count_line
+from carmask.data.folder import (
     DataError,
     exit_code,
     finish_data_set,

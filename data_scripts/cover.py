@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import CAR, DataError, exit_code
+from carmask.data.card import CAR
+from carmask.data.folder import DataError, exit_code
 from data_scripts.compose import (
     LONGEST_SIDE,
     add_options,

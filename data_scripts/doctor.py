@@ -12,14 +12,12 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import exit_code
-from carmask.doctor import find_faults
-from carmask.findings import KINDS, Finding
-from carmask.row_checks import read_rows
-from data_scripts.doctor_page import write_page
+from carmask.data.card import count_line
+from carmask.data.folder import exit_code
+from carmask.doctor.data_set_checks import find_faults
+from carmask.doctor.findings import KINDS, Finding
+from carmask.doctor.page import write_page
+from carmask.doctor.row_checks import read_rows
 
 SHOWN = 10  # findings of a kind that the text lists
 

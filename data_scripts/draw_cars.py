@@ -13,10 +13,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import count_line
-from carmask.dataset_folder import (
+from carmask.data.card import count_line
+from carmask.data.folder import (
     exit_code,
     finish_data_set,
     natural_number,
@@ -24,11 +22,11 @@ from carmask.dataset_folder import (
     save_example,
     staged_folder,
 )
-from data_scripts.backgrounds import draw_background
-from data_scripts.car_painting import DOT_NAMES, paint_car
-from data_scripts.car_shapes import CarShape, random_shape
-from data_scripts.car_views import Camera, random_finish
-from data_scripts.scenery import noise
+from data_scripts.drawn_cars.backgrounds import draw_background
+from data_scripts.drawn_cars.car_painting import DOT_NAMES, paint_car
+from data_scripts.drawn_cars.car_shapes import CarShape, random_shape
+from data_scripts.drawn_cars.car_views import Camera, random_finish
+from data_scripts.drawn_cars.scenery import noise
 
 FINENESS = 3  # cars are painted so much larger, then reduced
 SPLIT_OF_TEN = ("train",) * 4 + ("validation",) + ("train",) * 4 + ("test",)

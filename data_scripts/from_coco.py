@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import CAR, NOT_JUDGED, DataError, exit_code
-from carmask.pairs import BadPair, Dots, Pair, add_options, find_pictures, import_pairs
+from carmask.data.card import CAR, NOT_JUDGED
+from carmask.data.folder import DataError, exit_code
+from carmask.data.importing import BadPair, Dots, Pair, add_options, find_pictures, import_pairs
 from data_scripts.coco_outlines import Size, paint, wide_hull
 
 

@@ -12,10 +12,8 @@ import math
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import DataError, exit_code
-from carmask.pairs import BadFile, BadPair, Dots, Pair, add_options, find_pictures, import_pairs
+from carmask.data.folder import DataError, exit_code
+from carmask.data.importing import BadFile, BadPair, Dots, Pair, add_options, find_pictures, import_pairs
 
 Point = tuple[float, float] | None  # x and y in pixels; None: not in the picture
 

@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import BACKGROUND, CAR, NOT_JUDGED, DataError, exit_code
-from carmask.pairs import BadPair, Pair, add_options, import_pairs, match_names, open_mask, pictures_without_car
+from carmask.data.card import CAR, NOT_JUDGED
+from carmask.data.folder import BACKGROUND, DataError, exit_code
+from carmask.data.importing import (
+    BadPair,
+    Pair,
+    add_options,
+    import_pairs,
+    match_names,
+    open_mask,
+    pictures_without_car,
+)
 
 NO_ENDING = re.compile(r"(?!)")
 ALL_CAR = (1, 255, 65535)

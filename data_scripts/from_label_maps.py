@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import BACKGROUND, CAR, NOT_JUDGED, exit_code
-from carmask.pairs import BadPair, Pair, add_options, import_pairs, match_names, open_mask
+from carmask.data.card import CAR, NOT_JUDGED
+from carmask.data.folder import BACKGROUND, exit_code
+from carmask.data.importing import BadPair, Pair, add_options, import_pairs, match_names, open_mask
 
 PICTURE_ENDING = re.compile(r"_(leftImg8bit|rightImg8bit|image|img|rgb)$")
 LABEL_ENDING = re.compile(r"_(gt(Fine|Coarse)_labelIds|labelIds|labels?|mask|seg|gt|L)$")

@@ -6,11 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import SPLITS, count_line
-from carmask.dataset_folder import DataError, exit_code, finish_data_set, link_example, staged_folder, stem_of
-from carmask.row_checks import read_dot_names
+from carmask.data.card import SPLITS, count_line
+from carmask.data.folder import DataError, exit_code, finish_data_set, link_example, staged_folder, stem_of
+from carmask.doctor.row_checks import read_dot_names
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,10 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_card import SPLITS, count_line
-from carmask.dataset_folder import (
+from carmask.data.card import SPLITS, count_line
+from carmask.data.folder import (
     SHARES,
     DataError,
     exit_code,
@@ -32,8 +30,8 @@ from carmask.dataset_folder import (
     staged_folder,
     stem_of,
 )
-from carmask.pairs import BadPair, group_function, percent
-from carmask.pictures import DECODE_ERRORS
+from carmask.data.importing import BadPair, group_function, percent
+from carmask.files.pictures import DECODE_ERRORS
 from data_scripts.merge import common_dot_names, read_rows
 
 CAR_SIZES = (0, 0.05, 0.2, 0.5)  # shares of car in a picture up to which it counts as none, small, middling, large

@@ -5,12 +5,9 @@ python docs/draw_networks.py
 
 import argparse
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from matplotlib.axes import Axes
@@ -18,8 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from transformers import PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
 
-from carmask.networks import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
-from carmask.starts import HEAD_CHANNELS
+from carmask.networks.auto import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
+from carmask.networks.initial_weights import HEAD_CHANNELS
 
 HERE = Path(__file__).resolve().parent
 SIDE = 512

@@ -5,16 +5,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from carmask.tasks.auto.dots_task import DotsTask
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from carmask.dataset_folder import DataError
-from carmask.dot_rows import open_dots
-from carmask.dots_task import DotsTask
-from carmask.drawing import contact_sheet, draw_dots, heat_picture
-from carmask.pictures import PictureError, upright_rgb
-from carmask.predictor import ModelError, Predictor, check_task
+from carmask.data.dots_column import open_dots
+from carmask.data.folder import DataError
+from carmask.files.drawing import contact_sheet, draw_dots, heat_picture
+from carmask.files.pictures import PictureError, upright_rgb
+from carmask.inference.predictor import ModelError, Predictor, check_task
 
 TILE = 240  # pixels
 MAPS = 4  # shown of each picture

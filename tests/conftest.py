@@ -11,15 +11,9 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
-from carmask.efficientnet import EfficientNetLiteConfig
-from carmask.networks import (
-    FcnConfig,
-    FcnForSemanticSegmentation,
-    UnetConfig,
-    UnetForSemanticSegmentation,
-    fold,
-)
-from carmask.predictor import Predictor
+from carmask.inference.predictor import Predictor
+from carmask.networks.auto import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
+from carmask.networks.efficientnet import EfficientNetLiteConfig
 
 torch.set_num_threads(1)
 

@@ -16,14 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from conftest import save_balanced, tiny_network, write_data
 from training import options
 
 import train_segformer
 from carmask import training
-from carmask.checkpoints import all_checkpoints, read_checkpoint
+from carmask.training.checkpoints import read_checkpoint
+from carmask.training.output_folder import all_checkpoints
 
 MEGABYTES = 8
 INSIDE = "SOAK_DISK_INSIDE"  # set where this runs in a name space already

@@ -18,13 +18,12 @@ from importlib import import_module
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from conftest import save_balanced, tiny_network, write_data
 from training import options
 
 import train_segformer
-from carmask.checkpoints import Run, all_checkpoints, read_checkpoint
+from carmask.training.checkpoints import Run, read_checkpoint
+from carmask.training.output_folder import all_checkpoints
 
 STEPS, INTERVAL = 24, 4
 

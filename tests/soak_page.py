@@ -17,8 +17,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import httpx
 import numpy as np
 from conftest import drawn_car, save_balanced, tiny_network

@@ -10,10 +10,10 @@ from PIL import Image
 from benchmarks import accuracy
 from benchmarks.accuracy import DISTURBANCES, Pictures, colour_line, measure, robustness_table, worst_table
 from carmask import Predictor
-from carmask.metrics import picture_counts
-from carmask.predictor import mask_folders
-from carmask.reports import validate
-from carmask.rows import open_data
+from carmask.data.rows import open_data
+from carmask.evaluation.mask_metrics import picture_counts
+from carmask.evaluation.validation import validate
+from carmask.inference.predictor import mask_folders
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -40,9 +40,9 @@ def test_robustness_has_a_line_for_each_disturbance(tiny_mask_model, tiny_data, 
 
 
 def test_without_names_it_measures_the_models_for_masks(dots_model, tiny_mask_model, monkeypatch):
-    monkeypatch.setattr("carmask.predictor.MODELS", tiny_mask_model.parent)
+    monkeypatch.setattr("carmask.inference.predictor.MODELS", tiny_mask_model.parent)
     assert tiny_mask_model in mask_folders()
-    monkeypatch.setattr("carmask.predictor.MODELS", dots_model.parent)
+    monkeypatch.setattr("carmask.inference.predictor.MODELS", dots_model.parent)
     assert dots_model not in mask_folders()
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import gradio as gr
 import numpy as np
 import pytest
+from carmask.tasks.auto.dots_task import Dot
 from conftest import CAR_DOTS
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
@@ -18,9 +19,8 @@ from serving import ROOT, served_demo
 
 import app
 from carmask import Predictor, uploads
-from carmask.dot_files import rounded
-from carmask.dots_page import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
-from carmask.dots_task import Dot
+from carmask.demo.dots_tab import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
+from carmask.tasks.dot_files import rounded
 
 
 @pytest.fixture(scope="module")

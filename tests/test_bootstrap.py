@@ -3,8 +3,8 @@ import functools
 import numpy as np
 import pytest
 
-from carmask.bootstrap import false_car_share, interval, paired_difference, pooled_iou
-from carmask.metrics import picture_counts, summary
+from carmask.evaluation.bootstrap import false_car_share, interval, paired_difference, pooled_iou
+from carmask.evaluation.mask_metrics import picture_counts, summary
 
 
 def counts_of(ious, car=True):

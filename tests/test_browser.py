@@ -14,10 +14,10 @@ from playwright.sync_api import expect
 from serving import ROOT
 
 from carmask import Predictor
-from carmask.dot_files import rounded
-from carmask.drawing import draw_dots, heat_picture, overlay_mask
-from carmask.mask_page import car_margin, draw_doubt
-from carmask.predictor import EMBEDDED
+from carmask.demo.mask_tab import car_margin, draw_doubt
+from carmask.files.drawing import draw_dots, heat_picture, overlay_mask
+from carmask.inference.predictor import EMBEDDED
+from carmask.tasks.dot_files import rounded
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from transformers import SegformerForSemanticSegmentation
 
 import app
 from carmask import ModelError, Predictor
-from carmask.__main__ import main
-from carmask.export import export
+from carmask.commands.export import export
+from carmask.commands.predict import main
 
 CITYSCAPES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from torch.optim import AdamW
 
 from carmask import checkpoints
-from carmask.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
+from carmask.training.checkpoints import CheckpointError, Run, load_newest, save_checkpoint
 
 
 def learn(run):

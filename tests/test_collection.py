@@ -14,9 +14,9 @@ from serving import ROOT
 
 import train_segformer
 from carmask import collection
-from carmask.collection import add_example, open_collection, read_rows, zip_collection
-from carmask.dataset_folder import DataError
-from carmask.rows import open_data
+from carmask.data.folder import DataError
+from carmask.data.rows import open_data
+from carmask.demo.collection import add_example, open_collection, read_rows, zip_collection
 from data_scripts import doctor
 
 SIZE = (96, 128)  # (height, width)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from carmask import Predictor
-from carmask.__main__ import main
+from carmask.commands.predict import main
 
 
 def run(tiny_mask_model, *arguments):

@@ -2,12 +2,12 @@ import csv
 import json
 
 import pytest
+from carmask.tasks.auto.dots_task import Dot
 from PIL import Image
 
 from carmask import Predictor
-from carmask.__main__ import main
-from carmask.dot_files import rounded
-from carmask.dots_task import Dot
+from carmask.commands.predict import main
+from carmask.tasks.dot_files import rounded
 
 
 def run(model, *arguments):

@@ -6,10 +6,10 @@ from conftest import save_balanced, tiny_network
 from PIL import Image
 
 from carmask import Predictor, compare
-from carmask.bootstrap import Difference
-from carmask.compare import better, compare_sources, most_different, sentence
-from carmask.metrics import picture_counts, summary
-from carmask.rows import open_data
+from carmask.commands.compare import better, compare_sources, most_different, sentence
+from carmask.data.rows import open_data
+from carmask.evaluation.bootstrap import Difference
+from carmask.evaluation.mask_metrics import picture_counts, summary
 
 
 def run(capsys, *arguments):

@@ -11,7 +11,7 @@ from transformers import HfArgumentParser
 import train_segformer
 from benchmarks import compare_networks
 from benchmarks.compare_networks import PLAN, ROWS, CompareError, command_for, make_plan, steps_of, table, train_row
-from carmask.starts import read_settings
+from carmask.networks.initial_weights import read_settings
 
 BAR = """
 import sys, time

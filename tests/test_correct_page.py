@@ -12,10 +12,10 @@ from PIL import Image
 
 import app
 from carmask import Predictor, correct_page, uploads
-from carmask.collection import open_collection, read_rows
-from carmask.correct_page import canvas_value, collect, correct, corrected_mask, make_giver, pack, show_canvas
-from carmask.dots_page import DotsModel
-from carmask.mask_page import Kept, car_margin, make_answer
+from carmask.demo.collection import open_collection, read_rows
+from carmask.demo.correct_tab import canvas_value, collect, correct, corrected_mask, make_giver, pack, show_canvas
+from carmask.demo.dots_tab import DotsModel
+from carmask.demo.mask_tab import Kept, car_margin, make_answer
 
 SIZE = (96, 128)  # (height, width)
 

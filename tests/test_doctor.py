@@ -12,8 +12,8 @@ from PIL import Image
 from training import options
 from training import run as run_training
 
-from carmask.findings import KINDS
-from carmask.near_duplicates import FARTHEST, perceptual_hash
+from carmask.doctor.findings import KINDS
+from carmask.doctor.near_duplicates import FARTHEST, perceptual_hash
 from data_scripts import doctor, draw_cars
 
 TABLE, TEST_TABLE = "train/metadata.jsonl", "test/metadata.jsonl"
@@ -220,7 +220,7 @@ def test_a_plan_names_the_faults_too_and_a_resumed_run_does_not_again(data, shor
     change_mask(data, inverted)
     assert short_run("--plan") == 0
     assert "Warning: inverted mask" in capsys.readouterr().out
-    monkeypatch.setattr("carmask.training.finish", lambda *given: None)
+    monkeypatch.setattr("carmask.training.run.finish", lambda *given: None)
     assert short_run() == 0
     assert "Warning: " in capsys.readouterr().out
     assert short_run("--resume") == 0

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from carmask.tasks.auto.dots_task import DotsTask, left_right_pairs
 from conftest import DOT_INKS, drawn_dots
 
-from carmask.dots_task import DotsTask, left_right_pairs
-from carmask.examples import random_crop
-from carmask.metrics import DotScores, best_threshold, dot_scores
+from carmask.evaluation.mask_metrics import DotScores, best_threshold, dot_scores
+from carmask.training.examples import random_crop
 
 SIZES = [(8, 8), (16, 24), (57, 33), (128, 128), (9, 400)]
 PLACES = [(0.5, 0.5), (0.123, 0.77), (0.0, 0.0), (1.0, 1.0), (0.001, 0.6), (0.4, 0.999)]

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from carmask.tasks.auto.dots_task import DotsTask
 from conftest import DOT_NAMES, NETWORKS, drawn_dots, tiny_network, write_dots
 from datasets import Dataset, DatasetDict
 from PIL import Image
@@ -14,11 +15,10 @@ from transformers import SegformerImageProcessorPil
 
 import train_segformer
 from carmask import ModelError, Predictor, training
-from carmask.dataset_folder import DataError
-from carmask.dot_rows import open_dots, swapped_pairs
-from carmask.dots_task import DotsTask
-from carmask.predictor import check_task
-from carmask.starts import build_network
+from carmask.data.dots_column import open_dots, swapped_pairs
+from carmask.data.folder import DataError
+from carmask.inference.predictor import check_task
+from carmask.networks.initial_weights import build_network
 
 
 def train(monkeypatch, data, output, *more, **changes):

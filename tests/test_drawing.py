@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carmask.drawing import contact_sheet, cut_out, overlay_mask
+from carmask.files.drawing import contact_sheet, cut_out, overlay_mask
 
 
 @pytest.fixture

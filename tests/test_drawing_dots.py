@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carmask.drawing import draw_dots, heat_picture, name_colours
+from carmask.files.drawing import draw_dots, heat_picture, name_colours
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from PIL import Image
 from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
-from carmask.metrics import mask_scores
-from carmask.predictor import MODELS
+from carmask.evaluation.mask_metrics import mask_scores
+from carmask.inference.predictor import MODELS
 from data_scripts.draw_cars import draw_picture
 
 UNSEEN_SEED = 77

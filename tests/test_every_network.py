@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from carmask.tasks.auto.dots_task import DotsTask
 from conftest import DOT_NAMES, NETWORKS, drawn_car, drawn_dots, tiny_network
 from PIL import Image
 from torch.optim import AdamW
 from transformers import AutoModelForSemanticSegmentation, SegformerImageProcessorPil
 
 from carmask import Predictor
-from carmask.dots_task import DotsTask
-from carmask.export import export
-from carmask.networks import make_fast
-from carmask.predictor import load_network
-from carmask.tasks import MaskTask, task_for
+from carmask.commands.export import export
+from carmask.inference.predictor import load_network
+from carmask.networks.auto import make_fast
+from carmask.tasks.auto import MaskTask, task_for
 
 TASKS = {"mask": MaskTask(), "dots": DotsTask.from_entries(DOT_NAMES)}
 ODD_SIZES = [(32, 32), (33, 47), (64, 130), (45, 191)]

@@ -5,8 +5,8 @@ from conftest import drawn_car
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from carmask.examples import OUTSIDE, Examples, blur_part, random_crop, warp
-from carmask.tasks import IGNORED, MaskTask
+from carmask.tasks.auto import IGNORED, MaskTask
+from carmask.training.examples import OUTSIDE, Examples, blur_part, random_crop, warp
 
 
 def pairs(count=5):

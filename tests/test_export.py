@@ -9,11 +9,11 @@ import torch
 from conftest import drawn_car
 
 from carmask import ModelError, Predictor
-from carmask.__main__ import main as command_line
-from carmask.export import ExportError, check_parity, export, made_up_pixels
-from carmask.export import main as export_command
-from carmask.predictor import load_network
-from carmask.runtimes import open_exported
+from carmask.commands.export import ExportError, check_parity, export, made_up_pixels
+from carmask.commands.export import main as export_command
+from carmask.commands.predict import main as command_line
+from carmask.inference.predictor import load_network
+from carmask.inference.runtimes import open_exported
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -98,7 +98,7 @@ def test_an_export_that_is_not_the_same_writes_nothing(tiny_mask_model, tmp_path
     def write_another(network, file, *_):
         file.write_bytes(b"no network")
 
-    monkeypatch.setattr("carmask.export.write_onnx", write_another)
+    monkeypatch.setattr("carmask.commands.export.write_onnx", write_another)
     assert export_command([str(tiny_mask_model), str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not list(tmp_path.iterdir())

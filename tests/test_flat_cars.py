@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_scripts.flat_cars import HOUSES, draw_flat
+from data_scripts.drawn_cars.flat_cars import HOUSES, draw_flat
 
 
 def test_equal_numbers_give_equal_drawings_and_masks_of_0_and_255_in_their_size():

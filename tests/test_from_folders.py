@@ -8,7 +8,7 @@ import pytest
 from made_up import CAR_BOX, SIZE, car_mask, folders, import_folders, picture, rows, written_mask
 from PIL import Image
 
-from carmask.dataset_folder import DataError, split_groups, staged_folder
+from carmask.data.folder import DataError, split_groups, staged_folder
 
 
 def palette_mask(colours):

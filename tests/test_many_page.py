@@ -24,8 +24,8 @@ from PIL import Image
 from serving import ROOT, served_demo
 
 from carmask import Predictor, many_page, uploads
-from carmask.many_page import make_batch
-from carmask.mask_page import car_margin
+from carmask.demo.batch_tab import make_batch
+from carmask.demo.mask_tab import car_margin
 
 
 @pytest.fixture(scope="module")

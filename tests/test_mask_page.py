@@ -15,7 +15,7 @@ from PIL import Image
 
 import app
 from carmask import Predictor, uploads
-from carmask.mask_page import answer_again, car_margin, describe, make_answer, mask_at, show_views
+from carmask.demo.mask_tab import answer_again, car_margin, describe, make_answer, mask_at, show_views
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def model_folders(tiny_mask_model, dots_model, tmp_path, monkeypatch):
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "config.json").write_text(json.dumps({"model_type": "segformer"}))
     (tmp_path / "empty").mkdir()
-    monkeypatch.setattr("carmask.predictor.MODELS", tmp_path)
+    monkeypatch.setattr("carmask.inference.predictor.MODELS", tmp_path)
     monkeypatch.setitem(app.EMBEDDED, "mask", tmp_path / "b")
     monkeypatch.delenv("CARMASK_MODEL", raising=False)
     return tmp_path

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from carmask.bootstrap import bootstrap_intervals
-from carmask.metrics import (
+from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.mask_metrics import (
     MaskScores,
     boundary,
     calibration,

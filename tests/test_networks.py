@@ -9,7 +9,7 @@ from transformers import (
     SegformerForSemanticSegmentation,
 )
 
-from carmask.networks import (
+from carmask.networks.auto import (
     FcnConfig,
     FcnForSemanticSegmentation,
     UnetConfig,
@@ -17,7 +17,7 @@ from carmask.networks import (
     fold,
     make_fast,
 )
-from carmask.starts import SEGFORMER_SIZES
+from carmask.networks.initial_weights import SEGFORMER_SIZES
 
 
 @pytest.mark.parametrize("name", NETWORKS)

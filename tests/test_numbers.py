@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from training import options, run
 
 from carmask import provenance
-from carmask.provenance import fingerprint, versions
-from carmask.rows import open_data
-from carmask.tasks import MaskTask
+from carmask.data.rows import open_data
+from carmask.hub.provenance import fingerprint, versions
+from carmask.tasks.auto import MaskTask
 
 
 def infinite_loss(loss, logits):
@@ -116,7 +116,7 @@ def test_the_fingerprint_follows_the_pictures_not_the_place(tmp_path, tiny_data)
 def test_a_run_does_not_go_on_with_other_pictures(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
     data, output = tmp_path / "data", tmp_path / "model"
     shutil.copytree(tiny_data, data)
-    monkeypatch.setattr("carmask.training.finish", lambda *given: None)
+    monkeypatch.setattr("carmask.training.run.finish", lambda *given: None)
     assert run(monkeypatch, *options(data, tiny_mask_model, output, steps=1)) == 0
     shutil.copy(data / "train/images/1.png", data / "train/images/0.png")
     assert run(monkeypatch, *options(data, tiny_mask_model, output, steps=2), "--resume") == 1

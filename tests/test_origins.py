@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from carmask.origins import RESEARCH_ONLY, licence_of, origins
+from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
 
 OTHER = "license: other\nlicense_name: nvidia-source-code-license-for-segformer\n"
 LINK = "https://github.com/NVlabs/SegFormer/blob/master/LICENSE"

@@ -9,8 +9,8 @@ import pytest
 from conftest import drawn_car
 
 from carmask import picture_zips
-from carmask.picture_zips import mask_name, open_zip, open_zipped, zipped_pictures
-from carmask.pictures import MAX_FILE_BYTES, PictureError
+from carmask.demo.picture_zips import mask_name, open_zip, open_zipped, zipped_pictures
+from carmask.files.pictures import MAX_FILE_BYTES, PictureError
 
 FLAGS_AT = 8  # where the flags stand in an entry of a zip's list
 

@@ -3,12 +3,12 @@ import io
 import struct
 import zlib
 
+import carmask.pictures
 import numpy as np
 import pytest
 from PIL import Image
 
-import carmask.pictures
-from carmask.pictures import (
+from carmask.files.pictures import (
     MAX_FILE_BYTES,
     UPRIGHT_TURNS,
     PictureError,
@@ -219,7 +219,7 @@ def test_files_that_are_no_pictures_are_refused(scene, save):
 
 
 def test_heic_photos_are_refused_with_a_hint_where_its_package_is_missing(save, monkeypatch):
-    monkeypatch.setattr(carmask.pictures, "_formats", lambda: carmask.pictures.FORMATS)
+    monkeypatch.setattr(carmask.pictures, "_formats", lambda: carmask.files.pictures.FORMATS)
     assert "HEIC" in refusal(save(b"\0\0\0\x18ftypheic" + bytes(100)))
 
 

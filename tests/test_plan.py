@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from training import options, run
 
-from carmask.teaching import Lesson
+from carmask.training.distillation import Lesson
 
 
 def test_a_plan_says_steps_time_memory_and_disk_and_writes_nothing(
@@ -23,7 +23,7 @@ def test_a_plan_says_steps_time_memory_and_disk_and_writes_nothing(
 
 def test_a_plan_knows_what_is_done_already(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys):
     arguments = options(tiny_data, tiny_mask_model, tmp_path / "model")
-    monkeypatch.setattr("carmask.training.finish", lambda *given: None)
+    monkeypatch.setattr("carmask.training.run.finish", lambda *given: None)
     assert run(monkeypatch, *arguments) == 0
     arguments[arguments.index("--steps") + 1] = 20
     assert run(monkeypatch, *arguments, "--resume", "--plan") == 0

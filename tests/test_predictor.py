@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from carmask.tasks.auto.dots_task import DotsTask
 from conftest import drawn_car, tiny_config, tiny_network
 from PIL import Image, ImageOps
 from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil, pipeline
 
 import app
 from carmask import ModelError, Predictor, open_picture
-from carmask.dots_task import DotsTask
-from carmask.pictures import grey_rgb
-from carmask.predictor import network_size
+from carmask.files.pictures import grey_rgb
+from carmask.inference.predictor import network_size
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (77, 33), (5, 2000), (2000, 1)])

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from training import options, run
 
 from carmask import Predictor, training
-from carmask.reports import validate
-from carmask.rows import open_data
+from carmask.data.rows import open_data
+from carmask.evaluation.validation import validate
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "docs/accelerate"

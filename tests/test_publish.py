@@ -10,11 +10,11 @@ from training import options
 from training import run as train
 
 from carmask import Predictor, publish
-from carmask.hub import check_hub
-from carmask.origins import RESEARCH_ONLY
-from carmask.provenance import made_with
-from carmask.reports import write_report
-from carmask.rows import open_data
+from carmask.data.rows import open_data
+from carmask.evaluation.validation import write_report
+from carmask.hub.checks import check_hub
+from carmask.hub.licences import RESEARCH_ONLY
+from carmask.hub.provenance import made_with
 
 SCORES = {"iou": 0.87654, "mean_iou": 0.8, "boundary_iou": 0.6}
 NO_CARS = {"iou": 0.0, "mean_iou": 0.9, "boundary_iou": 0.0, "false_car_share": 0.012}

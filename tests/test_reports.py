@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from carmask import Predictor, metrics
-from carmask.metrics import mask_scores, picture_counts
-from carmask.reports import balanced_iou, validate
-from carmask.rows import open_data, read_pair
+from carmask.data.rows import open_data, read_pair
+from carmask.evaluation.mask_metrics import mask_scores, picture_counts
+from carmask.evaluation.validation import balanced_iou, validate
 
 
 def counts_of(iou, pictures, side=20, car=True):

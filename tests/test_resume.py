@@ -13,9 +13,9 @@ from conftest import save_balanced, tiny_network
 from training import options, run
 
 from carmask import training
-from carmask.examples import to_pixels
-from carmask.interruption import SAME_SECONDS, SIGNALS, noted_signals
-from carmask.model_folder import RunError, claim
+from carmask.training.examples import to_pixels
+from carmask.training.output_folder import RunError, claim
+from carmask.training.signals import SAME_SECONDS, SIGNALS, noted_signals
 
 ROOT = Path(__file__).parent.parent
 

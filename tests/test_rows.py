@@ -8,10 +8,10 @@ from datasets import Dataset, DatasetDict, load_dataset
 from made_up import huge_png
 from PIL import Image
 
-from carmask.dataset_folder import DataError
-from carmask.examples import Examples
-from carmask.rows import check_split, grey_rows, open_data, read_pair, unlabelled_rows
-from carmask.tasks import IGNORED, MaskTask
+from carmask.data.folder import DataError
+from carmask.data.rows import check_split, grey_rows, open_data, read_pair, unlabelled_rows
+from carmask.tasks.auto import IGNORED, MaskTask
+from carmask.training.examples import Examples
 
 
 def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, tmp_path):
@@ -77,7 +77,7 @@ def test_a_mask_of_another_size_or_with_other_values_is_refused(tiny_data):
 def test_rows_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
     split = open_data(str(tiny_data))["train"]
     kept = grey_rows(split, longest=500)
-    monkeypatch.setattr("carmask.rows.CACHE_BYTES", 0)
+    monkeypatch.setattr("carmask.data.rows.CACHE_BYTES", 0)
     decoded = grey_rows(split, longest=500)
     assert len(kept.kept) == 8
     assert not decoded.kept
@@ -128,7 +128,7 @@ def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
 
 def test_unlabelled_pictures_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
     kept = unlabelled_rows(tiny_data / "train/images", 48)
-    monkeypatch.setattr("carmask.rows.CACHE_BYTES", 0)
+    monkeypatch.setattr("carmask.data.rows.CACHE_BYTES", 0)
     decoded = unlabelled_rows(tiny_data / "train/images", 48)
     assert (len(kept.kept), len(decoded.kept)) == (8, 0)
     assert all(np.array_equal(kept[k][part], decoded[k][part]) for k in range(8) for part in (0, 1))

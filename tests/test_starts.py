@@ -15,9 +15,9 @@ from transformers import (
     SwinForImageClassification,
 )
 
-from carmask.networks import FcnForSemanticSegmentation, NetworkError, make_fast
-from carmask.predictor import load_network
-from carmask.starts import NETWORKS, build_network, read_settings
+from carmask.inference.predictor import load_network
+from carmask.networks.auto import FcnForSemanticSegmentation, NetworkError, make_fast
+from carmask.networks.initial_weights import NETWORKS, build_network, read_settings
 
 LABELS = ["background", "car"]
 SMALL = {"hidden_sizes": [8, 8, 16, 16], "depths": [1] * 4}

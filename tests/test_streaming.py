@@ -11,9 +11,9 @@ from datasets.table import embed_table_storage
 from training import options, run
 
 from carmask import Predictor, training
-from carmask.reports import validate
-from carmask.rows import open_data
-from carmask.streams import endless, share_of
+from carmask.data.rows import open_data
+from carmask.data.streams import endless, share_of
+from carmask.evaluation.validation import validate
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from carmask.strokes import MAX_POINTS, Stroke, StrokeError, paint, read_strokes
+from carmask.demo.strokes import MAX_POINTS, Stroke, StrokeError, paint, read_strokes
 
 SIZE = (90, 120)  # (height, width)
 

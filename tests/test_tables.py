@@ -3,10 +3,10 @@ import io
 import re
 
 import pytest
+from carmask.tasks.auto.dots_task import Dot
 
-from carmask.dot_files import dots_as_csv
-from carmask.dots_task import Dot
-from carmask.tables import as_csv
+from carmask.files.tables import as_csv
+from carmask.tasks.dot_files import dots_as_csv
 
 
 @pytest.mark.parametrize(

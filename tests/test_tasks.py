@@ -3,7 +3,7 @@ import pytest
 import torch
 from conftest import tiny_config
 
-from carmask.tasks import MaskTask, task_for
+from carmask.tasks.auto import MaskTask, task_for
 
 
 def test_target_maps_car_background_and_not_judged():

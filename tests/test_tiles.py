@@ -7,8 +7,8 @@ from conftest import drawn_car
 from PIL import Image
 
 from carmask import ModelError, Predictor
-from carmask.__main__ import main
-from carmask.tiles import BATCH, blended, cut
+from carmask.commands.predict import main
+from carmask.inference.sliding_window import BATCH, blended, cut
 
 
 def in_tiles(model, tiles=4.0):

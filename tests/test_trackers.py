@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from training import options, run
 
-from carmask.model_folder import RunError
-from carmask.trackers import start_tracker
+from carmask.training.output_folder import RunError
+from carmask.training.trackers import start_tracker
 
 TOLD = {
     "loss", "learning_rate_0", "iou", "balanced_iou", "boxes/iou", "boxes/iou_low", "pictures_per_second", "memory_gb",

@@ -13,9 +13,9 @@ from training import options, run
 from transformers import SegformerImageProcessorPil
 
 from carmask import Predictor, training
-from carmask.reports import describe_look
-from carmask.tasks import MaskTask
-from carmask.teaching import Lesson
+from carmask.evaluation.validation import describe_look
+from carmask.tasks.auto import MaskTask
+from carmask.training.distillation import Lesson
 
 ROOT = Path(__file__).parent.parent
 

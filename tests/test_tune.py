@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from carmask import Predictor
-from carmask.metrics import picture_counts
-from carmask.reports import describe_look, write_report
-from carmask.rows import open_data
-from carmask.tune import areas, main
+from carmask.commands.tune import areas, main
+from carmask.data.rows import open_data
+from carmask.evaluation.mask_metrics import picture_counts
+from carmask.evaluation.validation import describe_look, write_report
 
 
 @pytest.fixture(params=["unet"])
@@ -64,7 +64,7 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
 
 @pytest.mark.parametrize("model", ["segformer"], indirect=True)
 def test_the_stock_pipeline_draws_the_masks_of_a_tuned_segformer(model, tiny_data, monkeypatch):
-    monkeypatch.setattr("carmask.tune.THRESHOLDS", (0.7,))
+    monkeypatch.setattr("carmask.commands.tune.THRESHOLDS", (0.7,))
     weights = load_file(model / "model.safetensors")
     for name in ("weight", "bias"):
         weights[f"decode_head.classifier.{name}"] *= 500  # so that it is surer than a random network is

@@ -8,7 +8,7 @@ from made_up import import_folders, rows
 from PIL import Image
 
 from carmask import Predictor, uncertain
-from carmask.uncertain import doubt
+from carmask.commands.uncertain import doubt
 
 
 def run(model, pictures, out, *options):

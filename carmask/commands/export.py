@@ -1,0 +1,277 @@
+"""Exports a model for ONNX Runtime or OpenVINO, which run it faster than torch on a CPU.
+
+python -m carmask.export models/car-mask-b0 car-mask-onnx --to onnx
+
+The written folder is a model folder: the demo and the command line take it like any other. Its network is the same
+function: `pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and
+standard deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
+from transformers.image_processing_utils import BaseImageProcessor
+
+from carmask.data.folder import DataError
+from carmask.data.importing import find_pictures
+from carmask.files.pictures import PictureError, open_picture
+from carmask.inference.predictor import ModelError, Predictor, load_network, load_processor
+from carmask.inference.quantize import mask_overlap, write_int8
+from carmask.inference.runtimes import (
+    FILES,
+    PACKAGES,
+    Network,
+    RuntimeFileError,
+    exported_file,
+    import_optional,
+    open_exported,
+)
+from carmask.tasks.auto import MaskTask
+
+SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
+
+CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
+
+EQUAL_PIXELS = 0.9999
+
+LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
+
+MOST_CALIBRATION = 100  # pictures; more change the ranges little
+
+
+class ExportError(ValueError):
+    """Says in one sentence why a model cannot be exported."""
+
+
+class OneAttention(torch.autograd.Function):
+    """Attention, written to ONNX as ONNX Runtime's own operation, which need not store a weight for every pair."""
+
+    @staticmethod
+    def forward(_: object, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+        """Attends from `query` (B, N, C) to `key` and `value` (B, M, C); returns (B, N, C)."""
+        query, key, value = (tokens.unflatten(2, (heads, -1)).transpose(1, 2) for tokens in (query, key, value))
+        return F.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def symbolic(graph, query, key, value, heads: int, scale: float):  # noqa: ANN001, ANN205 (torch's own, unnamed types)
+        """The node that ONNX gets."""
+        node = graph.op("com.microsoft::MultiHeadAttention", query, key, value, num_heads_i=heads, scale_f=scale)
+        return node.setType(query.type())
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: None, scaling: float, **settings: float
+) -> tuple[Tensor, None]:
+    """`OneAttention` as transformers calls it: from (B, heads, N, d) to (B, N, heads, d)."""
+    heads = module.num_attention_heads
+    query, key, value = (tokens.transpose(1, 2).flatten(2) for tokens in (query, key, value))
+    return OneAttention.apply(query, key, value, heads, scaling).unflatten(2, (heads, -1)), None
+
+
+AttentionInterface.register("one_operation", attend)
+
+
+class Logits(nn.Module):
+    """A network whose answer is its logits alone."""
+
+    def __init__(self, network: PreTrainedModel):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Maps `pixel_values` (B, 3, H, W) to logits (B, n, h, w)."""
+        return self.network(pixel_values).logits
+
+
+def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> dict[str, str]:
+    """What a user of the file alone must know: labels, task, and what to do with a picture before the network."""
+    config = network.config.to_dict()
+    facts = {key: config[key] for key in ("task", "threshold", "mirror") if key in config}
+    facts["labels"] = [network.config.id2label[index] for index in range(network.config.num_labels)]
+    facts["input"] = "pixel_values float32 (B, 3, H, W): (grey * rescale_factor - image_mean) / image_std, RGB order"
+    settings = processor.to_dict()
+    facts |= {key: settings[key] for key in ("image_mean", "image_std", "rescale_factor", "size", "resample")}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
+
+
+def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str], one_attention: bool = False) -> None:
+    """Writes the network as ONNX, with free batch, height and width.
+
+    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`.
+    """
+    sizes = {0: "batch", 2: "height", 3: "width"}
+    stock_attention = network.config._attn_implementation
+    if one_attention and isinstance(network, SegformerForSemanticSegmentation):
+        network.set_attn_implementation("one_operation")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of every size it reads; check_parity tries several
+        torch.onnx.export(
+            Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
+            dynamic_axes={"pixel_values": sizes, "logits": sizes}, opset_version=18, dynamo=False,
+        )  # fmt: skip
+    network.set_attn_implementation(stock_attention)
+    onnx = import_optional("onnx")
+    stored = onnx.load(file)
+    onnx.helper.set_model_props(stored, facts)
+    onnx.save(stored, file)
+
+
+def write_openvino(onnx_file: Path, file: Path, facts: dict[str, str]) -> None:
+    """Writes an ONNX file again as OpenVINO's `model.xml` and `model.bin`, in full precision."""
+    openvino = import_optional("openvino")
+    model = openvino.convert_model(onnx_file)
+    for key, value in facts.items():
+        model.set_rt_info(value, ["carmask", key])
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def made_up_pixels(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Draws normalised pixels (B, 3, H, W): soft blobs with noise on them, the same in all three channels."""
+    random = torch.Generator().manual_seed(seed)
+    blobs = F.interpolate(torch.randn(shape[0], 1, 7, 9, generator=random), size=shape[2:], mode="bicubic")
+    return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1)
+
+
+@torch.inference_mode()
+def check_parity(network: Network, exported: Network) -> tuple[float, float]:
+    """Compares both networks on made-up pictures of several sizes.
+
+    Returns:
+        The share of equal pixels in the masks (the strongest label of each pixel, at the picture's size), and the
+        largest difference of any logit, as a share of the logits' standard deviation.
+
+    Raises:
+        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
+    """
+    equal, pixels, difference = 0, 0, 0.0
+    for seed, shape in enumerate(CHECKED):
+        pixel_values = made_up_pixels(shape, seed)
+        wanted, found = network(pixel_values), exported(pixel_values)
+        if wanted.shape != found.shape:
+            raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
+        difference = max(difference, ((wanted - found).abs().max() / wanted.std()).item())
+        masks = [F.interpolate(maps, size=shape[2:], mode="bilinear").argmax(1) for maps in (wanted, found)]
+        equal += (masks[0] == masks[1]).sum().item()
+        pixels += masks[0].numel()
+    share = equal / pixels
+    if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):
+        raise ExportError(
+            f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
+        )
+    return share, difference
+
+
+def write_folder(
+    onnx_file: Path, folder: Path, to: str, network: PreTrainedModel, processor: BaseImageProcessor
+) -> None:
+    """Writes the model folder of an ONNX file for the run-time `to`."""
+    network.config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    if to == "openvino":
+        write_openvino(onnx_file, folder / FILES[to], describe_file(network, processor))
+    else:
+        shutil.copy(onnx_file, folder / FILES[to])
+
+
+def check_possible(model: str | Path, out: Path, to: str) -> None:
+    """Finds out, before any work, whether `model` can be exported into `out`.
+
+    Raises:
+        ExportError: `out` exists, or the model is no network of torch.
+        RuntimeFileError: a package is missing.
+    """
+    if out.exists():
+        raise ExportError(f"The output {out} exists; choose another or delete it.")
+    if exported_file(Path(model)):
+        raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
+    for package in ("onnx", PACKAGES[to]):
+        import_optional(package)
+
+
+def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None = None) -> list[str]:
+    """Exports `model`, a folder or a model of the Hub, into the new folder `out`.
+
+    With `calibration`, picture files, the exported network computes in int8.
+
+    Returns:
+        What was measured, in sentences.
+
+    Raises:
+        ExportError: `out` exists, or the exported network is not the same function; nothing is written then.
+        ModelError: the model cannot be opened.
+        PictureError: one of the pictures is refused.
+        RuntimeFileError: a package is missing.
+        OSError: `out` cannot be written.
+    """
+    check_possible(model, out, to)
+    network, processor = load_network(model), load_processor(model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        scratch, folder = Path(name), Path(name) / "float32"
+        write_onnx(network, scratch / "float32.onnx", describe_file(network, processor), to == "onnx")
+        write_folder(scratch / "float32.onnx", folder, to, network, processor)
+        equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
+        report = [
+            f"At {equal:.4%} of the pixels the strongest map is as before, "
+            f"and the logits are within {difference:.0e} of their spread."
+        ]
+        if calibration:
+            before = Predictor.from_pretrained(folder)
+            write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
+            folder = scratch / "int8"
+            write_folder(scratch / "int8.onnx", folder, to, network, processor)
+            after = Predictor.from_pretrained(folder)
+            if isinstance(after.task, MaskTask):
+                overlap = mask_overlap(before, after, opened(calibration))
+                report.append(
+                    f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
+                )
+        folder.rename(out)
+    return report
+
+
+def opened(files: list[Path]) -> Iterator[Image.Image]:
+    """Opens picture files one at a time; a refusal names the file."""
+    for file in files:
+        try:
+            yield open_picture(file)
+        except PictureError as error:
+            raise PictureError(f"{file}: {error}") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns 0, or 1 if nothing was exported."""
+    parser = argparse.ArgumentParser(
+        prog="python -m carmask.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="model folder or model of the Hub")
+    parser.add_argument("out", type=Path, help="folder to write, which must not exist")
+    parser.add_argument("--to", choices=sorted(FILES), default="onnx", help="run-time (default: onnx)")
+    parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
+    arguments = parser.parse_args(argv)
+    try:
+        calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
+        report = export(arguments.model, arguments.out, arguments.to, calibration)
+    except (DataError, ExportError, ModelError, PictureError, RuntimeFileError) as error:
+        print(f"carmask.export: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"carmask.export: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
+        return 1
+    print(f"{arguments.out} is written. {' '.join(report)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""The data set layout every data script writes: built beside OUT, renamed into place at the end."""
+
+import argparse
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from carmask.data.card import CAR, NOT_JUDGED, SPLITS, data_set_card, sheet_of_rows
+from carmask.files.disk import sync
+
+SHARES = (80, 10, 10)
+
+BACKGROUND = 0
+
+FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
+
+
+class DataError(ValueError):
+    """The whole job cannot be done; the text is one sentence for a person."""
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """Runs a program's work; a refusal or a failing disk becomes one sentence and exit code 1."""
+    try:
+        return work()
+    except DataError as error:
+        sentence = str(error)
+    except KeyboardInterrupt:
+        sentence = "Stopped; nothing was written."
+    except Image.DecompressionBombError:
+        sentence = "A picture or mask has more than 179 megapixels; data_scripts/doctor.py names it."
+    except OSError as error:
+        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
+    sys.stderr.write(sentence + "\n")
+    return 1
+
+
+def positive_number(text: str) -> int:
+    """Reads a whole number from 1 up, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text}")
+    return int(text)
+
+
+def natural_number(text: str) -> int:
+    """Reads a whole number from 0 up, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, not {text}")
+    return int(text)
+
+
+def split_groups(groups: set[str], shares: tuple[int, int, int] = SHARES) -> dict[str, str]:
+    """Maps each group to a split by the hash of its name: the same names always get the same splits.
+
+    Args:
+        groups: names of the groups.
+        shares: percent for train, validation and test; from ten groups on, each share above 0 gets at least one.
+    """
+    ranked = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
+    counts = [max(round(len(ranked) * share / 100), share > 0 and len(ranked) >= 10) for share in shares]
+    validation = ranked[: counts[1]]
+    test = ranked[counts[1] : counts[1] + counts[2]]
+    return dict.fromkeys(ranked, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
+
+
+@contextmanager
+def staged_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+    """Gives a temporary folder beside OUT that takes OUT's place when the block ends well, and vanishes when not.
+
+    Raises:
+        DataError: OUT exists and may not be replaced.
+    """
+    out = out.resolve()
+    check_free(out, overwrite)
+    staged, aside = (out.with_name(f".{out.name}.{os.getpid()}.{kind}") for kind in ("partial", "old"))
+    staged.mkdir(parents=True)
+    try:
+        yield staged
+        sync(*staged.rglob("*"), staged)
+        if out.exists():
+            out.rename(aside)
+        staged.rename(out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Checks that a data set may be written at OUT, and clears up after killed runs.
+
+    Raises:
+        DataError: OUT exists, and may not or must not be replaced.
+    """
+    _sweep(out.resolve())
+    if not out.exists():
+        return
+    if not overwrite:
+        raise DataError(f"{out} exists already: choose another name, or replace it with --overwrite.")
+    is_data_set = any((out / split / "metadata.jsonl").exists() for split in SPLITS)
+    if not out.is_dir() or (any(out.iterdir()) and not is_data_set):
+        raise DataError(
+            f"{out} is no data set of these programs, so --overwrite leaves it alone: choose another name."
+        )
+
+
+def _sweep(out: Path) -> None:
+    """Removes what killed runs left beside OUT, and brings back an old set that was moved aside."""
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        match = re.fullmatch(r"\.(\d+)\.(partial|old)", path.name[len(out.name) + 1 :])
+        if not match or (match[1] != str(os.getpid()) and _is_running(int(match[1]))):
+            continue
+        if match[2] == "old" and not out.exists():
+            path.rename(out)
+        else:
+            shutil.rmtree(path)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray | None, lossless: bool) -> dict:
+    """Writes a picture and its mask under `folder`.
+
+    Args:
+        folder: a split's folder, or one whose files are moved to the splits later.
+        name: of both files, without suffix.
+        picture: upright RGB.
+        mask: uint8 (height, width) of 0, 128 and 255; None writes no mask.
+        lossless: PNG for the picture, otherwise JPEG of quality 95.
+
+    Returns:
+        The columns file_name and, with a mask, mask_file_name.
+    """
+    row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}"}
+    (folder / "images").mkdir(exist_ok=True)
+    picture.save(folder / row["file_name"], **({} if lossless else {"quality": 95}))
+    if mask is not None:
+        row["mask_file_name"] = f"masks/{name}.png"
+        (folder / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(folder / row["mask_file_name"])
+    return row
+
+
+def stem_of(row: dict) -> str:
+    """The name of a row's picture, without folder and suffix."""
+    return Path(row["file_name"]).stem
+
+
+def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tuple[str, str]]) -> dict:
+    """Links or copies the files of a row, under a free name, into the split that it has in a new data set.
+
+    Args:
+        row: columns of metadata.jsonl, and the new `split`.
+        folder: that its file names are relative to.
+        staged: the new data set.
+        name: of both files, without suffix; a number follows where it is taken.
+        taken: split and name of the rows so far; this one is added.
+
+    Returns:
+        The row with its new file names.
+    """
+    free, copy = name, 2
+    while (row["split"], free) in taken:
+        free, copy = f"{name}-{copy}", copy + 1
+    taken.add((row["split"], free))
+    result = dict(row)
+    for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
+        if column not in row:
+            continue
+        old = folder / row[column]
+        result[column] = f"{kind}/{free}{old.suffix}"
+        new = staged / row["split"] / result[column]
+        new.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(old, new)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(old, new)
+    return result
+
+
+def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None) -> int:
+    """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
+
+    Args:
+        folder: holds the pictures and masks of all rows, in a folder for each split.
+        rows: columns of metadata.jsonl, and `split`.
+        title: of the README.
+        dot_names: what the column `dots` holds, in order; None without that column.
+
+    Returns:
+        The number of pictures with a car.
+
+    Raises:
+        DataError: Some splits have dots and others none: `load_dataset` could not tell what the column holds.
+    """
+    if dot_names:
+        with_dots = {row["split"] for row in rows if any(row["dots"])}
+        without = {row["split"] for row in rows} - with_dots
+        if with_dots and without:
+            raise DataError(f"No picture of the split {min(without)} has a dot: add pictures, or cut with --shares.")
+        (folder / "dot_names.json").write_text(json.dumps(dot_names) + "\n", encoding="utf-8")
+    for split in SPLITS:
+        lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
+        if lines:
+            (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    masked = (row for row in tqdm(rows, desc="masks", disable=None) if "mask_file_name" in row)
+    shares = {f"{row['split']}/{row['file_name']}": mask_shares(folder, row) for row in masked}
+    sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
+    readme = data_set_card(title, rows, shares, dot_names or [])
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return sum(car > 0 for car, _ in shares.values())
+
+
+def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
+    """Returns the shares of car and of not-judged pixels."""
+    with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
+        counts, pixels = mask.histogram(), mask.width * mask.height
+    return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
+
+
+def car_share(mask: np.ndarray) -> float | None:
+    """The share of car among the judged pixels of a mask; None where none is judged."""
+    judged = np.count_nonzero(mask != NOT_JUDGED)
+    return np.count_nonzero(mask == CAR) / judged if judged else None
+
+
+def border_of(mask: np.ndarray) -> np.ndarray:
+    """The pixels on the border of a mask (height, width), in a row; those in its corners twice."""
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
+def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
+    """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
+    share = car_share(mask)
+    if share is None:
+        return [("nothing judged", "every pixel is marked as not judged")]
+    if share == 1:
+        return [("all car", "every judged pixel is car")]
+    border = border_of(mask)
+    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
+        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
+    return []

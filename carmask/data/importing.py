@@ -1,0 +1,285 @@
+"""Pairs of a picture and its truth, a mask or dots: found by name, checked, and imported as a data set."""
+
+import argparse
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+from tqdm import tqdm
+
+from carmask.data.card import SPLITS, count_line
+from carmask.data.folder import SHARES, DataError, finish_data_set, save_example, split_groups, staged_folder
+from carmask.files.pictures import DECODE_ERRORS, PictureError, open_picture, pictures_below
+
+JPEG_FORMATS = ("JPEG", "MPO")
+
+BadFile = tuple[Path, str]  # and the reason
+
+Dots = list[list[float] | None]  # for each name [x, y] as fractions of width and height, None where it is not there
+
+
+class BadPair(ValueError):
+    """One picture and its truth cannot be used; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture, and the functions that make its mask and, from the picture's (height, width), its dots."""
+
+    name: str
+    picture: Path
+    read_mask: Callable[[], np.ndarray] | None  # uint8 (height, width) of 0, 128 and 255; None: no car in the picture
+    read_dots: Callable[[tuple[int, int]], Dots] | None = None
+    has_mask: bool = True
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that all importing programs share."""
+    parser.add_argument(
+        "--split", choices=[*SPLITS, "auto"], default="auto", help="all into one split (default: auto)"
+    )
+    parser.add_argument(
+        "--shares",
+        type=percent,
+        default=SHARES,
+        metavar="80,10,10",
+        help="percent for train, validation and test with --split auto",
+    )
+    parser.add_argument("--source", help="what to write into the column source (default: the name of OUT)")
+    parser.add_argument(
+        "--group-pattern", help="regular expression; its first group in the name is the picture's group"
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave bad pairs out instead of refusing all")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
+
+
+def percent(text: str) -> tuple[int, int, int]:
+    """Reads "80,10,10" as (80, 10, 10).
+
+    Raises:
+        ValueError: The text is not three whole numbers that add up to 100.
+    """
+    train, validation, test = (int(part) for part in text.split(","))
+    if min(train, validation, test) < 0 or train + validation + test != 100:
+        raise ValueError(f"{text} does not add up to 100.")
+    return train, validation, test
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.")
+    pictures = pictures_below(folder)
+    if not pictures:
+        raise DataError(f"{folder} holds no pictures.")
+    return pictures
+
+
+def match_names(
+    images: Path, masks: Path, picture_ending: re.Pattern, mask_ending: re.Pattern
+) -> tuple[list[tuple[str, Path, Path]], list[BadFile]]:
+    """Pairs the pictures of two folders by sub-folder and name, then by the name without its usual ending.
+
+    Args:
+        images: folder of pictures.
+        masks: folder of masks; may be the same one, then the endings tell which file is a mask.
+        picture_ending: what a picture's name may end on, such as _leftImg8bit.
+        mask_ending: what a mask's name may end on, such as _mask.
+
+    Returns:
+        name, picture and mask of each pair; and the files without a partner or with a clashing name, with reasons.
+    """
+    pictures, truths = find_pictures(images), find_pictures(masks)
+    if images.resolve() == masks.resolve():
+        pictures = [path for path in pictures if not mask_ending.search(path.stem)]
+        truths = [path for path in truths if mask_ending.search(path.stem)]
+    elif any(path.stem.endswith("_labelIds") for path in truths):  # Cityscapes keeps colour maps beside its indices
+        truths = [path for path in truths if path.stem.endswith("_labelIds")]
+    picture_of, bad = _by_name(pictures, images)
+    mask_of, more = _by_name(truths, masks)
+    bad += more
+    pairs = [(name, picture_of.pop(name), mask_of.pop(name)) for name in sorted(picture_of.keys() & mask_of.keys())]
+    shortened = {mask_ending.sub("", name): name for name in mask_of}
+    for name in list(picture_of):
+        partner = mask_of.pop(shortened.get(name) or shortened.get(picture_ending.sub("", name)), None)
+        if partner:
+            pairs.append((name, picture_of.pop(name), partner))
+    bad += [(path, "missing partner: no single mask has this name") for path in picture_of.values()]
+    bad += [(path, "missing partner: no single picture has this name") for path in mask_of.values()]
+    return [(name.replace("/", "_"), picture, mask) for name, picture, mask in sorted(pairs)], bad
+
+
+def _by_name(paths: list[Path], root: Path) -> tuple[dict[str, Path], list[BadFile]]:
+    """Maps path below the root without suffix → file; files that share such a name are bad."""
+    named = [(path.relative_to(root).with_suffix("").as_posix(), path) for path in paths]
+    counts = Counter(name for name, _ in named)
+    bad = [(path, f"name clash: {counts[name]} files are called {name}") for name, path in named if counts[name] > 1]
+    return {name: path for name, path in named if counts[name] == 1}, bad
+
+
+def pictures_without_car(images: Path) -> tuple[list[Pair], list[BadFile]]:
+    """Lists the pictures of a folder as pairs of pure background; and those with clashing names, with reasons."""
+    named, bad = _by_name(find_pictures(images), images)
+    return [Pair(name.replace("/", "_"), path, None) for name, path in named.items()], bad
+
+
+def import_pairs(
+    pairs: list[Pair], bad: list[BadFile], arguments: argparse.Namespace, dot_names: list[str] | None = None
+) -> int:
+    """Writes all good pairs as a data set at `arguments.out`; returns exit code 0.
+
+    Args:
+        pairs: what to import.
+        bad: files found bad so far.
+        arguments: `out`, and the values of `add_options`.
+        dot_names: what the column `dots` of the pairs holds, in order.
+
+    Raises:
+        DataError: OUT may not be written, or some files are bad and may not be skipped, or none is good.
+    """
+    with staged_folder(arguments.out, arguments.overwrite) as folder:
+        rows, bad = _write_pairs(pairs, bad, folder, arguments)
+        for path, reason in bad:
+            sys.stderr.write(f"{path}: {reason}\n")
+        if bad and not arguments.skip_bad:
+            raise DataError(f"Nothing written, {len(bad)} bad: mend the above, or leave them out with --skip-bad.")
+        if not rows:
+            raise DataError("Nothing written: no good pair is left.")
+        _move_to_splits(folder, rows, arguments)
+        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names)
+    if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
+        sys.stderr.write("No mask has a single car pixel: check which value or category is car.\n")
+    sys.stderr.write(f"{arguments.out}: {count_line(rows)}" + (f"; {len(bad)} bad left out" if bad else "") + ".\n")
+    return 0
+
+
+def _write_pairs(
+    pairs: list[Pair], bad: list[BadFile], folder: Path, arguments: argparse.Namespace
+) -> tuple[list[dict], list[BadFile]]:
+    """Writes each good pair under `folder`; returns their rows and all bad files with their reasons."""
+    group_of = group_function(arguments.group_pattern)
+    names = Counter(pair.name for pair in pairs)
+    source = arguments.source or arguments.out.resolve().name
+    rows, bad = [], list(bad)
+    for pair in tqdm(pairs, desc="pictures", disable=None):
+        try:
+            if names[pair.name] > 1:
+                raise BadPair(f"name clash: {names[pair.name]} pictures are called {pair.name}")
+            group = group_of(pair.name)
+            picture, mask = read_pair(pair)
+            dots = {"dots": pair.read_dots((picture.height, picture.width))} if pair.read_dots else {}
+        except BadPair as error:
+            bad.append((pair.picture, str(error)))
+            continue
+        row = save_example(folder, pair.name, picture, mask, lossless=not _stored_form(pair.picture)[2])
+        rows.append({**row, "source": source, "group": group, **dots})
+    return rows, bad
+
+
+def _move_to_splits(folder: Path, rows: list[dict], arguments: argparse.Namespace) -> None:
+    splits = split_groups({row["group"] for row in rows}, arguments.shares) if arguments.split == "auto" else {}
+    for row in rows:
+        row["split"] = splits.get(row["group"], arguments.split)
+        for column in {"file_name", "mask_file_name"} & row.keys():
+            target = folder / row["split"] / row[column]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / row[column]).rename(target)
+    (folder / "images").rmdir()
+    if (folder / "masks").exists():
+        (folder / "masks").rmdir()
+
+
+def group_function(pattern: str | None) -> Callable[[str], str]:
+    """The function from a picture's name to its group: what the pattern's brackets hold, without one the name itself.
+
+    It raises BadPair for a name that the pattern does not fit.
+
+    Raises:
+        DataError: The pattern is no regular expression, or has no brackets.
+    """
+    if pattern is None:
+        return str
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"--group-pattern {pattern} is no regular expression: {error}.") from None
+    if not compiled.groups:
+        raise DataError(f"--group-pattern {pattern} needs a group in round brackets, such as ^([^_]+)_.")
+
+    def group_of(name: str) -> str:
+        match = compiled.search(name)
+        if not match or not match[1]:
+            raise BadPair(f"--group-pattern does not fit the name {name}")
+        return match[1]
+
+    return group_of
+
+
+def open_mask(path: Path) -> Image.Image:
+    """Opens a mask or label map, upright, in the mode of its file.
+
+    Raises:
+        BadPair: It cannot be decoded, or it is a JPEG.
+    """
+    try:
+        with Image.open(path) as stored:
+            is_jpeg = stored.format in JPEG_FORMATS
+            mask = ImageOps.exif_transpose(stored)
+    except DECODE_ERRORS:
+        raise BadPair(f"undecodable: the mask {path.name} cannot be read") from None
+    if is_jpeg:
+        raise BadPair(f"JPEG mask: {path.name} is lossy and has in-between values; export it as PNG")
+    return mask
+
+
+def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray | None]:
+    """Reads a pair and checks that picture and mask lie on each other.
+
+    Returns:
+        Upright RGB picture, and its mask, uint8 (height, width) of 0, 128 and 255, if it is to have one.
+
+    Raises:
+        BadPair: with the reason.
+    """
+    try:
+        picture = open_picture(pair.picture)
+    except PictureError as error:
+        raise BadPair(f"undecodable: {error}") from None
+    upright = (picture.height, picture.width)
+    stored, orientation, _ = _stored_form(pair.picture)
+    if not pair.has_mask:
+        if orientation in range(2, 9):
+            raise turned(orientation, "the points may be turned or not")
+        return picture, None
+    if pair.read_mask is None:
+        return picture, np.zeros(upright, np.uint8)
+    mask = pair.read_mask()
+    if orientation in range(2, 9) and mask.shape == stored:
+        fits_unturned = "the mask fits only the unturned picture"
+        raise turned(orientation, fits_unturned if stored != upright else "the mask may be turned or not")
+    if mask.shape != upright:
+        raise BadPair("size mismatch: picture {1}×{0}, mask {3}×{2}".format(*upright, *mask.shape))
+    return picture, mask
+
+
+def turned(orientation: int, doubt: str) -> BadPair:
+    """The refusal of a picture that its EXIF orientation turns, with the doubt that this leaves."""
+    return BadPair(f"EXIF-turned: its orientation {orientation} turns the picture, {doubt}; save it upright first")
+
+
+def _stored_form(path: Path) -> tuple[tuple[int, int], int, bool]:
+    """Returns the (height, width) in the file, its EXIF orientation, and whether it is a JPEG."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # open_picture has said what there is to say
+        with Image.open(path) as stored:
+            try:
+                orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
+            except DECODE_ERRORS:  # broken EXIF turns nothing
+                orientation = 1
+            return (stored.height, stored.width), orientation, stored.format in JPEG_FORMATS

@@ -1,0 +1,230 @@
+"""The demo's tab for many pictures: pictures or a zip of them in, one zip of masks with a table out."""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+from zipfile import ZipFile
+
+import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from carmask.demo.mask_tab import doubtful_share, mask_at, named_model, overlay_to_look_at
+from carmask.demo.picture_zips import (
+    MAX_BYTES,
+    MAX_PICTURES,
+    TOO_LARGE,
+    TOO_MANY,
+    is_zip,
+    mask_name,
+    open_zip,
+    open_zipped,
+    zipped_pictures,
+)
+from carmask.demo.uploads import PRIVATE, given_name, path_for_page, uploaded_file
+from carmask.files.pictures import PictureError, note_refusal, open_noted
+from carmask.files.tables import as_csv
+from carmask.inference.predictor import Predictor
+
+LONGEST_SIDE = 640  # pixels of an overlay in the gallery
+
+EMPTY_LINE = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
+
+REFUSED_LINE = "There are no masks; the message says why."
+
+MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
+
+TAKEN = "Its mask would replace that of another picture; rename one of the two."
+
+Upload = dict[str, Any]
+
+
+class Given(NamedTuple):
+    """One picture of many: its name, with its sub-folders, and what opens it or raises PictureError."""
+
+    name: str
+    open: Callable[[], Image.Image]
+
+
+class Row(NamedTuple):
+    """What the table says of one picture: shares of the picture in 0 to 1, or why it was refused."""
+
+    file: str
+    car_share: float | None = None
+    doubtful_share: float | None = None
+    seconds: float | None = None
+    refused: str = ""
+
+
+class Drawn(NamedTuple):
+    """What the page shows of a batch: the table, and for each mask an overlay's file and its caption."""
+
+    rows: list[Row]
+    overlays: list[tuple[str, str]]
+
+
+@contextmanager
+def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
+    """Lists the uploaded pictures, or those in the one uploaded zip, which stays open meanwhile.
+
+    Raises:
+        gr.Error: There are none, or all of them are refused together.
+    """
+    paths = [uploaded_file(upload) for upload in uploads or [None]]
+    try:
+        if sum(path.stat().st_size for path in paths) > MAX_BYTES:
+            raise PictureError(TOO_LARGE)
+        if not any(map(is_zip, paths)):
+            if len(paths) > MAX_PICTURES:
+                raise PictureError(TOO_MANY)
+            named = zip(map(given_name, uploads), paths, strict=True)
+            yield [Given(name, partial(open_noted, path)) for name, path in named]
+        elif len(paths) > 1:
+            raise PictureError(MIXED)
+        else:
+            with open_zip(paths[0]) as archive:
+                opened = partial(open_zipped, archive, get_upload_folder())
+                yield [Given(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
+    except PictureError as refusal:
+        note_refusal(paths[0], str(refusal))
+        raise gr.Error(str(refusal), duration=None, print_exception=False) from None
+
+
+def draw_mask(
+    given: Given, find_margin: Callable[[Image.Image], np.ndarray], threshold: float, archive: ZipFile
+) -> tuple[Row, Image.Image | None]:
+    """Adds a picture's mask to the zip and returns its row and its overlay, or why it was refused and None."""
+    start = time.perf_counter()
+    try:
+        target = mask_name(given.name)
+        if target.casefold() in map(str.casefold, archive.namelist()):
+            raise PictureError(TAKEN)
+        picture = given.open()
+    except PictureError as refusal:
+        return Row(given.name, refused=str(refusal)), None
+    size = (picture.height, picture.width)
+    margin = find_margin(picture)
+    mask = mask_at(margin, threshold, size)
+    with archive.open(target, "w") as file:
+        Image.fromarray(mask).save(file, "PNG", compress_level=1)
+    shares = np.count_nonzero(mask) / mask.size, doubtful_share(margin, size)
+    overlay = overlay_to_look_at(picture, Image.fromarray(mask), LONGEST_SIDE)
+    return Row(given.name, *(round(share, 5) for share in shares), round(time.perf_counter() - start, 2)), overlay
+
+
+def draw_masks(
+    pictures: Sequence[Given],
+    find_margin: Callable[[Image.Image], np.ndarray],
+    threshold: float,
+    answer: Path,
+    turn: Lock,
+) -> Iterator[Drawn]:
+    """Draws the masks of pictures into the zip `answer`, each in its turn, and yields before each what is drawn."""
+    drawn = Drawn([], [])
+    with ZipFile(answer, "w") as archive:
+        for given in pictures:
+            yield drawn
+            with turn:
+                row, overlay = draw_mask(given, find_margin, threshold, archive)
+            drawn.rows.append(row)
+            if overlay:
+                path = answer.with_name(f"{len(drawn.rows)}.jpg")
+                overlay.save(path)
+                drawn.overlays.append((str(path), f"{row.file} · {percent(row.car_share)}"))
+        archive.writestr("masks.csv", as_csv(Row._fields, drawn.rows))
+
+
+def make_batch(
+    models: Sequence[str],
+    open_model: Callable[[str], Predictor],
+    find_margin: Callable[[str, Image.Image], np.ndarray],
+    turn: Lock,
+) -> Callable[..., Generator[tuple]]:
+    """Returns the function behind the tab and the API; the first of the models is the default.
+
+    It holds `turn` for one picture at a time, so that others who wait for it come in between.
+    """
+
+    def batch(
+        files: list[Upload],
+        model: str | None = None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - where gradio looks for it
+    ) -> Generator[tuple]:
+        """Finds the cars in many pictures, with the model of that name.
+
+        Takes up to 100 picture files, or one zip of them, of 200 MB together. Returns a zip of masks, NAME_mask.png in
+        the sub-folders of the zip that was given, each a PNG of the upright picture's size with 255 where the car is
+        and 0 elsewhere; in it masks.csv, which says for every picture the car's share, the doubtful share, the
+        seconds, or why it was refused; and one line of text. While it works it says how far it is.
+        """
+        with turn:
+            name, task = named_model(models, open_model, model)
+        start = time.perf_counter()
+        with taken_in(files) as pictures:
+            answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
+            for drawn in draw_masks(pictures, partial(find_margin, name), task.threshold, answer, turn):
+                progress((len(drawn.rows), len(pictures)), unit="pictures")
+                yield gr.skip(), f"{len(drawn.rows)} of {len(pictures)} pictures are done.", gr.skip()
+        yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
+
+    return batch
+
+
+def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:
+    """Says in one line how many masks were drawn, and how they came about."""
+    refused = sum(bool(row.refused) for row in rows)
+    return f"Masks drawn: {len(rows) - refused} · refused: {refused} · {seconds:.1f} s · {model_name}"
+
+
+def show_drawn(drawn: Drawn) -> list:
+    """Fills the gallery and the table, and lets the zip be downloaded."""
+    shown = [[row.file, *map(percent, row[1:3]), row.refused] for row in drawn.rows]
+    return [drawn.overlays, gr.Dataframe(shown, visible=True), gr.DownloadButton(interactive=True)]
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it; blank where there is none."""
+    return "" if share is None else f"{share:.1%}"
+
+
+def cleared(line: str) -> list:
+    """The tab's outputs without an answer."""
+    return [None, gr.Dataframe(None, visible=False), gr.DownloadButton(value=None, interactive=False), line, None]
+
+
+def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> None:
+    """Lays out the tab inside the page that is being built; the API offers `batch` as `/batch`."""
+    with gr.Row(equal_height=True):
+        files = gr.File(label="Pictures, or one zip of them", file_count="multiple", height=386, elem_id="files")
+        gallery = gr.Gallery(
+            label="Overlays", columns=3, height=420, object_fit="contain", buttons=["fullscreen"],
+            interactive=False, elem_id="gallery",
+        )  # fmt: skip
+    with gr.Row(elem_id="many-actions"):
+        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="many-line")
+        button = {"scale": 0, "min_width": 200}
+        start = gr.Button("Draw masks", variant="primary", elem_id="draw", **button)
+        download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
+    model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
+    table = gr.Dataframe(
+        headers=["File", "Car", "Doubtful", "Refused"],
+        column_widths=["25%", "18%", "23%", "34%"],
+        label="Pictures",
+        interactive=False,
+        visible=False,
+        wrap=True,
+        elem_id="many-table",
+    )
+
+    drawn = gr.State()
+    shown = [gallery, table, download]
+    latest = {"api_name": "batch", "concurrency_id": "batch", "show_progress_on": gallery, "preprocess": False}
+    answered = start.click(batch, [files, model], [download, line, drawn], **latest)
+    answered.success(show_drawn, drawn, shown, **PRIVATE)
+    answered.failure(lambda: cleared(REFUSED_LINE), None, [*shown, line, drawn], **PRIVATE)
+    files.clear(lambda: cleared(EMPTY_LINE), None, [*shown, line, drawn], cancels=answered, **PRIVATE)

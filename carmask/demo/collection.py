@@ -1,0 +1,186 @@
+"""A data set that grows picture by picture, in the layout of the data scripts: whole after every addition.
+
+All pictures are for training: the training program sets a tenth aside itself, by group. Masks of one picture share a
+group, and a picture without a car joins the group of one with a car, so that neither part is left without a car.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+from carmask.data.card import CAR
+from carmask.data.folder import DataError, finish_data_set, implausible, save_example
+from carmask.files.disk import sync
+
+SPLIT = "train"
+
+FILES = ("file_name", "mask_file_name")
+
+LOCK = ".lock"
+
+SMALLEST_SIDE = 64  # pixels; below, the doctor finds a fault
+
+LONGEST_JPEG = 65_500  # pixels
+
+COLLECTED = "collected"  # first part of the names of files that no person named
+
+LEFT_OVER = re.compile(rf"{COLLECTED}-[0-9a-f]{{16}}(-\d+)?\.(jpg|png)")
+
+README = """# Collected car masks
+
+Pictures, and their masks as people corrected them in the demo: PNG, 0 = background, 255 = car.
+
+    python train_segformer.py --data FOLDER --output my-model
+    python data_scripts/doctor.py FOLDER
+"""
+
+
+def open_collection(folder: Path) -> Path:
+    """Makes the folder of a data set that grows, or gets the one that is there ready to grow on; returns it.
+
+    Raises:
+        DataError: It cannot be written to, or holds anything else than a whole data set of masks.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / SPLIT).is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+            raise DataError(f"{folder} is no data set of these programs: name a new folder.")
+        with FileLock(folder / LOCK):
+            if not all(row.get(column) for row in read_rows(folder) for column in (*FILES, "group")):
+                raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
+            for kind in ("images", "masks"):
+                (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
+            clear_up(folder)
+            if not (folder / "README.md").exists():
+                (folder / "README.md").write_text(README, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written to: {error.strerror or error}.") from error
+    return folder.resolve()
+
+
+def add_example(
+    folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool = False, keep_all: bool = True
+) -> int:
+    """Adds a picture and its mask to a data set, both or none; several programs may do so at once.
+
+    Args:
+        folder: of `open_collection`.
+        name: first part of the two files' names; the rest tells pictures apart.
+        picture: upright RGB.
+        mask: uint8 (height, width) of 0 and 255.
+        lossless: PNG for the picture, otherwise JPEG of quality 95.
+        keep_all: other masks of the same picture stay; otherwise this one takes their place.
+
+    Returns:
+        The number of pictures in the data set.
+
+    Raises:
+        DataError: The training program or the doctor would not accept it.
+    """
+    with FileLock(folder / LOCK):
+        rows = read_rows(folder)
+        digest = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()[:16]
+        same = [row for row in rows if digest in row["file_name"]]
+        gone = [] if keep_all else same
+        left = [row for row in rows if row not in gone]
+        check_example(left, picture, mask)
+        group = same[0]["group"] if same else digest if (mask == CAR).any() else rows[-1]["group"]
+        clear_up(folder)
+        name = free_name(folder, f"{name}-{digest}")
+        row = move_in(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
+        write_rows(folder, [*left, row | {"source": COLLECTED, "group": group}])
+        for old in gone:
+            for column in FILES:
+                (folder / SPLIT / old[column]).unlink()
+        return len(left) + 1
+
+
+def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray) -> None:
+    """Checks that a data set with these rows stays one to learn from when this picture comes in.
+
+    Raises:
+        DataError: It would not.
+    """
+    if min(picture.size) < SMALLEST_SIDE:
+        raise DataError(
+            f"This picture has fewer than {SMALLEST_SIDE} pixels on a side; it is too small to learn from."
+        )
+    for _, reason in implausible(mask):
+        raise DataError(f"This mask is not added: {reason}. Correct it first.")
+    if not rows and not (mask == CAR).any():
+        raise DataError("The first picture must show a car; add one that does, then this one.")
+
+
+def read_rows(folder: Path) -> list[dict]:
+    """The rows of a data set's training split; none before the first.
+
+    Raises:
+        DataError: They are damaged.
+    """
+    table = folder / SPLIT / "metadata.jsonl"
+    if not table.exists():
+        return []
+    try:
+        return [dict(json.loads(line)) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{table} is no list of rows in JSON: repair it, or name a new folder.") from error
+
+
+def write_rows(folder: Path, rows: list[dict]) -> None:
+    """Puts new rows in place of the old ones, at one blow."""
+    table = folder / SPLIT / "metadata.jsonl"
+    staged = table.with_name(".metadata.partial")
+    staged.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    sync(staged)
+    staged.replace(table)
+    sync(table.parent)
+
+
+def free_name(folder: Path, name: str) -> str:
+    """Returns `name`, or with a number after it that no file has yet."""
+    number, free = 1, name
+    while any((folder / SPLIT).glob(f"*/{free}.*")):
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+def move_in(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
+    """Writes a picture and its mask aside, then moves each into its place whole; returns their row."""
+    with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as staged:
+        row = save_example(Path(staged), name, picture, mask, lossless)
+        for file in row.values():
+            sync(Path(staged) / file)
+            os.rename(Path(staged) / file, folder / SPLIT / file)
+            sync((folder / SPLIT / file).parent)
+    return row
+
+
+def clear_up(folder: Path) -> None:
+    """Deletes what a killed program had begun to add."""
+    for staged in folder.glob(".adding-*"):
+        shutil.rmtree(staged)
+    listed = {row[column] for row in read_rows(folder) for column in FILES}
+    for path in [*(folder / SPLIT / "images").iterdir(), *(folder / SPLIT / "masks").iterdir()]:
+        if LEFT_OVER.fullmatch(path.name) and path.relative_to(folder / SPLIT).as_posix() not in listed:
+            path.unlink()
+
+
+def zip_collection(folder: Path, path: Path) -> None:
+    """Completes a data set with its card and its contact sheet, and packs it as a folder of the zip's own name."""
+    with FileLock(folder / LOCK):
+        rows = [row | {"split": SPLIT} for row in read_rows(folder)]
+        finish_data_set(folder, rows, "Corrected car masks")
+        with zipfile.ZipFile(path, "w") as packed:
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and file.name != LOCK:
+                    packed.write(file, Path(path.stem) / file.relative_to(folder))

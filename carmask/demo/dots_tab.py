@@ -1,0 +1,156 @@
+"""The demo's tab for dots: a picture in, its named dots drawn and listed, and the maps they were read from."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
+
+from carmask.demo.uploads import (
+    EMPTY_LINE,
+    IMAGE,
+    PRIVATE,
+    answer_pictures,
+    keep_maps,
+    kept_maps,
+    open_upload,
+    path_for_page,
+    save_for_page,
+)
+from carmask.files.drawing import draw_dots, heat_picture
+from carmask.inference.predictor import Predictor
+from carmask.tasks.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
+from carmask.tasks.dots_task import Dot
+
+LONGEST_SIDE = 1600  # pixels of the pictures shown
+
+MAP_LABEL = "Where the network sees it"
+
+Upload = dict[str, Any] | None
+
+Answer = tuple[str, list[list], str, str, str, str]
+
+
+class DotsModel(NamedTuple):
+    """A model for dots: its name, the names of its dots, and what opens it, once, when it is first asked for."""
+
+    name: str
+    labels: list[str]
+    open: Callable[[], Predictor]
+
+
+@torch.inference_mode()
+def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
+    """Finds the dots of an upright picture and, from the same run of the network, the maps they were read from.
+
+    Returns:
+        The predictor's answer, and its activations as float16 (n, h, w): in 0 to 1, for the eye.
+    """
+    logits = predictor.logits(picture)
+    dots = predictor.task.decode(logits, (picture.height, picture.width))
+    return dots, predictor.task.activations(logits).numpy().astype(np.float16)
+
+
+def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:
+    """Says in one line how many dots are in a picture of `size` (height, width), and how the answer came about."""
+    found = sum(dot.x is not None for dot in dots)
+    height, width = size
+    words = f"{found} of {len(dots)} dots found" if found else "No dot found."
+    return f"{words} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
+
+
+def make_dots_answer(
+    find_dots: Callable[[Image.Image], tuple[list[Dot], np.ndarray]], model_name: str
+) -> Callable[[Upload], Answer]:
+    """Returns the function behind the tab and the API, which has to find the dots and their maps."""
+
+    def answer(picture: Upload) -> Answer:
+        """Finds the named dots in a picture.
+
+        Returns the picture with the dots drawn on it; a table of name, x, y and score, with x and y in pixels of the
+        upright picture, empty for a dot that is not in it; one line of text; the table as CSV; and as JSON.
+        """
+        start = time.perf_counter()
+        opened = open_upload(picture)
+        dots, maps = find_dots(opened)
+        size = (opened.height, opened.width)
+        line = describe_dots(dots, size, time.perf_counter() - start, model_name)
+        drawn = save_for_page(draw_dots(opened, dots, scores=True), picture, "_dots")
+        table, record = (path_for_page(picture, f"_dots.{kind}") for kind in ("csv", "json"))
+        name = record.name.replace("_dots.json", "")
+        table.write_text(dots_as_csv([(name, dots)]), encoding="utf-8")
+        record.write_text(dots_as_json(name, size, dots), encoding="utf-8")
+        table_rows = [list(rounded(dot)) for dot in dots]
+        return drawn, table_rows, line, str(table), str(record), keep_maps(maps, picture)
+
+    return answer
+
+
+def make_map_answer(names: Sequence[str]) -> Callable[[Upload, str | None, str], str | None]:
+    """Returns the function that shows one of the kept maps, by name."""
+
+    def show_map(picture: Upload, kept: str | None, name: str) -> str | None:
+        """Lays the map called `name` over the grey picture; there is none before there is an answer."""
+        if kept is None:
+            return None
+        opened = open_upload(picture)
+        opened.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        heat = heat_picture(opened, kept_maps(kept)[names.index(name)])
+        return save_for_page(heat, picture, "_" + re.sub(r"\W+", "_", name))
+
+    return show_map
+
+
+def dots_table() -> gr.Dataframe:
+    """The table of a picture's dots: name, x, y and score."""
+    return gr.Dataframe(
+        headers=list(COLUMNS),
+        datatype=["str", "number", "number", "number"],
+        column_widths=["43%", "19%", "19%", "19%"],
+        max_height=560,
+        label="Dots",
+        interactive=False,
+        elem_id="dots-table",
+    )
+
+
+def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples: Sequence[str]) -> None:
+    """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
+    with gr.Row(equal_height=True):
+        picture = gr.Image(label="Picture", elem_id="dots-picture", alt_text="The picture", **IMAGE)
+        drawn = gr.Image(
+            label="Dots", elem_id="dots", alt_text="The picture with its dots", interactive=False, **IMAGE
+        )
+    with gr.Row(elem_id="dots-actions"):
+        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="dots-line")
+        downloads = [
+            gr.DownloadButton(f"Download {kind}", interactive=False, scale=0, min_width=190, elem_id=f"dots-{kind}")
+            for kind in ("CSV", "JSON")
+        ]
+    given = list(examples)
+    chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
+    with gr.Row():
+        table = dots_table()
+        with gr.Column():
+            name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
+            heat = gr.Image(label=MAP_LABEL, elem_id="dots-map", alt_text=MAP_LABEL, interactive=False, **IMAGE)
+
+    kept = gr.State()  # the file of the maps: one run of the network serves the dots and every map
+    show_map = make_map_answer(names)
+    answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
+    for event in answered:
+        event.success(lambda kept: [gr.DownloadButton(interactive=kept is not None)] * 2, kept, downloads, **PRIVATE)
+        event.success(show_map, [picture, kept, name], heat, **PRIVATE)
+        event.failure(lambda: None, None, heat, **PRIVATE)
+    shown = name.input(show_map, [picture, kept, name], heat, **PRIVATE)
+    picture.clear(lambda: None, None, heat, cancels=shown, **PRIVATE)
+
+
+def cleared(line: str) -> list:
+    """The tab's outputs without an answer."""
+    button = gr.DownloadButton(value=None, interactive=False)
+    return [None, None, line, button, button, None]

@@ -1,0 +1,140 @@
+"""Zips of pictures from strangers: nothing is unpacked but one picture at a time, and each rule is one sentence."""
+
+import re
+import stat
+import struct
+import tempfile
+import zlib
+from pathlib import Path, PurePosixPath
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from PIL import Image
+
+from carmask.files.pictures import DAMAGED, MAX_FILE_BYTES, PictureError, open_noted
+
+MAX_PICTURES = 100
+
+MAX_BYTES = 200 * 2**20  # of all pictures together, as they arrive and unpacked
+
+MAX_LIST_BYTES = 2**20  # of a zip's list of files, which is read as a whole
+
+MAX_NAME = 250  # characters
+
+ENCRYPTED = 1  # the bit among a file's flags
+
+STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+
+LARGER_LIST, LARGER_LIST_BYTES = b"PK\x06\x07", 20  # says, before the end, that a longer list lies elsewhere
+
+END_OF_LIST = struct.Struct("<4s4H2LH")
+
+ZIP_ERRORS = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
+
+TOO_MANY = f"These are more than {MAX_PICTURES} pictures; give fewer at a time."
+
+TOO_LARGE = f"These pictures are larger than {MAX_BYTES >> 20} MB together; give fewer at a time."
+
+DAMAGED_ZIP = "This zip is damaged or of an unusual kind; make it again with ordinary settings."
+
+EMPTY_ZIP = "There is no picture in this zip; give one with pictures."
+
+NO_NAME = "This file's name is too long or leads out of its folder; give it a plain name."
+
+LINK = "This is a link to another file; put the picture itself into the zip."
+
+LOCKED = "This file is encrypted; make the zip again without a password."
+
+PACKED = "This file is packed in an unusual way; make the zip again with ordinary settings."
+
+NESTED = "This is a zip inside a zip; unpack it first and put its pictures into one zip."
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip does; a picture with a zip behind it is a picture."""
+    with open(path, "rb") as file:
+        return file.read(4) in STARTS
+
+
+def open_zip(path: Path) -> ZipFile:
+    """Opens a zip whose list of files is short enough to be read.
+
+    Raises:
+        PictureError: It is refused as a whole.
+    """
+    try:
+        _check_list(path)
+        return ZipFile(path)
+    except PictureError:
+        raise
+    except ZIP_ERRORS:
+        raise PictureError(DAMAGED_ZIP) from None
+
+
+def _check_list(path: Path) -> None:
+    """Refuses a zip by the length of its list alone: reading millions of entries would take all memory."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 2**16 - END_OF_LIST.size - LARGER_LIST_BYTES))
+        tail = file.read()
+    at = tail.rfind(STARTS[1])
+    if at < 0 or tail[max(0, at - LARGER_LIST_BYTES) :].startswith(LARGER_LIST):
+        raise BadZipFile
+    if END_OF_LIST.unpack_from(tail, at)[5] > MAX_LIST_BYTES:
+        raise PictureError(TOO_MANY)
+
+
+def zipped_pictures(archive: ZipFile) -> list[ZipInfo]:
+    """Lists the files of a zip, but for those that systems hide.
+
+    Raises:
+        PictureError: There are none or too many, or they unpack to too much.
+    """
+    files = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
+    if not files:
+        raise PictureError(EMPTY_ZIP)
+    if len(files) > MAX_PICTURES:
+        raise PictureError(TOO_MANY)
+    if sum(info.file_size for info in files) > MAX_BYTES:  # no file is read beyond the size that it claims
+        raise PictureError(TOO_LARGE)
+    return files
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
+
+
+def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
+    """Opens one picture of a zip, as `open_picture` does; for a moment it lies in `folder`.
+
+    Raises:
+        PictureError: It is refused, as any other picture would be or for the way in which it lies in the zip.
+    """
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise PictureError(LINK)
+    if info.flag_bits & ENCRYPTED:
+        raise PictureError(LOCKED)
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others may claim gigabytes of memory
+        raise PictureError(PACKED)
+    try:
+        with archive.open(info) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except ZIP_ERRORS:
+        raise PictureError(DAMAGED) from None
+    if content.startswith(STARTS):
+        raise PictureError(NESTED)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(content)
+        file.flush()
+        return open_noted(file.name)
+
+
+def mask_name(name: str) -> str:
+    """The name of a picture's mask in the zip of masks: NAME_mask.png, in the picture's own sub-folder.
+
+    Raises:
+        PictureError: The name leads out of the zip's folder, or is too long.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    leads_out = path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name)
+    if leads_out or not path.name or len(name) > MAX_NAME:
+        raise PictureError(NO_NAME)
+    return re.sub(r'[\x00-\x1f\x7f:*?"<>|]', "_", str(path.with_name(f"{path.stem}_mask.png")))

@@ -1,0 +1,155 @@
+"""What is wrong with one row of a data set: its picture, its mask, and its dots, each decoded once."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from carmask.data.card import CAR, NOT_JUDGED, SPLITS
+from carmask.data.folder import BACKGROUND, DataError, border_of, car_share, implausible
+from carmask.data.importing import JPEG_FORMATS
+from carmask.doctor.findings import Finding
+from carmask.doctor.near_duplicates import perceptual_hash
+from carmask.files.pictures import DECODE_ERRORS, PictureError, open_picture
+
+SMALLEST_SIDE = 64
+
+MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
+
+
+class Examined(NamedTuple):
+    """What later checks need of a row: its car's share of the judged pixels, and its hash; None where unknown."""
+
+    row: dict
+    car: float | None
+    border: float | None  # car's share of the judged pixels on the border, if they are at least half of it
+    hash: np.ndarray | None  # bool (256,)
+
+
+def read_rows(data: Path) -> list[dict]:
+    """Reads the rows of a data set as they are, each with its `split`.
+
+    Raises:
+        DataError: there is none, or a metadata.jsonl is damaged.
+    """
+    rows = []
+    for table in [data / split / "metadata.jsonl" for split in SPLITS]:
+        if not table.is_file():
+            continue
+        try:
+            lines = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows += [{**line, "split": table.parent.name} for line in lines]
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
+    if not rows:
+        raise DataError(f"{data} has no train/metadata.jsonl with rows; make a data set with data_scripts/.")
+    return rows
+
+
+def read_dot_names(data: Path) -> list[str]:
+    """Reads the names of a data set's dots; none if it has none.
+
+    Raises:
+        DataError: the list is damaged.
+    """
+    path = data / "dot_names.json"
+    if not path.is_file():
+        return []
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f'{path} is no list of names in JSON, such as ["nose", "left_eye"]; mend it.')
+    return names
+
+
+def path_of(row: dict, column: str) -> str:
+    """The file in a column of a row, relative to the data set; empty where there is none."""
+    return f"{row['split']}/{row[column]}" if row.get(column) else ""
+
+
+def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list[Finding]]:
+    """Decodes a row's picture and mask once, and says what is wrong with them and with the dots."""
+    file, mask_file, found = path_of(row, "file_name"), path_of(row, "mask_file_name"), []
+    if not file or not (data / file).is_file():
+        found.append(Finding("missing file", [file or f"{row['split']}/metadata.jsonl"], "there is no such picture"))
+    if not mask_file and not row.get("dots"):
+        found.append(Finding("missing file", [file], "it has neither a mask nor dots"))
+    if mask_file and not (data / mask_file).is_file():
+        found.append(Finding("missing file", [mask_file], f"there is no such mask, but {file} names it"))
+    found += check_dots(file, row.get("dots"), dot_names)
+    picture, of_picture = check_picture(data, file) if file and (data / file).is_file() else (None, [])
+    mask, of_mask = check_mask(data, mask_file) if mask_file and (data / mask_file).is_file() else (None, [])
+    found += of_picture + of_mask
+    if picture and mask is not None and mask.shape != (picture.height, picture.width):
+        sizes = f"the picture is {picture.width} × {picture.height}, its mask {mask.shape[1]} × {mask.shape[0]}"
+        found.append(Finding("size mismatch", [file, mask_file], sizes))
+    if mask is not None and not of_mask:
+        found += [Finding(kind, [file, mask_file], reason) for kind, reason in implausible(mask)]
+    border = None if mask is None or of_mask else border_of(mask)
+    half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
+    shares = None if border is None else car_share(mask), car_share(border) if half_judged else None
+    return Examined(row, *shares, picture and perceptual_hash(picture)), found
+
+
+def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:
+    """Opens a picture upright; None where it cannot be decoded."""
+    try:
+        picture = open_picture(data / file)
+    except PictureError as error:
+        return None, [Finding("undecodable file", [file], str(error))]
+    found = []
+    with Image.open(data / file) as stored:
+        try:
+            turn = stored.getexif().get(ExifTags.Base.Orientation, 1)
+        except DECODE_ERRORS:  # broken EXIF turns nothing
+            turn = 1
+    if turn in range(2, 9):
+        found.append(Finding("EXIF-turned picture", [file], f"its EXIF orientation is {turn}"))
+    if min(picture.size) < SMALLEST_SIDE:
+        found.append(Finding("tiny picture", [file], f"it is {picture.width} × {picture.height} pixels"))
+    return picture, found
+
+
+def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]:
+    """Opens a mask, uint8 (height, width), as training reads it; None where it cannot be decoded."""
+    try:
+        with Image.open(data / file) as stored:
+            lossy, mask = stored.format in JPEG_FORMATS, np.array(stored.convert("L"))
+    except DECODE_ERRORS:
+        return None, [Finding("undecodable file", [file], "this mask cannot be read")]
+    strange = sorted(set(np.unique(mask).tolist()) - {BACKGROUND, NOT_JUDGED, CAR})
+    if lossy:
+        return mask, [Finding("JPEG mask", [file], f"it has {len(strange)} values between")]
+    if not strange:
+        return mask, []
+    shown = ", ".join(map(str, strange[:5])) + (", …" if len(strange) > 5 else "")
+    if strange[-1] >= MOST_LABELS:
+        return mask, [Finding("grey mask", [file], f"it has {len(strange)} values between: {shown}")]
+    if (mask == CAR).any():
+        return mask, [Finding("255 as not judged", [file], f"it has 255 beside label numbers: {shown}")]
+    return mask, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
+
+
+def check_dots(file: str, dots: list | dict | None, dot_names: list[str]) -> list[Finding]:
+    """Whether the dots of a row are as many as their names and lie inside the picture."""
+    if not dots:
+        return []
+    dots = list(dots.values()) if isinstance(dots, dict) else dots
+    found = []
+    if dot_names and len(dots) != len(dot_names):
+        found.append(Finding("wrong number of dots", [file], f"it has {len(dots)} for {len(dot_names)} names"))
+    names = dot_names if len(dots) == len(dot_names) else [f"dot {index}" for index in range(len(dots))]
+    outside = [name for name, dot in zip(names, dots, strict=True) if dot and not is_inside(dot)]
+    if outside:
+        found.append(Finding("dot outside", [file], f"no x and y between 0 and 1: {', '.join(outside)}"))
+    return found
+
+
+def is_inside(dot: list[float]) -> bool:
+    """Whether a dot of a row is two numbers from 0 to 1."""
+    numbers = isinstance(dot, list) and len(dot) == 2 and all(isinstance(part, int | float) for part in dot)
+    return numbers and all(0 <= part <= 1 for part in dot)

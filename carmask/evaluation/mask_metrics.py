@@ -1,0 +1,286 @@
+"""How good masks and dots are: pure functions, and a thin `evaluate.Metric` around each."""
+
+import math
+from collections.abc import Sequence
+
+import datasets
+import evaluate
+import numpy as np
+
+BAND = 0.02  # width of the boundary band, as a share of the picture's diagonal
+
+
+def boundary(mask: np.ndarray) -> np.ndarray:
+    """The part of `mask`, bool (H, W), within 2 % of the diagonal of its edge; the picture's border is an edge too.
+
+    Source: Cheng et al. 2021, https://arxiv.org/abs/2103.16562 (here with a square neighbourhood).
+    """
+    reach = max(1, round(BAND * np.hypot(*mask.shape)))
+    inner = mask
+    for axis in (0, 1):
+        before = [(reach + 1, reach) if axis == other else (0, 0) for other in (0, 1)]
+        total = np.pad(inner.astype(np.int32), before).cumsum(axis=axis)
+        window = 2 * reach + 1
+        length = mask.shape[axis]
+        full = np.take(total, range(window, window + length), axis) - np.take(total, range(length), axis)
+        inner = full == window
+    return mask & ~inner
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part / whole`; an empty whole counts as 1, since nothing was to be found and nothing was."""
+    return float(part / whole) if whole else 1.0
+
+
+def picture_counts(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Counts one picture: hits, predicted, true, boundary hits, boundary union, judged pixels; int64 (6,).
+
+    Args:
+        prediction: (H, W), car where it is above 127.
+        reference: (H, W) of 0 background, 255 car and 128 not judged; the last are left out of every count.
+
+    Raises:
+        ValueError: the two sizes differ.
+    """
+    if prediction.shape != reference.shape:
+        raise ValueError(f"The mask has size {prediction.shape}, but the truth has {reference.shape}.")
+    judged = (reference == 0) | (reference == 255)
+    found, true = (prediction > 127) & judged, reference == 255
+    edge_found, edge_true = boundary(found), boundary(true)
+    sets = (found & true, found, true, edge_found & edge_true, edge_found | edge_true, judged)
+    return np.array([np.count_nonzero(pixels) for pixels in sets])
+
+
+def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
+    """Sums up `picture_counts` of several pictures.
+
+    Returns:
+        `iou`, `dice`, `precision`, `recall` and `boundary_iou` pooled over all pixels, `mean_iou` over pictures, and
+        `false_car_share`, the share of car pixels on pictures without a car (left out if there is none), all in
+        [0, 1]. The empty rule: a score with nothing to find and nothing found is 1, so a picture without a car has
+        IoU 1 if its mask is empty, else 0.
+    """
+    table = np.array(counts, dtype=np.int64).reshape(-1, 6)
+    hits, found, true, edge_hits, edge_union, _ = (int(total) for total in table.sum(axis=0))
+    scores = {
+        "iou": ratio(hits, found + true - hits),
+        "mean_iou": float(np.mean([ratio(h, f + t - h) for h, f, t, *_ in table])) if len(table) else 1.0,
+        "dice": ratio(2 * hits, found + true),
+        "precision": ratio(hits, found) if found or not true else 0.0,
+        "recall": ratio(hits, true) if true or not found else 0.0,
+        "boundary_iou": ratio(edge_hits, edge_union),
+    }
+    without_car = table[table[:, 2] == 0]
+    if len(without_car):
+        scores["false_car_share"] = float(without_car[:, 1].sum() / max(1, without_car[:, 5].sum()))
+    return scores
+
+
+def without_car(scores: dict[str, float]) -> bool:
+    """Whether scores as `carmask.reports.validate` gives them are of pictures without a car alone.
+
+    Then IoU is all or nothing and says no more. A network that finds no pixel of any car has an IoU of 0 as well, but
+    no false car.
+    """
+    if "false_car_share" not in scores or "iou_low" in scores:
+        return False
+    return scores["iou"] == 1 or scores["iou"] == 0 and scores["false_car_share"] > 0
+
+
+def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Counts the judged pixels of one picture around each probability of 0, 10, … 100 %: float64 (11, 3).
+
+    Each line holds the number of pixels, the sum of their probabilities, and how many of them are car. Counts of
+    several pictures may be added up.
+
+    Args:
+        probability: of car, float (H, W) in 0 to 1.
+        reference: (H, W) of 0 background, 255 car and 128 not judged.
+    """
+    judged = (reference == 0) | (reference == 255)
+    probability, car = probability[judged].astype(np.float64), reference[judged] == 255
+    tenth = np.rint(probability * 10).astype(np.int64)
+    return np.stack([np.bincount(tenth, weights, 11) for weights in (None, probability, car)], axis=1)
+
+
+def calibration(counts: np.ndarray) -> tuple[float, np.ndarray]:
+    """What probabilities are worth, from `calibration_counts`.
+
+    Returns:
+        The expected calibration error: how far a pixel's probability is from the share of car among the pixels around
+        it, on average. And that share around 0, 10, … 100 %, float (11,), NaN where there was no pixel.
+
+    Source: Naeini et al. 2015, https://doi.org/10.1609/aaai.v29i1.9602; Guo et al. 2017,
+    https://arxiv.org/abs/1706.04599.
+    """
+    pixels, probability, car = counts.T
+    error = np.abs(probability - car).sum() / max(1, pixels.sum())
+    return float(error), np.divide(car, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+
+
+def all_counts(predictions: Sequence, references: Sequence) -> list[np.ndarray]:
+    """The `picture_counts` of each pair of masks, arrays or pictures."""
+    return [picture_counts(np.asarray(p), np.asarray(r)) for p, r in zip(predictions, references, strict=True)]
+
+
+def mask_scores(predictions: Sequence[np.ndarray], references: Sequence[np.ndarray]) -> dict[str, float]:
+    """Scores masks against truth; see `picture_counts` for the arrays and `summary` for the scores."""
+    return summary(all_counts(predictions, references))
+
+
+class MaskScores(evaluate.Metric):
+    """`mask_scores` with the `add_batch` and `compute` of Hugging Face's evaluate.
+
+    `compute(each=True)` also gives `counts`, the `picture_counts` of each picture in the order they were added.
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        mask = datasets.Image()  # stored as PNG, so pictures may differ in size and no pixel changes
+        return evaluate.MetricInfo(
+            description=MaskScores.__doc__,
+            citation="",
+            inputs_description=mask_scores.__doc__,
+            features=datasets.Features({"predictions": mask, "references": mask}),
+        )
+
+    def _compute(self, predictions: list, references: list, each: bool = False) -> dict:
+        counts = all_counts(predictions, references)
+        return summary(counts) | ({"counts": counts} if each else {})
+
+
+REACHES = {"pck_2": 0.02, "pck_5": 0.05, "pck_10": 0.1}  # as shares of the picture's longer side
+
+NEAR = 0.05
+
+
+def nearest_pairs(found: np.ndarray, true: np.ndarray) -> list[float]:
+    """Distances of points `found` (k, 2) to points `true` (m, 2), the nearest two first, each point used once."""
+    distances = np.hypot(*(found[:, None] - true[None]).transpose(2, 0, 1))  # (k, m)
+    pairs = []
+    for _ in range(min(distances.shape)):
+        row, column = np.unravel_index(distances.argmin(), distances.shape)
+        pairs.append(float(distances[row, column]))
+        distances[row], distances[:, column] = np.inf, np.inf
+    return pairs
+
+
+def swapped_counts(found: np.ndarray, true: np.ndarray, partner: np.ndarray) -> tuple[int, int]:
+    """How many of the points `found` (k, 2) lie on the other side's dot, and how many there are.
+
+    A point is swapped that lies within 5 % of a `partner` (m, 2) and nearer to it than to any point of its own `true`.
+    """
+
+    def distance(point: np.ndarray, others: np.ndarray) -> float:
+        return min(np.hypot(*(others - point).T), default=math.inf)
+
+    swapped = [distance(point, partner) < min(NEAR, distance(point, true)) for point in found]
+    return sum(map(bool, swapped)), len(swapped)
+
+
+def sum_up_dots(errors: list[float], found: int, true: int, swaps: Sequence[tuple[int, int]] = ()) -> dict[str, float]:
+    """Sums up the dots of one name, or of all.
+
+    Args:
+        errors: distances between found and true dots, as shares of the picture's longer side.
+        found: how many dots were found.
+        true: how many there are.
+        swaps: what `swapped_counts` gave.
+
+    Returns:
+        `pck_2`, `pck_5` and `pck_10`: the share of true dots that were found within 2, 5 and 10 % of the longer side;
+        `presence_f1`: whether dots are found where there are any, wherever in the picture; `f1_5`: found and within
+        5 %; `mean_error` and `median_error` of the dots that were found, and `swapped`, the share of found dots that
+        lie on their left or right partner (each left out where there is none to judge). All in 0 to 1.
+    """
+    hits = {name: sum(error <= reach for error in errors) for name, reach in REACHES.items()}
+    scores = {name: ratio(count, true) for name, count in hits.items()}
+    scores["presence_f1"] = ratio(2 * len(errors), found + true)
+    scores["f1_5"] = ratio(2 * hits["pck_5"], found + true)
+    if errors:
+        scores |= {"mean_error": float(np.mean(errors)), "median_error": float(np.median(errors))}
+    judged = sum(count for _, count in swaps)
+    if judged:
+        scores["swapped"] = float(sum(count for count, _ in swaps) / judged)
+    return scores
+
+
+def dot_scores(
+    predictions: Sequence[np.ndarray],
+    references: Sequence[np.ndarray],
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]] = (),
+    threshold: float = 0.0,
+) -> dict[str, dict[str, float]]:
+    """Scores dots against truth, for each name and for "all"; see `sum_up_dots` for the scores.
+
+    Args:
+        predictions: per picture (entries, 3): x, y and score, x and y as shares of the picture's longer side.
+        references: per picture (entries, 2): x and y, NaN where the dot is not in the picture.
+        names: of the entries; a name that stands there several times may have several dots, in any order.
+        pairs: names that are left and right of each other.
+        threshold: a predicted dot counts as found where its score is at least this and its place is no NaN.
+    """
+    partners = {name: other for pair in pairs for name, other in (pair, pair[::-1])}
+    entries = {name: [k for k, one in enumerate(names) if one == name] for name in dict.fromkeys(names)}
+    counts: dict[str, list] = {name: [[], 0, 0, []] for name in entries}
+    for prediction, reference in zip(np.asarray(predictions, float), np.asarray(references, float), strict=True):
+        there = np.isfinite(prediction[:, 0]) & (prediction[:, 2] >= threshold)
+        found = {
+            name: np.array([prediction[k, :2] for k in at if there[k]]).reshape(-1, 2) for name, at in entries.items()
+        }
+        true = {name: reference[at][np.isfinite(reference[at, 0])] for name, at in entries.items()}
+        for name, count in counts.items():
+            count[0] += nearest_pairs(found[name], true[name])
+            count[1] += len(found[name])
+            count[2] += len(true[name])
+            if name in partners:
+                count[3].append(swapped_counts(found[name], true[name], true[partners[name]]))
+    errors, swaps = (sum((count[place] for count in counts.values()), []) for place in (0, 3))
+    total = sum_up_dots(errors, *(sum(count[place] for count in counts.values()) for place in (1, 2)), swaps)
+    return {"all": total} | {name: sum_up_dots(*count) for name, count in counts.items()}
+
+
+def best_threshold(predictions: Sequence[np.ndarray], references: Sequence[np.ndarray], names: Sequence[str]) -> float:
+    """The score above which dots should count as found: the one with the highest `presence_f1`, for all names at once.
+
+    Takes what `dot_scores` takes; 0.5 where nothing was found, or there was nothing to find.
+    """
+    scores, right, true = [], [], 0
+    for prediction, reference in zip(np.asarray(predictions, float), np.asarray(references, float), strict=True):
+        for name in dict.fromkeys(names):
+            at = [k for k, one in enumerate(names) if one == name]
+            ordered = sorted((prediction[k, 2] for k in at if np.isfinite(prediction[k, 0])), reverse=True)
+            present = int(np.isfinite(reference[at, 0]).sum())
+            scores += ordered
+            right += [rank < present for rank in range(len(ordered))]
+            true += present
+    if not any(right):
+        return 0.5
+    order = np.argsort(scores)[::-1]
+    ordered = np.append(np.array(scores)[order], 0)
+    quality = np.cumsum(np.array(right)[order]) / (np.arange(len(order)) + 1 + true)
+    best = int(quality.argmax())
+    return float(np.clip((ordered[best] + ordered[best + 1]) / 2, 1e-4, 1 - 1e-4))
+
+
+class DotScores(evaluate.Metric):
+    """`dot_scores` with the `add_batch` and `compute` of Hugging Face's evaluate."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        points = datasets.List(datasets.List(datasets.Value("float64")))
+        return evaluate.MetricInfo(
+            description=DotScores.__doc__,
+            citation="",
+            inputs_description=dot_scores.__doc__,
+            features=datasets.Features({"predictions": points, "references": points}),
+        )
+
+    def _compute(
+        self,
+        predictions: list,
+        references: list,
+        names: Sequence[str],
+        pairs: Sequence[tuple[str, str]] = (),
+        threshold: float = 0.0,
+    ) -> dict[str, dict[str, float]]:
+        return dot_scores(predictions, references, names, pairs, threshold)

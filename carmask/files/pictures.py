@@ -1,0 +1,272 @@
+"""Any picture file → one upright RGB picture, or a refusal in one sentence."""
+
+import functools
+import hashlib
+import logging
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from carmask.files.png_data import holds_its_pixels
+
+MAX_PIXELS = 89_478_485
+
+MAX_SIDE = 65_535
+
+MAX_FILE_BYTES = 20 * 2**20
+
+MAX_SCANS = 100
+
+MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
+
+MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
+
+BAND = 256  # rows that are scaled at a time
+
+FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
+
+Size = tuple[int, int]
+
+ENDINGS = {
+    ".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+}  # fmt: skip
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
+
+# The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
+SCAN_HEAD = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+
+# Pillow and its plugins answer damaged files with errors of all these kinds.
+DECODE_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+UPRIGHT_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+SIDEWAYS = range(5, 9)  # the orientations that swap height and width
+
+DAMAGED = "This picture file is damaged or incomplete; open it in a picture program, save it again and use that copy."
+
+NOT_A_PICTURE = "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file."
+
+TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and try again."
+
+
+class PictureError(ValueError):
+    """A picture that is refused; the text is one sentence for a person and holds no path or file name."""
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Lists the picture files in and below a folder, sorted; hidden files and other kinds of files do not count."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """Opens a picture file by its content and returns its first frame as people see it.
+
+    Returns:
+        A new RGB picture, upright and without metadata.
+
+    Raises:
+        PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
+    """
+    return open_reduced(path, lambda size: size)[0]
+
+
+def open_noted(path: str | Path) -> Image.Image:
+    """Opens a picture file like `open_picture`; a refusal leaves one line in the log, without the file's name.
+
+    Raises:
+        PictureError: As for `open_picture`.
+    """
+    try:
+        return open_picture(path)
+    except PictureError as refusal:
+        note_refusal(Path(path), str(refusal))
+        raise
+
+
+def note_refusal(path: Path, reason: str) -> None:
+    """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
+    with open(path, "rb") as file:
+        content = file.read(MAX_FILE_BYTES)
+    Image.init()
+    kind = next((name for name in FORMATS if Image.OPEN[name][1](content[:16])), "unknown format")
+    digest = hashlib.sha256(content).hexdigest()
+    logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, path.stat().st_size, reason)
+
+
+def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
+    """Opens a picture file like `open_picture`, but no finer than a network needs it: for JPEG, much faster.
+
+    Args:
+        path: of the file.
+        seen_size: gives the size (height, width) at which the network sees an upright picture of a size.
+
+    Returns:
+        The picture, reduced by 2, 4, 8 or not at all, and its full size (height, width).
+
+    Raises:
+        PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
+    """
+    content = _read(Path(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a hostile file can put its own text into Pillow's warnings
+        try:
+            with Image.open(BytesIO(content), formats=_formats()) as picture:
+                _check_cost(picture, content)
+                factor = _reduce(picture, seen_size) if picture.format in ("JPEG", "MPO") else 1
+                upright = upright_rgb(picture)
+                return upright, (upright.height * factor, upright.width * factor)
+        except PictureError:
+            raise
+        except Image.DecompressionBombError:
+            raise PictureError(TOO_MANY_PIXELS) from None
+        except UnidentifiedImageError:
+            raise PictureError(_why_unidentified(content)) from None
+        except DECODE_ERRORS:
+            raise PictureError(DAMAGED) from None
+
+
+def _reduce(picture: Image.Image, seen_size: Callable[[Size], Size]) -> int:
+    """Has a JPEG decoded smaller, by a factor that leaves no part of a pixel over; returns the factor."""
+    sideways = _orientation(picture) in SIDEWAYS
+    height, width = picture.size if sideways else picture.size[::-1]
+    seen_height, seen_width = seen_size((height, width))
+    for factor in (8, 4, 2):
+        fine = min(height / seen_height, width / seen_width) >= FINER * factor
+        whole = height % factor == 0 and width % factor == 0
+        if fine and whole and picture.draft(None, (picture.width // factor, picture.height // factor)):
+            return factor
+    return 1
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """Turns a picture upright by its EXIF orientation and makes it RGB, transparent parts over white.
+
+    Grey values of more than 8 bits are scaled. The caller's picture stays as it is.
+
+    Returns:
+        A new RGB picture without metadata.
+
+    Raises:
+        PictureError: A float picture holds values that are not numbers.
+    """
+    picture.load()  # the orientation counts only now: Pillow itself turns compressed TIFF while loading
+    turn = UPRIGHT_TURNS.get(_orientation(picture))
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        shown = Image.fromarray(_eight_bit_grey(np.asarray(picture)))
+    elif picture.has_transparency_data:
+        shown = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+    else:
+        shown = picture.convert("RGB")
+    if turn is not None:
+        shown = shown.transpose(turn)
+    if shown.mode == "RGB":
+        shown.info.clear()
+        return shown
+    upright = Image.new("RGB", shown.size, "white")
+    upright.paste(shown, mask=shown.getchannel("A") if shown.mode == "RGBA" else None)
+    return upright
+
+
+def grey_rgb(picture: Image.Image) -> Image.Image:
+    """Repeats the luminance of an RGB picture over three channels: what every network sees, in training and in use."""
+    return picture.convert("L").convert("RGB")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise PictureError("This file is larger than 20 MB; make the picture smaller or save it as a JPEG.")
+        content = path.read_bytes()
+    except OSError:
+        raise PictureError("This file cannot be read; check that it exists and that you may open it.") from None
+    if not content:
+        raise PictureError("This file is empty; save the picture again and use that copy.")
+    return content
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:  # an optional package: without it HEIC photos are refused with a hint
+        return FORMATS
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def _check_cost(picture: Image.Image, content: bytes) -> None:
+    """Refuses, before anything is decoded, what would take too much memory or time."""
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureError(TOO_MANY_PIXELS)
+    if max(picture.size) > MAX_SIDE:
+        raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
+    scans = len(SCAN_HEAD.findall(content)) if picture.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
+        raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
+    if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):
+        raise PictureError(DAMAGED)
+
+
+def _why_unidentified(content: bytes) -> str:
+    head = content[:1024].lower()
+    if b"<svg" in head:
+        return "SVG drawings are not supported; export it as PNG and try again."
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1"):
+        return "HEIC photos cannot be read here; export it as JPEG and try again."
+    return DAMAGED if content.startswith(SIGNATURES) else NOT_A_PICTURE
+
+
+def _orientation(picture: Image.Image) -> int | None:
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation)
+    except DECODE_ERRORS:  # broken EXIF says nothing about the pixels
+        return None
+
+
+def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
+    """Scales grey values (H, W) from their declared or likeliest range to uint8 (H, W)."""
+    if values.dtype.itemsize == 2:
+        return (values >> 8).astype(np.uint8)
+    if not np.isfinite(values).all():
+        raise PictureError("This float picture holds values that are not numbers; save it as 8-bit PNG and try again.")
+    low, high = float(values.min()), float(values.max())
+    whites = (255, 65535) if values.dtype.kind == "i" else (1, 255, 65535)
+    if low >= 0 and high <= whites[-1]:
+        low, high = 0, next(white for white in whites if high <= white)
+    grey = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
+        grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
+    return grey

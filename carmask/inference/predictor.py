@@ -1,0 +1,316 @@
+"""From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from huggingface_hub.errors import StrictDataclassError
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import logging
+
+from carmask.files.pictures import upright_rgb
+from carmask.inference.runtimes import Network, RuntimeFileError, exported_file, open_exported
+from carmask.inference.sliding_window import blended
+from carmask.networks.auto import make_fast, resize_maps
+from carmask.tasks.auto import CAR_LABELS, MaskTask, task_for
+from carmask.tasks.dots_task import Dot, DotsTask
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+
+EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-fcn"}
+
+SMALLEST = 32  # pixels; below it a network has no last stage
+
+# transformers answers damaged, foreign or missing models with errors of all these kinds.
+OPENING_ERRORS = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
+
+
+class ModelError(ValueError):
+    """Says in one sentence why a model cannot be used."""
+
+
+def network_size(size: tuple[int, int], limits: dict[str, int], multiple: int = 1) -> tuple[int, int]:
+    """The size at which a network sees a picture of `size` (height, width).
+
+    `limits` is a processor's `size`: "height" and "width" for a fixed size, "max_height" and "max_width" to fit in
+    while keeping the shape. Each side is the nearest multiple of `multiple`, and none falls below 32 pixels.
+    """
+    if "max_height" not in limits:
+        sides = limits["height"], limits["width"]
+    else:
+        scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
+        sides = tuple(int(side * scale) for side in size)
+    return tuple(max(SMALLEST, (side + multiple // 2) // multiple * multiple) for side in sides)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Answers one picture, as its task says: `predictor(picture)` is a mask or a list of dots.
+
+    A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
+    pixels (B, 3, H, W) to logits (B, n, h, w) and may be torch or any other run-time; `name` says which model it is.
+    With `tiles` above 1 the network sees a picture up to so many times as large as usual, though no larger than it
+    is, piece by piece: for masks of small objects in large pictures.
+    """
+
+    network: Callable[[Tensor], Tensor]
+    processor: BaseImageProcessor
+    task: MaskTask | DotsTask
+    name: str = ""
+    tiles: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Demands that tiles are for masks (ModelError)."""
+        if self.tiles > 1 and self.task.kind != "mask":
+            raise ModelError("Tiles are for masks alone; leave them out with a model for dots.")
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which a pixel is car, or a dot is in the picture."""
+        return self.task.threshold
+
+    def with_threshold(self, threshold: float) -> "Predictor":
+        """The same predictor with another threshold between 0 and 1."""
+        return replace(self, task=replace(self.task, threshold=threshold))
+
+    def window_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
+        limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
+        return network_size(size, limits, self.task.multiple)
+
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size at which the network sees a whole picture of `size`, in one window or, with tiles, in several."""
+        window = self.window_size(size)
+        zoom = max(1, min(self.tiles, size[0] / window[0], size[1] / window[1]))
+        return tuple(round(side * zoom) for side in window)
+
+    def pixel_values(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W).
+
+        `size` is as for a call.
+        """
+        return self._normalised([self._resized(picture, self.window_size(size or (picture.height, picture.width)))])
+
+    def _resized(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+        # One channel is resized, not three equal ones.
+        return picture.convert("L").resize(size[::-1], Image.Resampling(self.processor.resample))
+
+    def _normalised(self, views: list[Image.Image]) -> Tensor:
+        views = [view.convert("RGB") for view in views]
+        return self.processor(views, do_resize=False, return_tensors="pt").pixel_values
+
+    def logits(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w); `size` as for a call."""
+        return self._maps(self.pixel_values(picture, size))[0]
+
+    def _maps(self, pixel_values: Tensor) -> Tensor:
+        """The maps (B, n, h, w) for pixels (B, 3, H, W), float32: the network's own, or their mean with a mirror's."""
+        maps = self.network(pixel_values).float()
+        if not self.task.mirror:
+            return maps
+        height, width = (round(self.task.mirror * side) for side in pixel_values.shape[-2:])
+        size = network_size((height, width), {"height": height, "width": width}, self.task.multiple)
+        mirror_image = F.interpolate(pixel_values.flip(-1), size=size, mode="bilinear", antialias=True)
+        mirrored = self.task.flip_maps(self.network(mirror_image).float())
+        return (maps + resize_maps(mirrored, maps.shape[-2:])) / 2
+
+    @torch.inference_mode()
+    def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:
+        """Answers for `picture` at the full size it has when upright; the picture itself stays as it is.
+
+        `size` (height, width) is the full size of a picture that was opened smaller, as `open_reduced` does.
+        """
+        picture = upright_rgb(picture)
+        size = size or (picture.height, picture.width)
+        if self.task.kind == "dots":
+            return self.task.decode(self.logits(picture, size), size)
+        return self.task.decode_margin(self.margin(picture, size), size)
+
+    @torch.inference_mode()
+    def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+        """The log-odds of car in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin` to make a mask of.
+
+        `size` is as for a call.
+        """
+        size = size or (picture.height, picture.width)
+        window, seen = self.window_size(size), self.seen_size(size)
+        if seen == window:
+            return self.task.margin(self.logits(picture, size))
+        grey = self._resized(picture, seen)
+        return blended(grey, window, lambda views: self.task.margin(self._maps(self._normalised(views))))
+
+    @torch.inference_mode()
+    def activations(self, picture: Image.Image) -> np.ndarray:
+        """The network's maps for `picture`, to look at: float32 (n, h, w) in 0 to 1."""
+        return self.task.activations(self.logits(upright_rgb(picture))).numpy()
+
+    @classmethod
+    def from_network(cls, network: PreTrainedModel, processor: BaseImageProcessor, name: str = "") -> "Predictor":
+        """Wraps a network in memory, as validation does during training."""
+        return cls(torch_function(network), processor, task_for(network.config), name)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path, threads: int = 0, car_labels: Sequence[str] = CAR_LABELS
+    ) -> "Predictor":
+        """Opens a model folder, of torch or exported, or a model of the Hub.
+
+        `threads` says how many an exported network takes for one picture (0: one per core); torch has its own switch.
+        `car_labels` are the labels that mean car, in a network for masks that has many.
+
+        Raises:
+            ModelError: it cannot be opened, or is no network with finite weights for masks of cars or for dots.
+        """
+        exported = exported_file(Path(model))
+        if exported:
+            function, config = load_exported(exported, threads)
+        else:
+            network = load_network(model)
+            function, config = torch_function(network), network.config
+        processor = load_processor(model)
+        try:
+            return cls(function, processor, task_for(config, car_labels), Path(model).name)
+        except ValueError as error:
+            raise ModelError(f"The model {model} cannot be used: {error}.") from error
+
+
+def mask_folders() -> list[Path]:
+    """The folders in models/ that are for masks, sorted; a damaged one counts, so that opening it can say so."""
+    return [config.parent for config in sorted(MODELS.glob("*/config.json")) if is_for_masks(config)]
+
+
+def is_for_masks(config: Path) -> bool:
+    """Whether the config.json of a model folder is of a model for masks, as far as it can be read."""
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return not isinstance(settings, dict) or settings.get("task") != "dots"
+
+
+def check_task(predictor: Predictor, kind: str) -> None:
+    """Demands a model of the task `kind`, "mask" or "dots".
+
+    Raises:
+        ModelError: it is made for the other task.
+    """
+    if predictor.task.kind != kind:
+        does = {"mask": "draws masks", "dots": "places dots"}
+        raise ModelError(
+            f"The model {predictor.name} {does[predictor.task.kind]}, but one that {does[kind]} is needed; "
+            "choose another model."
+        )
+
+
+def torch_function(network: PreTrainedModel) -> Network:
+    """The network as a plain function from pixels (B, 3, H, W) to logits (B, n, h, w), both on the CPU."""
+    device = next(network.parameters()).device
+    return lambda pixel_values: network(pixel_values.to(device)).logits.cpu()
+
+
+def load_processor(model: str | Path) -> BaseImageProcessor:
+    """Opens the part of a model that turns pictures into pixels.
+
+    Raises:
+        ModelError: it cannot be read, or names its picture size in a way that is not known here.
+    """
+    try:
+        processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
+    except OPENING_ERRORS as error:
+        raise ModelError(f"The preprocessor_config.json of {model} cannot be read; fetch it again.") from error
+    sides = {side for side, length in dict(processor.size).items() if length}
+    if sides not in ({"height", "width"}, {"max_height", "max_width"}):
+        raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
+    return processor
+
+
+def load_exported(file: Path, threads: int = 0) -> tuple[Network, PreTrainedConfig]:
+    """Opens the exported network of a model folder, and its configuration.
+
+    Raises:
+        ModelError: the folder lacks something, the file is damaged, or its run-time is not installed.
+    """
+    check_folder(file.parent)
+    try:
+        config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False)
+        return open_exported(file, config.num_labels, threads), config
+    except RuntimeFileError as error:
+        raise ModelError(str(error)) from error
+    except OPENING_ERRORS as error:
+        raise ModelError(f"The config.json in {file.parent} cannot be used; export the model again.") from error
+
+
+def load_network(model: str | Path) -> PreTrainedModel:
+    """Opens the network of a model folder or of the Hub, in float32 and ready for inference.
+
+    Raises:
+        ModelError: no such model, cut or foreign weights, missing parts, or weights that are not finite.
+    """
+    folder = Path(model)
+    local = folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1
+    if local:
+        check_folder(folder)
+    logging.set_verbosity_error()  # what is wrong with the weights is said below, in one sentence
+    logging.disable_progress_bar()
+    try:
+        network, report = AutoModelForSemanticSegmentation.from_pretrained(
+            model,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except OPENING_ERRORS as error:
+        remedy = (
+            "it is damaged or no segmentation model, so fetch or train it again"
+            if local
+            else "it is no folder here, and the Hub cannot be reached or has no such segmentation model"
+        )
+        raise ModelError(f"The model {model} cannot be opened: {remedy}.") from error
+    wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[kind]]
+    if wrong:
+        raise ModelError(
+            f"The model {model} does not fit its configuration ({len(wrong)} weights differ); fetch it again."
+        )
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise ModelError(f"The weights of the model {model} are not finite numbers; train it again or fetch another.")
+    return make_fast(network).eval()
+
+
+def check_folder(folder: Path) -> None:
+    """Says early, and in one sentence, what a model folder lacks.
+
+    Raises:
+        ModelError: no folder, no readable configuration, or neither weights in safetensors form nor an exported file.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder {folder}; give a folder with a config.json, or a model of the Hub."
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"The config.json in {folder} is not readable; fetch or train the model again.") from error
+    if not (folder / "preprocessor_config.json").is_file():
+        raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
+    if not list(folder.glob("*.safetensors")) and not exported_file(folder):
+        raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")

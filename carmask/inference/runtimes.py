@@ -1,0 +1,113 @@
+"""Run-times beside torch: an exported network opened by its file, as the same function from pixels to logits."""
+
+import importlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import openvino
+
+
+FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
+
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+PROBE = (1, 3, 64, 64)
+
+Network = Callable[[Tensor], Tensor]
+
+
+class RuntimeFileError(ValueError):
+    """Says in one sentence why an exported network cannot be used."""
+
+
+def import_optional(package: str) -> ModuleType:
+    """Imports a package that only exported networks need.
+
+    Raises:
+        RuntimeFileError: it is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise RuntimeFileError(f"The package {package} is not installed; run: pip install {package}") from error
+
+
+def exported_file(folder: Path) -> Path | None:
+    """The exported network in a model folder; None if there is none, or torch's own weights lie beside it."""
+    if any(folder.glob("*.safetensors")):
+        return None
+    return next((folder / name for name in FILES.values() if (folder / name).is_file()), None)
+
+
+def open_exported(file: Path, labels: int, threads: int = 0) -> Network:
+    """Opens an exported network: a function from pixels (B, 3, H, W) to logits (B, labels, h, w), both float32.
+
+    It may be called from several threads at once; each call uses `threads` of its own (0: one per core).
+
+    Raises:
+        RuntimeFileError: the run-time is not installed, or the file is damaged or another network.
+    """
+    kind = next(kind for kind, name in FILES.items() if name == file.name)
+    import_optional(PACKAGES[kind])
+    openers = {"onnx": open_onnx, "openvino": open_openvino}
+    damaged = f"The file {file} is damaged or not one that carmask.export wrote; export the model again."
+    try:
+        network = openers[kind](file, threads)
+        logits = network(torch.zeros(PROBE))
+    except runtime_errors(kind) as error:
+        raise RuntimeFileError(damaged) from error
+    if logits.ndim != 4 or logits.shape[:2] != (1, labels) or not logits.isfinite().all():
+        raise RuntimeFileError(damaged)
+    return network
+
+
+def open_onnx(file: Path, threads: int) -> Network:
+    """Opens an ONNX file under ONNX Runtime."""
+    onnxruntime = import_optional("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.dynamic_block_base", "4")  # small blocks: no thread waits long
+    options.log_severity_level = 4  # what is wrong with a file is said above, in one sentence
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda pixel_values: torch.from_numpy(session.run(["logits"], {"pixel_values": pixel_values.numpy()})[0])
+
+
+@cache
+def openvino_core() -> "openvino.Core":
+    """OpenVINO's engine, one for the life of the process.
+
+    A core lends the thread that makes it a stack for signal handlers and takes it back when it goes. Of two cores, the
+    second gives back the first one's, long freed, and the next signal, such as a child's end, would kill the program.
+    """
+    return import_optional("openvino").Core()
+
+
+def open_openvino(file: Path, threads: int) -> Network:
+    """Opens an OpenVINO file; with `threads` it runs as many calls side by side as there are cores for."""
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        settings |= {"NUM_STREAMS": max(1, (os.cpu_count() or 1) // threads), "PERFORMANCE_HINT": "THROUGHPUT"}
+    model = openvino_core().compile_model(file, "CPU", settings)
+
+    def run(pixel_values: Tensor) -> Tensor:
+        answers = model.create_infer_request().infer({"pixel_values": pixel_values.numpy()})  # one per thread
+        return torch.from_numpy(answers["logits"].copy())
+
+    return run
+
+
+def runtime_errors(kind: str) -> tuple[type[Exception], ...]:
+    """The errors by which a run-time answers damaged or foreign files."""
+    if kind == "openvino":
+        return (RuntimeError, KeyError)
+    states = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
+    return (*(getattr(states, name) for name in names), states.RuntimeException, ValueError)

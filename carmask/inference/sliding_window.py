@@ -1,0 +1,50 @@
+"""Pictures seen piece by piece: overlapping windows of the network's usual size, their maps blended into one."""
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+OVERLAP = 0.25  # the least share of a window that its neighbour sees as well
+
+BATCH = 4  # windows that the network sees at a time
+
+
+def cut(length: int, window: int) -> list[tuple[int, Tensor]]:
+    """Cuts one side of a picture into overlapping windows, evenly spaced.
+
+    Returns:
+        Per window its first pixel, and the weight of each of its pixels, float32 (window,) in 0 to 1: it fades where
+        a neighbour sees the same, so that the weights of all windows sum to 1 at each of the `length` pixels.
+    """
+    count = 1 + -(-(length - window) // max(1, int(window * (1 - OVERLAP))))
+    starts = [round(start) for start in np.linspace(0, length - window, count)]
+    fade = torch.arange(1, window + 1).clamp(max=max(1, int(window * OVERLAP))).float()
+    weights = [fade.minimum(fade.flip(0)) for _ in starts]
+    total = torch.zeros(length)
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + window] += weight
+    return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]
+
+
+def blended(grey: Image.Image, window: tuple[int, int], maps_of: Callable[[list[Image.Image]], Tensor]) -> Tensor:
+    """One map of a whole picture, float32 (height, width), from the maps of its windows.
+
+    Args:
+        grey: at least as large as a window.
+        window: (height, width) of what the network sees at a time.
+        maps_of: gives the maps (B, h, w) of B windows, at any stride; never gets more than `BATCH`.
+    """
+    total = torch.zeros(grey.height, grey.width)
+    places = list(product(cut(grey.height, window[0]), cut(grey.width, window[1])))
+    for first in range(0, len(places), BATCH):
+        batch = places[first : first + BATCH]
+        views = [grey.crop((x, y, x + window[1], y + window[0])) for (y, _), (x, _) in batch]
+        maps = F.interpolate(maps_of(views)[:, None], size=window, mode="bilinear")[:, 0]
+        for ((y, down), (x, across)), one_map in zip(batch, maps, strict=True):
+            total[y : y + window[0], x : x + window[1]] += one_map * down[:, None] * across
+    return total

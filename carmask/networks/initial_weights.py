@@ -1,0 +1,207 @@
+"""Where a network's first weights come from: random numbers, a backbone, or a whole model."""
+
+import json
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
+
+from carmask.networks.auto import (
+    FcnConfig,
+    FcnForSemanticSegmentation,
+    NetworkError,
+    UnetForSemanticSegmentation,
+    make_fast,
+)
+from carmask.networks.efficientnet import pretrained_efficientnet_lite
+from carmask.tasks.auto import MaskTask
+from carmask.tasks.dots_task import DotsTask
+from carmask.training.output_folder import RunError
+
+DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
+
+RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
+
+HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
+
+SEGFORMER_SIZES = {
+    "b0": {},
+    "b1": {"hidden_sizes": [64, 128, 320, 512]},
+    "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
+}
+
+OWN_STARTS = {
+    "segformer": [f"scratch-{size}" for size in SEGFORMER_SIZES],
+    "fcn": ["efficientnet-lite0"],
+    "unet": ["scratch"],
+}
+
+NETWORKS = {
+    "segformer": SegformerForSemanticSegmentation,
+    "fcn": FcnForSemanticSegmentation,
+    "unet": UnetForSemanticSegmentation,
+}
+
+
+def is_own(start: str) -> bool:
+    """Whether a start is one of ours, not a model folder or a model of the Hub."""
+    return any(start in own for own in OWN_STARTS.values())
+
+
+def start_network(
+    network: str, start: str, task: MaskTask | DotsTask, words: list[str], starts: list[str]
+) -> tuple[PreTrainedModel, set[str]]:
+    """The network to train for `task`, and the names of its untrained parameters.
+
+    `words` are settings of its configuration such as `skips=2`; its folder will name `starts` as its origin.
+
+    Raises:
+        RunError: there is no such start or setting.
+    """
+    own = OWN_STARTS[network]
+    if start.startswith("scratch") and start not in own:
+        raise RunError(f"There is no start {start} for {network}; use {', '.join(own)} or a model.")
+    try:
+        settings = read_settings(network, words) | task.settings | {"origin": starts}
+        return build_network(network, start, task.labels, settings)
+    except NetworkError as error:
+        raise RunError(str(error)) from error
+    except ModuleNotFoundError as error:
+        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
+            f"connection, or start with --model {own[0]}."
+        ) from error
+    except (LookupError, TypeError, RuntimeError) as error:
+        raise RunError(f"The --settings do not fit {network}: {error}.") from error
+
+
+def read_settings(network: str, words: list[str]) -> dict:
+    """Settings of a network's configuration from words like `skips=2`.
+
+    Raises:
+        NetworkError: a word is no setting of this network, or its value is of the wrong kind.
+    """
+    default = NETWORKS[network].config_class()
+    known = sorted(set(type(default).__annotations__) - {"model_type", "sub_configs", "backbone_config"})
+    settings = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name not in known or not equals:
+            raise NetworkError(f"--settings {word} means nothing to {network}; it knows {'=, '.join(known)}=.")
+        usual = getattr(default, name)
+        usual = list(usual) if isinstance(usual, tuple) else usual  # as JSON writes it
+        try:
+            value = text if isinstance(usual, str) else json.loads(text)
+        except ValueError as error:
+            raise NetworkError(f"--settings {word} has no readable value; write it like {name}={usual}.") from error
+        if isinstance(usual, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(usual):
+            raise NetworkError(f"--settings {word} has the wrong kind of value; write it like {name}={usual}.")
+        settings[name] = value
+    return settings
+
+
+def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
+    """Builds a network to train, with one map per label.
+
+    Args:
+        network: "segformer", "fcn" or "unet".
+        start: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
+            an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder or one of the Hub,
+            which for an FCN may be any classifier that transformers knows as a backbone.
+        labels: the names of the maps.
+        settings: what else goes into the configuration.
+
+    Returns:
+        The network, and the names of its parameters that no start has trained.
+
+    Raises:
+        OSError: there is no such start.
+        NetworkError: the start is another kind of network, or a setting does not fit it.
+    """
+    settings = settings | {"id2label": dict(enumerate(labels)), "label2id": {name: k for k, name in enumerate(labels)}}
+    if network == "segformer" and start.startswith("scratch-"):
+        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")] | settings)
+        built, trained = SegformerForSemanticSegmentation(config), set()
+    elif network == "unet" and start == "scratch":
+        built, trained = UnetForSemanticSegmentation(UnetForSemanticSegmentation.config_class(**settings)), set()
+    elif network == "fcn" and start == "efficientnet-lite0":
+        backbone = pretrained_efficientnet_lite()
+        built, trained = fcn_on(backbone, {name for name, _ in backbone.named_parameters()}, settings)
+    elif network == "fcn" and is_backbone(stored_type(start)):
+        built, trained = fcn_on(*pretrained_backbone(start), settings)
+    else:
+        built, trained = pretrained_network(NETWORKS[network], start, settings)
+    make_fast(built)
+    fresh = {name for name, _ in built.named_parameters()} - trained
+    if settings.get("task") == "dots":
+        for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
+            nn.init.constant_(built.get_parameter(name), RARE)
+    return built, fresh
+
+
+def stored_type(start: str) -> str | None:
+    """The type of network that a model folder or a model of the Hub says it holds."""
+    return PreTrainedConfig.get_config_dict(start)[0].get("model_type")
+
+
+def is_backbone(model_type: str | None) -> bool:
+    """Whether transformers can take the features of such a network, stage by stage."""
+    return model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] in MODEL_FOR_BACKBONE_MAPPING
+
+
+def pretrained_backbone(start: str) -> tuple[PreTrainedModel, set[str]]:
+    """Opens a classifier as a backbone that gives four feature maps, and names the parameters it brought.
+
+    ResNet, ConvNeXt and Swin have four stages, at strides 4 to 32; of a transformer with one stride throughout, such
+    as DINOv2, the layers at each quarter of its depth are taken.
+    """
+    config = CONFIG_MAPPING[stored_type(start)].from_pretrained(start)
+    stages = len(config.stage_names) - 1  # the first is the stem
+    quarters = sorted({-(-stages * quarter // 4) for quarter in (1, 2, 3, 4)})
+    config.set_output_features_output_indices(out_features=None, out_indices=quarters)
+    backbone, report = MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
+        start, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
+    return backbone, {name for name, _ in backbone.named_parameters()} - set(report["missing_keys"])
+
+
+def fcn_on(backbone: PreTrainedModel, trained: set[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
+    """An FCN with the weights of `backbone`, and the names of the `trained` ones within it."""
+    config = FcnConfig(**{"backbone_config": backbone.config, "head_channels": HEAD_CHANNELS} | settings)
+    built = FcnForSemanticSegmentation(config)
+    built.backbone.load_state_dict(backbone.state_dict())
+    return built, {f"backbone.{name}" for name in trained}
+
+
+def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
+    """Opens a model folder or a model of the Hub, with `settings` in its configuration, and names what it brought."""
+    stored, wanted = stored_type(start), kind.config_class.model_type
+    if stored != wanted:
+        raise NetworkError(f"The start {start} is a network of the type {stored}, not {wanted}.")
+    old = kind.config_class.from_pretrained(start)
+    other_maps = "dots" in (old.to_dict().get("task"), settings.get("task")) and (
+        list(old.id2label.values()) != list(settings["id2label"].values())
+    )
+    config = kind.config_class.from_dict(PreTrainedConfig.get_config_dict(start)[0] | settings)
+    built, report = kind.from_pretrained(
+        start,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
+    trained = {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    if other_maps:  # they may be as many, yet mean something else
+        classifier = {name for name in trained if "classifier." in name}
+        for name in classifier:
+            nn.init.normal_(built.get_parameter(name), std=0.02)
+        trained -= classifier
+    return built, trained

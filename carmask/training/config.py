@@ -1,0 +1,133 @@
+"""The options of the training program, and which values and combinations make sense; all without torch."""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transformers.hf_argparser import HfArg
+
+from carmask.hub.checks import check_hub
+from carmask.training.output_folder import RunError, check_output
+
+SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
+
+LARGEST_ZOOM = 3.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything one training run depends on; it stands in the model card."""
+
+    data: str = HfArg(help="Folder of data_scripts/, of parquet files or save_to_disk, or a data set of the Hub.")
+    output: str = HfArg(help="Model folder to write.")
+    model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
+    task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
+    network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
+    settings: list[str] = HfArg(
+        default_factory=list,
+        help="The network's own settings: skips=2 (docs/networks.md); the dots': sigma=0.03 (docs/dots.md).",
+    )
+    streaming: bool = HfArg(default=False, help="Read the training pictures as they come: for more than fit here.")
+    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
+    unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
+    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
+    forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
+    steps: int = HfArg(default=2000, help="Updates of the weights.")
+    batch_size: int = HfArg(default=8, help="Crops per process and step.")
+    accumulate: int = HfArg(default=1, help="Batches per update.")
+    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
+    largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
+    paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
+    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
+    learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
+    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
+    workers: int = HfArg(default=1, help="Processes that prepare crops.")
+    seed: int = HfArg(default=0, help="Fixes every random choice.")
+    half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
+    report_to: Literal["none", "trackio", "tensorboard", "wandb"] = HfArg(
+        default="none", help="Where curves go as well."
+    )
+    push_to_hub: str = HfArg(default="", help="Name such as anna/my-model: publish the model there at the end.")
+    plan: bool = HfArg(default=False, help="Say what the run costs in minutes, memory and disk, and end.")
+    overwrite: bool = HfArg(default=False, help="Replace an existing output.")
+    resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
+
+    @property
+    def square(self) -> bool:
+        """Whether the network sees pictures pressed into a square of `side`, not in their own shape.
+
+        So a SegFormer for masks does: it is what transformers' own pipeline shows it, and its cells tile the picture.
+        """
+        return self.task == "mask" and self.network == "segformer"
+
+
+RANGES = {
+    "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
+    "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
+    "forced_share": (0, 1), "paste": (0, 1), "largest_zoom": (SMALLEST_ZOOM, 100),
+}  # fmt: skip
+
+DOT_SETTINGS = {"sigma": (0.001, 0.5), "focal": (0, 10), "swap": None}  # their ranges; swap is text
+
+
+def check(config: TrainConfig) -> None:
+    """Finds what is wrong with the arguments before anything is read or written.
+
+    Raises:
+        RunError: a number out of range, options that do not fit, an output that is in the way, or a Hub that would not
+            take the model.
+    """
+    if config.crop < 32 or config.crop % 32:
+        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
+    for name, (low, high) in RANGES.items():
+        if not low <= getattr(config, name) <= high:
+            raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
+    if config.teacher_features and not (config.teacher and config.network == "segformer"):
+        raise RunError("--teacher_features needs a --teacher and --network segformer.")
+    if config.unlabelled and not config.teacher:
+        raise RunError("--unlabelled pictures need a --teacher that labels them.")
+    if config.paste and config.task == "dots":
+        raise RunError("--paste is for masks; leave it out with --task dots.")
+    if config.teacher and config.task == "dots":
+        raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
+    for name in ("paste", "unlabelled"):
+        if config.streaming and getattr(config, name):
+            raise RunError(f"--{name} needs all pictures at hand; leave it or --streaming out.")
+    if config.streaming and config.task == "dots":
+        raise RunError("--streaming is for masks; leave it out with --task dots.")
+    dot_settings(config)
+    if config.report_to != "none" and not importlib.util.find_spec(config.report_to):
+        remedy = f"run pip install {config.report_to}, or leave out --report_to."
+        raise RunError(f"{config.report_to} is not installed; {remedy}")  # accelerate would leave it out in silence
+    check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
+    if config.push_to_hub:
+        check_hub(config.push_to_hub)
+
+
+def network_settings(config: TrainConfig) -> list[str]:
+    """The words of `--settings` that are for the network."""
+    return [word for word in config.settings if config.task != "dots" or word.partition("=")[0] not in DOT_SETTINGS]
+
+
+def dot_settings(config: TrainConfig) -> dict[str, float | str]:
+    """The words of `--settings` that are for the dots, by name.
+
+    Raises:
+        RunError: one has no such value.
+    """
+    settings = {}
+    for word in set(config.settings) - set(network_settings(config)):
+        name, _, text = word.partition("=")
+        if name == "swap":
+            settings[name] = text
+            continue
+        low, high = DOT_SETTINGS[name]
+        try:
+            settings[name] = float(text)
+        except ValueError as error:
+            raise RunError(f"--settings {word} has no readable value; write it like {name}={low}.") from error
+        if not low <= settings[name] <= high:
+            raise RunError(f"--settings {word} is out of range; it must lie between {low} and {high}.")
+    return settings

@@ -1,0 +1,108 @@
+"""A small network learns from a larger one: its soft maps, and its features stage by stage, then end to end."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from carmask.tasks.auto import MaskTask, task_for
+from carmask.tasks.dots_task import DotsTask
+
+NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
+
+FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
+
+
+class Lesson(nn.Module):
+    """The loss of one training step as a module, so that several processes can share the step.
+
+    Without a teacher it is the task's loss. With one, the student also learns the teacher's soft maps. After
+    `fit_features` its stages learn the teacher's features too: forced, each stage gets the target of the stage before
+    as its input, and all learn at once; free, the stages are chained as usual.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Romero et al. 2015, https://arxiv.org/abs/1412.6550.
+    """
+
+    def __init__(self, student: PreTrainedModel, task: MaskTask | DotsTask, teacher: PreTrainedModel | None = None):
+        """Takes a teacher of any labels, if one is named "car"; ValueError if none is. Dots have no teacher."""
+        super().__init__()
+        self.student, self.task = student, task
+        self.teacher = teacher.eval().requires_grad_(False) if teacher else None
+        self.teacher_task = task_for(teacher.config) if teacher else None
+        self.rotations: list[tuple[Tensor, Tensor]] = []  # per stage: mean and (student, teacher) matrix
+
+    def train(self, mode: bool = True) -> "Lesson":
+        """Sets the student's mode; the teacher stays as it is used."""
+        self.student.train(mode)
+        return self
+
+    def forward(self, pixel_values: Tensor, target: Tensor, step: int = 0, forced: bool = False) -> Tensor:
+        """The loss for `pixel_values` (B, 3, H, W) and the task's `target` (B, …)."""
+        if self.teacher is None:
+            return self.task.loss(self.student(pixel_values).logits, target)
+        options = {"output_hidden_states": True} if self.rotations else {}
+        with torch.no_grad():
+            taught = self.teacher(pixel_values, **options)
+            margin = self.teacher_task.margin(taught.logits)
+        if not self.rotations:
+            logits = self.student(pixel_values).logits
+            return self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
+        wanted = self.targets(taught.hidden_states)
+        features = self.stages(pixel_values, wanted if forced else None)
+        feature_loss = sum(F.mse_loss(found, want) for found, want in zip(features, wanted, strict=True))
+        logits = self.student.decode_head(wanted if forced and step % 2 else features)
+        loss = self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
+        return loss + (1 if forced else FEATURE_WEIGHT) * feature_loss
+
+    def stages(self, pixel_values: Tensor, forced: list[Tensor] | None) -> list[Tensor]:
+        """The student's features; with `forced` each stage starts from the target of the one before, plus noise."""
+        features = []
+        x = pixel_values
+        for index, stage in enumerate(self.student.segformer.stages):
+            features.append(stage(x))
+            x = features[-1] if forced is None else forced[index] + NOISE * torch.randn_like(forced[index])
+        return features
+
+    def targets(self, features: Iterable[Tensor]) -> list[Tensor]:
+        """What the student's stages shall give: the teacher's features in the student's widths, layer-normed."""
+        rotated = []
+        for maps, (mean, matrix) in zip(features, self.rotations, strict=True):
+            maps = F.conv2d(maps - mean.to(maps)[:, None, None], matrix.to(maps)[:, :, None, None])
+            rotated.append(F.layer_norm(maps.movedim(1, -1), maps.shape[1:2]).movedim(-1, 1))
+        return rotated
+
+    @torch.no_grad()
+    def fit_features(self, batches: Iterable[Tensor]) -> None:
+        """Measures the teacher's features on `batches` of pixels and fixes how each stage maps to the student's.
+
+        Each channel is standardised; then a fixed orthogonal matrix takes the features to the student's width: a
+        random one where the student is wider, the leading principal directions where it is narrower.
+
+        Raises:
+            ValueError: teacher and student differ in the number or strides of their stages.
+        """
+        if self.teacher.config.model_type == "unet":
+            raise ValueError("A U-Net has no feature maps to teach; choose another teacher.")
+        batches = list(batches)
+        stages = list(
+            zip(*(self.teacher(pixels, output_hidden_states=True).hidden_states for pixels in batches), strict=True)
+        )
+        widths = self.student.config.hidden_sizes
+        sizes = [tuple(maps.shape[-2:]) for maps in self.stages(batches[0][:1], None)]
+        if sizes != [tuple(maps[0].shape[-2:]) for maps in stages]:
+            raise ValueError(
+                "The teacher's feature maps have other strides than the student's; choose another teacher."
+            )
+        generator = torch.Generator().manual_seed(0)
+        for maps, width in zip(stages, widths, strict=True):
+            values = torch.cat([part.movedim(1, -1).flatten(0, -2) for part in maps])  # (pixels, channels)
+            mean, deviation = values.mean(0), values.std(0) + 1e-6
+            values = (values - mean) / deviation
+            channels = values.shape[1]
+            if width >= channels:
+                matrix = torch.linalg.qr(torch.randn(width, channels, generator=generator)).Q  # (width, channels)
+            else:
+                matrix = torch.linalg.eigh(values.T @ values).eigenvectors[:, -width:].T
+            self.rotations.append((mean, matrix / deviation))

@@ -1,0 +1,78 @@
+"""How a run ends before its time: by a signal, or by a number that is none; and how it goes on."""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from carmask.training.output_folder import RunError, all_checkpoints, way_on
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
+    SIGNALS.append(signal.SIGHUP)
+
+MOST_NAMED = 8  # files in a sentence
+
+SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the terminal and from torchrun
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[float]]:
+    """Inside, Ctrl-C, SIGTERM and the terminal's end only put their moment into the list, until one seconds later."""
+    noted: list[float] = []
+
+    def note(number: int, frame: object) -> None:
+        noted.append(time.monotonic())
+        if len(noted) == 1 and PartialState().is_main_process:
+            os.write(2, b"\nStopping after this step; Ctrl-C in a few seconds stops at once.\n")  # print may be busy
+        elif noted[-1] - noted[0] > SAME_SECONDS:
+            restore()
+            signal.raise_signal(number)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield noted
+    finally:
+        restore()
+
+
+def leave_signals(worker: int) -> None:
+    """Has a process that prepares crops go on until its parent ends it, since the parent needs its next crops."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def check_finite(loss: float, gradient: float, step: int, learnt: list[tuple[str, str]], output: str) -> None:
+    """Demands that the loss of a step and the length of its gradient are numbers.
+
+    `learnt` has, for each crop that this process learnt from in the step, the name of its picture and what is wrong
+    with it, which is mostly nothing.
+
+    Raises:
+        RunError: one is not; the sentence names the files that all processes together learnt from in that step.
+    """
+    if math.isfinite(loss + gradient):
+        return
+    learnt = gather_object(learnt)
+    faults = [fault for _, fault in learnt if fault]
+    if faults:
+        raise RunError(f"{faults[0]}{way_on(output)}")
+    names = sorted({name for name, _ in learnt})
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    files = ", ".join(names[:MOST_NAMED]) + more
+    remedy = "go on with --resume" if all_checkpoints(Path(output)) else "start again"
+    raise RunError(
+        f"The loss is {loss} and its gradient {gradient} at step {step}, learnt from {files}. "
+        f"Look at these, or {remedy} and half the --learning_rate."
+    )
