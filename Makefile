@@ -18,17 +18,17 @@ style: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-.venv/demo: requirements.txt
+.venv/demo: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
 # All that it needs is there, but for uvloop and httptools, with which the demo would be tested on another server.
 TRACKIO = trackio>=0.43,<0.44
 
-.venv/dev: requirements-dev.txt requirements.txt
+.venv/dev: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps "$(TRACKIO)"
 	touch $@ .venv/demo
 
@@ -67,12 +67,12 @@ models/%/README.md: runs/%.tuned docs/cards/%.md
 
 .PRECIOUS: runs/%.tuned
 runs/%.tuned: runs/%/README.md
-	$(BIN)/python -m carmask.tune runs/$* --data $(DATA_$*) $(TRIED_$*) --write
+	$(BIN)/carmask tune runs/$* --data $(DATA_$*) $(TRIED_$*) --write
 	touch $@
 
 mixture: data/mixture/README.md
 
-data/mixture/README.md: | .venv/demo
+data/mixture/README.md: | .venv/dev
 	$(BIN)/python data_scripts/build_mixture.py $(DATA) data/mixture
 
 runs/car-mask-fcn-start/README.md: data/mixture/README.md
@@ -136,7 +136,7 @@ runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/RE
 	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
 		--forced_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
 
-data/car-dots/README.md: | .venv/demo
+data/car-dots/README.md: | .venv/dev
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
 runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned

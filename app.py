@@ -17,18 +17,20 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
-from carmask.data.folder import DataError
 from carmask.demo.batch_tab import make_batch, many_tab
 from carmask.demo.collection import open_collection
 from carmask.demo.correct_tab import correct_tab
 from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_answer
-from carmask.demo.mask_tab import car_margin, make_answer, mask_tab
+from carmask.demo.mask_answer import car_margin
+from carmask.demo.mask_tab import make_answer, mask_tab
 from carmask.demo.middleware import fetch_nothing, limited_bodies, own_page_only
 from carmask.demo.picture_zips import MAX_BYTES
 from carmask.demo.theme import make_theme
 from carmask.demo.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
+from carmask.errors import DataError, ModelError
 from carmask.files.system import give_freed_memory_back
-from carmask.inference.predictor import EMBEDDED, ModelError, Predictor, check_task, mask_folders
+from carmask.inference.loading import EMBEDDED, mask_folders
+from carmask.inference.predictor import Predictor, check_task
 from carmask.tasks.auto import CAR_LABELS
 
 try:

@@ -4,7 +4,7 @@
     python train_segformer.py --data my-set --output my-model --task dots
 
 A plain SegFormer by default; `--network fcn` and `--network unet` train the two classic networks the same way. The
-options are in carmask/train_config.py, the steps of a run in carmask/training.py.
+options are in carmask/training/config.py, the steps of a run in carmask/training/run.py.
 """
 
 import os
@@ -13,8 +13,9 @@ from importlib import import_module
 
 from transformers.hf_argparser import HfArgumentParser
 
+from carmask.errors import RunError
 from carmask.training.config import TrainConfig, check
-from carmask.training.output_folder import RunError, way_on
+from carmask.training.output_folder import way_on
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
         parser.error(f"there is no option {unknown[0]}; --help lists them all")
     try:
         check(config)
-        import_module("carmask.training").train(config)  # torch takes seconds, and no refusal waits for it
+        import_module("carmask.training.run").train(config)  # torch takes seconds, and no refusal waits for it
         return 0
     except RunError as error:
         sentence, alone = str(error), error.alone

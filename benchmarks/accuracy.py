@@ -22,17 +22,19 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from carmask import ModelError, Predictor
-from carmask.commands.predict import times
+from carmask.command_line import times
 from carmask.data.dots_column import open_dots
-from carmask.data.folder import DataError
-from carmask.data.rows import choose_split, open_data, read_pair, row_names
+from carmask.data.rows import read_pair, row_names
+from carmask.data.sources import choose_split, open_data
+from carmask.errors import DataError
 from carmask.evaluation.bootstrap import bootstrap_intervals
 from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
-from carmask.evaluation.validation import markdown_table, score_table, validate
+from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
-from carmask.inference.predictor import mask_folders
+from carmask.hub.model_card import markdown_table, score_table
+from carmask.inference.loading import mask_folders
 from carmask.tasks.auto import CAR_LABELS
-from carmask.training.examples import blur_box
+from carmask.training.augmentation import blur_box
 
 SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are car
 HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false car", "calibration error"]

@@ -28,10 +28,11 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import PreTrainedModel
 
-from carmask.data.folder import DataError
-from carmask.data.rows import open_data
-from carmask.inference.predictor import EMBEDDED, ModelError, Predictor, load_network
-from carmask.training.output_folder import SETTINGS
+from carmask.data.sources import open_data
+from carmask.errors import DataError, ModelError
+from carmask.inference.loading import EMBEDDED, load_network
+from carmask.inference.model_folder import SETTINGS
+from carmask.inference.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESSES, CROP, SIDE = 2, 192, 384

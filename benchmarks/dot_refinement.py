@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from carmask import ModelError, Predictor
 from carmask.data.dots_column import open_dots
-from carmask.data.folder import DataError
+from carmask.errors import DataError
 from carmask.files.pictures import grey_rgb, upright_rgb
 from carmask.inference.predictor import check_task
 from carmask.tasks.peaks import find_peaks

@@ -24,7 +24,7 @@ from transformers import AutoConfig, pipeline
 
 from benchmarks.photos import peak_megabytes, save_photo
 from carmask import ModelError, Predictor, open_picture
-from carmask.commands.predict import mask_as_png, plan_answers, write_answers
+from carmask.inference.folders import mask_as_png, plan_answers, write_answers
 from carmask.inference.predictor import check_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,18 @@ def by_stock_pipeline(segment: Callable[..., list[dict]], folder: Path, out: Pat
 def by_command(model: Path, folder: Path, out: Path, processes: int) -> float:
     """Runs the command line in so many processes; gives the pictures per second that it reports."""
     launcher = ["torch.distributed.run", "--nproc_per_node", str(processes), "-m"] if processes > 1 else []
-    command = [sys.executable, "-m", *launcher, "carmask", str(folder), "--out", str(out), "--model", str(model)]
+    command = [
+        sys.executable,
+        "-m",
+        *launcher,
+        "carmask",
+        "predict",
+        str(folder),
+        "--out",
+        str(out),
+        "--model",
+        str(model),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return float(re.search(r"\(([\d.]+) pictures/s\)", done.stdout)[1])
 

@@ -27,8 +27,8 @@ from PIL import Image
 from transformers import ImageSegmentationPipeline, SegformerImageProcessorPil, pipeline
 
 from carmask import ModelError, Predictor, open_picture
-from carmask.commands.predict import mask_as_png
 from carmask.files.pictures import open_reduced
+from carmask.inference.folders import mask_as_png
 from carmask.inference.predictor import check_task
 from data_scripts.draw_cars import draw_picture
 

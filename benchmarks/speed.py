@@ -22,8 +22,9 @@ from transformers import SegformerForSemanticSegmentation
 
 from carmask import ModelError
 from carmask.commands.export import made_up_pixels, write_onnx, write_openvino
-from carmask.inference.predictor import load_network, torch_function
-from carmask.inference.runtimes import FILES, Network, RuntimeFileError, import_optional, open_exported
+from carmask.errors import RuntimeFileError
+from carmask.inference.loading import load_network, torch_function
+from carmask.inference.runtimes import FILES, Network, import_optional, open_exported
 
 STOCK, OURS = "stock", "ours"
 EAGER, ONNX, OPENVINO = "torch", "ONNX Runtime", "OpenVINO"

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from carmask import ModelError, Predictor
-from carmask.data.folder import DataError
-from carmask.data.rows import open_data, read_pair
+from carmask.data.rows import read_pair
+from carmask.data.sources import open_data
+from carmask.errors import DataError
 from carmask.evaluation.mask_metrics import mask_scores
 from carmask.files.pictures import upright_rgb
 from carmask.inference.predictor import check_task

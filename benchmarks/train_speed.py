@@ -24,11 +24,12 @@ from transformers import SegformerForSemanticSegmentation
 
 from carmask.files.system import keep_freed_memory
 from carmask.networks.initial_weights import start_network
-from carmask.tasks.auto import MaskTask
+from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import TrainConfig
 from carmask.training.distillation import Lesson
-from carmask.training.examples import make_processor, to_pixels
-from carmask.training.run import AVERAGE, start_run
+from carmask.training.loader import make_processor, to_pixels
+from carmask.training.loop import AVERAGE
+from carmask.training.run import start_run
 
 
 class Way(NamedTuple):

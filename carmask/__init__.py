@@ -3,11 +3,11 @@
 from importlib import import_module
 
 HOMES = {
-    "Dot": "tasks",
-    "ModelError": "predictor",
-    "PictureError": "pictures",
-    "Predictor": "predictor",
-    "open_picture": "pictures",
+    "Dot": "tasks.dots_task",
+    "ModelError": "errors",
+    "PictureError": "errors",
+    "Predictor": "inference.predictor",
+    "open_picture": "files.pictures",
 }
 __all__ = list(HOMES)
 

@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from carmask.command_line import exit_code
 from carmask.data.card import count_line
-from carmask.data.folder import exit_code, staged_folder
-from carmask.data.importing import find_pictures
+from carmask.data.folder import staged_folder
+from carmask.files.pictures import find_pictures
 from data_scripts import from_coco, from_csv, merge
 from data_scripts.build_mixture import run
 

@@ -9,8 +9,10 @@ from types import ModuleType
 
 from PIL import Image
 
+from carmask.command_line import exit_code, natural_number
 from carmask.data.card import count_line
-from carmask.data.folder import DataError, exit_code, natural_number, staged_folder
+from carmask.data.folder import staged_folder
+from carmask.errors import DataError
 from data_scripts import compose, cover, from_coco, from_folders, from_label_maps, merge
 from data_scripts.drawn_cars.flat_cars import draw_flat
 

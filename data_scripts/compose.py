@@ -11,17 +11,10 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
+from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import count_line
-from carmask.data.folder import (
-    DataError,
-    exit_code,
-    finish_data_set,
-    mask_shares,
-    natural_number,
-    positive_number,
-    save_example,
-    staged_folder,
-)
+from carmask.data.folder import finish_data_set, mask_shares, save_example, staged_folder
+from carmask.errors import DataError
 from data_scripts.merge import read_rows
 
 LEAST_CAR_SHARE = 0.05

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from carmask.data.card import CAR
-from carmask.data.folder import DataError, exit_code
+from carmask.command_line import exit_code
+from carmask.data.layout import CAR
+from carmask.errors import DataError
 from data_scripts.compose import (
     LONGEST_SIDE,
     add_options,

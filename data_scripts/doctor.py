@@ -12,8 +12,8 @@ import json
 import sys
 from pathlib import Path
 
+from carmask.command_line import exit_code
 from carmask.data.card import count_line
-from carmask.data.folder import exit_code
 from carmask.doctor.data_set_checks import find_faults
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.page import write_page

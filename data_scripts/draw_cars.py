@@ -13,15 +13,9 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from tqdm import tqdm
 
+from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import count_line
-from carmask.data.folder import (
-    exit_code,
-    finish_data_set,
-    natural_number,
-    positive_number,
-    save_example,
-    staged_folder,
-)
+from carmask.data.folder import finish_data_set, save_example, staged_folder
 from data_scripts.drawn_cars.backgrounds import draw_background
 from data_scripts.drawn_cars.car_painting import DOT_NAMES, paint_car
 from data_scripts.drawn_cars.car_shapes import CarShape, random_shape

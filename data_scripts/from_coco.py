@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from carmask.data.card import CAR, NOT_JUDGED
-from carmask.data.folder import DataError, exit_code
-from carmask.data.importing import BadPair, Dots, Pair, add_options, find_pictures, import_pairs
+from carmask.command_line import exit_code
+from carmask.data.importing import BadPair, Dots, Pair, add_options, import_pairs
+from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.errors import DataError
+from carmask.files.pictures import find_pictures
 from data_scripts.coco_outlines import Size, paint, wide_hull
 
 

@@ -12,8 +12,10 @@ import math
 import sys
 from pathlib import Path
 
-from carmask.data.folder import DataError, exit_code
-from carmask.data.importing import BadFile, BadPair, Dots, Pair, add_options, find_pictures, import_pairs
+from carmask.command_line import exit_code
+from carmask.data.importing import BadFile, BadPair, Dots, Pair, add_options, import_pairs
+from carmask.errors import DataError
+from carmask.files.pictures import find_pictures
 
 Point = tuple[float, float] | None  # x and y in pixels; None: not in the picture
 

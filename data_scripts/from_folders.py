@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from carmask.data.card import CAR, NOT_JUDGED
-from carmask.data.folder import BACKGROUND, DataError, exit_code
+from carmask.command_line import exit_code
 from carmask.data.importing import (
     BadPair,
     Pair,
@@ -20,6 +19,8 @@ from carmask.data.importing import (
     open_mask,
     pictures_without_car,
 )
+from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED
+from carmask.errors import DataError
 
 NO_ENDING = re.compile(r"(?!)")
 ALL_CAR = (1, 255, 65535)

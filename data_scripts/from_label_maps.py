@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from carmask.data.card import CAR, NOT_JUDGED
-from carmask.data.folder import BACKGROUND, exit_code
+from carmask.command_line import exit_code
 from carmask.data.importing import BadPair, Pair, add_options, import_pairs, match_names, open_mask
+from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED
 
 PICTURE_ENDING = re.compile(r"_(leftImg8bit|rightImg8bit|image|img|rgb)$")
 LABEL_ENDING = re.compile(r"_(gt(Fine|Coarse)_labelIds|labelIds|labels?|mask|seg|gt|L)$")

@@ -6,9 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from carmask.data.card import SPLITS, count_line
-from carmask.data.folder import DataError, exit_code, finish_data_set, link_example, staged_folder, stem_of
+from carmask.command_line import exit_code
+from carmask.data.card import count_line
+from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
+from carmask.data.layout import SPLITS
 from carmask.doctor.row_checks import read_dot_names
+from carmask.errors import DataError
 
 
 def main(argv: list[str] | None = None) -> int:

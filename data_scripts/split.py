@@ -18,19 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from carmask.data.card import SPLITS, count_line
-from carmask.data.folder import (
-    SHARES,
-    DataError,
-    exit_code,
-    finish_data_set,
-    link_example,
-    mask_shares,
-    natural_number,
-    staged_folder,
-    stem_of,
-)
-from carmask.data.importing import BadPair, group_function, percent
+from carmask.command_line import exit_code, natural_number, percent
+from carmask.data.card import count_line
+from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
+from carmask.data.importing import BadPair, group_function
+from carmask.data.layout import SPLITS
+from carmask.errors import DataError
 from carmask.files.pictures import DECODE_ERRORS
 from data_scripts.merge import common_dot_names, read_rows
 

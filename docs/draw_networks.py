@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from transformers import PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
 
-from carmask.networks.auto import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
+from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
 from carmask.networks.initial_weights import HEAD_CHANNELS
+from carmask.networks.segformer import fold
+from carmask.networks.unet import UnetConfig, UnetForSemanticSegmentation
 
 HERE = Path(__file__).resolve().parent
 SIDE = 512

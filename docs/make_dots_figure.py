@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from carmask.tasks.auto.dots_task import DotsTask
 from PIL import Image
 
 from carmask.data.dots_column import open_dots
-from carmask.data.folder import DataError
+from carmask.errors import DataError, ModelError, PictureError
 from carmask.files.drawing import contact_sheet, draw_dots, heat_picture
-from carmask.files.pictures import PictureError, upright_rgb
-from carmask.inference.predictor import ModelError, Predictor, check_task
+from carmask.files.pictures import upright_rgb
+from carmask.inference.predictor import Predictor, check_task
+from carmask.tasks.dots_task import DotsTask
 
 TILE = 240  # pixels
 MAPS = 4  # shown of each picture

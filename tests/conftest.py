@@ -12,8 +12,10 @@ from PIL import Image, ImageDraw
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
 from carmask.inference.predictor import Predictor
-from carmask.networks.auto import FcnConfig, FcnForSemanticSegmentation, UnetConfig, UnetForSemanticSegmentation, fold
 from carmask.networks.efficientnet import EfficientNetLiteConfig
+from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
+from carmask.networks.segformer import fold
+from carmask.networks.unet import UnetConfig, UnetForSemanticSegmentation
 
 torch.set_num_threads(1)
 

@@ -20,9 +20,9 @@ from conftest import save_balanced, tiny_network, write_data
 from training import options
 
 import train_segformer
-from carmask import training
+from carmask.inference.model_folder import all_checkpoints
+from carmask.training import loop
 from carmask.training.checkpoints import read_checkpoint
-from carmask.training.output_folder import all_checkpoints
 
 MEGABYTES = 8
 INSIDE = "SOAK_DISK_INSIDE"  # set where this runs in a name space already
@@ -49,15 +49,15 @@ def soak(disk: Path, folder: Path) -> None:
     start, output = save_balanced(tiny_network(), folder / "start"), disk / "model"
     whole = options(folder / "data", start, folder / "whole", **changes)
     assert last_words(whole)[0] == 0
-    arguments, save = options(folder / "data", start, output, **changes), training.save_checkpoint
+    arguments, save = options(folder / "data", start, output, **changes), loop.save_checkpoint
 
     def save_and_fill(*given: object) -> None:
         save(*given)
         fill(disk, room=100_000)
 
-    training.save_checkpoint = save_and_fill
+    loop.save_checkpoint = save_and_fill
     code, words = last_words(arguments)
-    training.save_checkpoint = save
+    loop.save_checkpoint = save
     print(words)
     assert code == 1
     assert "No space left" in words

@@ -22,8 +22,9 @@ from conftest import save_balanced, tiny_network, write_data
 from training import options
 
 import train_segformer
-from carmask.training.checkpoints import Run, read_checkpoint
-from carmask.training.output_folder import all_checkpoints
+from carmask.inference.model_folder import all_checkpoints
+from carmask.training.checkpoints import read_checkpoint
+from carmask.training.state import Run
 
 STEPS, INTERVAL = 24, 4
 
@@ -67,7 +68,7 @@ def soak(folder: Path, kills: int, rng: random.Random) -> int:
     network = save_balanced(tiny_network(), folder / "start")
     whole, output, log = folder / "whole", folder / "model", folder / "log.txt"
     changes = {"steps": STEPS, "validate_every": INTERVAL, "crop": 32, "side": 32}
-    import_module("carmask.training")  # once, for all the children
+    import_module("carmask.training.run")  # once, for all the children
     reached, ended, done = multiprocessing.Value("i", 0), 0, 0
     began = time.monotonic()
     assert not killed(start(options(folder / "data", network, whole, **changes), log, reached), 300), log.read_text()

@@ -20,9 +20,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 from conftest import drawn_car, save_balanced, tiny_network
+from files.test_pictures import encoded, png_header
 from PIL import Image
 from serving import ROOT, ask, running_demo
-from test_pictures import encoded, png_header
 
 VISITORS, QUEUE = 60, 20
 SIDE = 9400  # pixels: 88 megapixels

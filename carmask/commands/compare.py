@@ -1,6 +1,6 @@
 """Says whether model B draws better masks than model A, overall and for each source of a data set.
 
-    python -m carmask.compare models/car-mask-b0 my-model --data my-set --out differences.png
+    carmask compare models/car-mask-b0 my-model --data my-set --out differences.png
 
 The difference of a pooled score comes with the interval that holds 95 % of what other pictures of the same kind would
 give (bootstrap, the same pictures for both models, drawn by group). Two data sets, --data OLD NEW, tell what B forgot
@@ -19,13 +19,15 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from carmask.data.folder import DataError
-from carmask.data.rows import choose_split, open_splits, read_numbered, row_name
+from carmask.data.rows import read_numbered, row_name
+from carmask.data.sources import choose_split, open_splits
+from carmask.errors import DataError, ModelError
 from carmask.evaluation.bootstrap import FEWEST, Difference, false_car_share, paired_difference, pooled_iou
+from carmask.evaluation.figures import draw_case
 from carmask.evaluation.mask_metrics import picture_counts, summary
-from carmask.evaluation.validation import draw_case, markdown_table
 from carmask.files.drawing import contact_sheet
-from carmask.inference.predictor import ModelError, Predictor, check_task
+from carmask.hub.model_card import markdown_table
+from carmask.inference.predictor import Predictor, check_task
 
 HEAD = ["pictures", "number", "groups", "score", "A", "B", "B − A", "95 % interval", "better"]
 
@@ -200,7 +202,7 @@ def write_section(card: Path, heading: str, text: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 if the models cannot be compared."""
     parser = argparse.ArgumentParser(
-        prog="python -m carmask.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="carmask compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("first", metavar="A", help="model folder or model of the Hub")
     parser.add_argument("second", metavar="B", help="the same, such as a later one")
@@ -212,13 +214,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         compare(arguments)
     except (DataError, ModelError) as error:
-        print(f"carmask.compare: {error}", file=sys.stderr)
+        print(f"carmask compare: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask.compare: {error.filename} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(f"carmask compare: {error.filename} cannot be written ({error.strerror}).", file=sys.stderr)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

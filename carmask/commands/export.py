@@ -1,6 +1,6 @@
 """Exports a model for ONNX Runtime or OpenVINO, which run it faster than torch on a CPU.
 
-python -m carmask.export models/car-mask-b0 car-mask-onnx --to onnx
+carmask export models/car-mask-b0 car-mask-onnx --to onnx
 
 The written folder is a model folder: the demo and the command line take it like any other. Its network is the same
 function: `pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and
@@ -23,21 +23,13 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.data.folder import DataError
-from carmask.data.importing import find_pictures
-from carmask.files.pictures import PictureError, open_picture
-from carmask.inference.predictor import ModelError, Predictor, load_network, load_processor
+from carmask.errors import DataError, ModelError, PictureError, RuntimeFileError
+from carmask.files.pictures import find_pictures, open_picture
+from carmask.inference.loading import load_network, load_processor
+from carmask.inference.predictor import Predictor
 from carmask.inference.quantize import mask_overlap, write_int8
-from carmask.inference.runtimes import (
-    FILES,
-    PACKAGES,
-    Network,
-    RuntimeFileError,
-    exported_file,
-    import_optional,
-    open_exported,
-)
-from carmask.tasks.auto import MaskTask
+from carmask.inference.runtimes import FILES, PACKAGES, Network, exported_file, import_optional, open_exported
+from carmask.tasks.mask_task import MaskTask
 
 SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
 
@@ -253,7 +245,7 @@ def opened(files: list[Path]) -> Iterator[Image.Image]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 if nothing was exported."""
     parser = argparse.ArgumentParser(
-        prog="python -m carmask.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="carmask export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="model folder or model of the Hub")
     parser.add_argument("out", type=Path, help="folder to write, which must not exist")
@@ -264,14 +256,10 @@ def main(argv: list[str] | None = None) -> int:
         calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
         report = export(arguments.model, arguments.out, arguments.to, calibration)
     except (DataError, ExportError, ModelError, PictureError, RuntimeFileError) as error:
-        print(f"carmask.export: {error}", file=sys.stderr)
+        print(f"carmask export: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask.export: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(f"carmask export: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
         return 1
     print(f"{arguments.out} is written. {' '.join(report)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Finds out on validation pictures how a model should look at pictures, and can store it in its folder.
 
-    python -m carmask.tune my-model --data my-set --write
+    carmask tune my-model --data my-set --write
 
 Tried are the sizes at which the network may see a picture, whether it sees the mirror image as well, as large as the
 picture or 0.7 times, and which probability makes a pixel car or a dot found. Milliseconds are of one decoded picture
@@ -32,13 +32,15 @@ from tqdm import tqdm
 from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
-from carmask.data.folder import DataError
-from carmask.data.rows import open_data, read_pair
+from carmask.data.rows import read_pair
+from carmask.data.sources import open_data
+from carmask.errors import DataError, ModelError
 from carmask.evaluation.mask_metrics import summary
-from carmask.evaluation.validation import BEST, balanced_iou, describe_look, rescore, validate
+from carmask.evaluation.validation import BEST, balanced_iou, validate
 from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
-from carmask.inference.predictor import ModelError, Predictor
+from carmask.hub.model_card import describe_look, rescore
+from carmask.inference.predictor import Predictor
 
 SIDES = (384, 448, 512, 640)
 
@@ -161,7 +163,7 @@ def shift_bias(weights: Path, car: tuple[int, ...], threshold: float) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m carmask.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="carmask tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("--data", required=True, help="data set folder with a validation split")
@@ -173,14 +175,14 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     missing = [name for name in ("README.md", "scores.json") if not (arguments.model / name).is_file()]
     if arguments.write and missing:
-        print(f"carmask.tune: {arguments.model} has no {missing[0]} to write scores into.", file=sys.stderr)
+        print(f"carmask tune: {arguments.model} has no {missing[0]} to write scores into.", file=sys.stderr)
         return 1
     try:
         predictor = Predictor.from_pretrained(arguments.model)
         dots = predictor.task.kind == "dots"
         splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)
     except (DataError, ModelError) as error:
-        print(f"carmask.tune: {error}", file=sys.stderr)
+        print(f"carmask tune: {error}", file=sys.stderr)
         return 1
     look_for = look_for_dots if dots else look_for_masks
     with torch.inference_mode():
@@ -189,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     print(look_table(looks))
     fitting = [look for look in looks if look.milliseconds <= arguments.most_ms]
     if not fitting:
-        print(f"carmask.tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
+        print(f"carmask tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
         return 1
     best = max(fitting, key=lambda look: look.score)
     print(f"\nThe best: threshold {best.threshold:.2f}. {describe_look(best.predictor)}")
@@ -198,11 +200,7 @@ def main(argv: list[str] | None = None) -> int:
             store(arguments.model, best, splits)
         except OSError as error:
             reason = f"{error.filename or arguments.model}: {error.strerror or error}"
-            print(f"carmask.tune: {reason}; {arguments.model} is not stored whole, so run it again.", file=sys.stderr)
+            print(f"carmask tune: {reason}; {arguments.model} is not stored whole, so run it again.", file=sys.stderr)
             return 1
         print(f"It is stored in {arguments.model}.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Ranks pictures without masks by how much a model doubts its own, so that labelling starts where it helps most.
 
-    python -m carmask.uncertain photos --model my-model --top 50
+    carmask uncertain photos --model my-model --top 50
 
 writes the pictures and the model's masks for them, as drafts to correct, into two folders of to-label (or of --out),
 which from_folders.py reads:
@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from carmask.commands.predict import plan_answers
-from carmask.data.folder import DataError, exit_code, positive_number, save_example, staged_folder
+from carmask.command_line import exit_code, positive_number
+from carmask.data.folder import save_example, staged_folder
+from carmask.errors import DataError, ModelError, PictureError
 from carmask.files.drawing import contact_sheet, overlay_mask
-from carmask.files.pictures import PictureError, open_picture, open_reduced
-from carmask.inference.predictor import EMBEDDED, ModelError, Predictor, check_task
+from carmask.files.pictures import open_picture, open_reduced
+from carmask.inference.folders import plan_answers
+from carmask.inference.loading import EMBEDDED
+from carmask.inference.predictor import Predictor, check_task
 
 SHEET_TILES, TILE = 120, 200  # of 4.5 thousand pixels in height, which every program shows
 
@@ -114,7 +117,7 @@ def work(arguments: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns 0, or 1 if anything failed."""
     parser = argparse.ArgumentParser(
-        prog="python -m carmask.uncertain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="carmask uncertain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER", help="with sub-folders")
     parser.add_argument(
@@ -127,9 +130,5 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return exit_code(functools.partial(work, arguments))
     except ModelError as error:
-        print(f"carmask.uncertain: {error}", file=sys.stderr)
+        print(f"carmask uncertain: {error}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,11 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
-
-SPLITS = ("train", "validation", "test")
-
-NOT_JUDGED, CAR = 128, 255
 
 SHEET_TILES = 24
 

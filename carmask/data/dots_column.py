@@ -6,8 +6,8 @@ from pathlib import Path
 
 import datasets
 
-from carmask.data.folder import DataError
-from carmask.data.rows import open_data
+from carmask.data.sources import open_data
+from carmask.errors import DataError
 from carmask.tasks.dots_task import left_right_pairs
 
 NOWHERE = [math.nan, math.nan]

@@ -1,14 +1,12 @@
 """The data set layout every data script writes: built beside OUT, renamed into place at the end."""
 
-import argparse
 import glob
 import hashlib
 import json
 import os
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,48 +14,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from carmask.data.card import CAR, NOT_JUDGED, SPLITS, data_set_card, sheet_of_rows
+from carmask.data.card import data_set_card, sheet_of_rows
+from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
+from carmask.errors import DataError
 from carmask.files.disk import sync
 
 SHARES = (80, 10, 10)
-
-BACKGROUND = 0
-
-FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
-
-
-class DataError(ValueError):
-    """The whole job cannot be done; the text is one sentence for a person."""
-
-
-def exit_code(work: Callable[[], int]) -> int:
-    """Runs a program's work; a refusal or a failing disk becomes one sentence and exit code 1."""
-    try:
-        return work()
-    except DataError as error:
-        sentence = str(error)
-    except KeyboardInterrupt:
-        sentence = "Stopped; nothing was written."
-    except Image.DecompressionBombError:
-        sentence = "A picture or mask has more than 179 megapixels; data_scripts/doctor.py names it."
-    except OSError as error:
-        sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
-    sys.stderr.write(sentence + "\n")
-    return 1
-
-
-def positive_number(text: str) -> int:
-    """Reads a whole number from 1 up, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 up, not {text}")
-    return int(text)
-
-
-def natural_number(text: str) -> int:
-    """Reads a whole number from 0 up, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 up, not {text}")
-    return int(text)
 
 
 def split_groups(groups: set[str], shares: tuple[int, int, int] = SHARES) -> dict[str, str]:
@@ -235,27 +197,3 @@ def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
     with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
         counts, pixels = mask.histogram(), mask.width * mask.height
     return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
-
-
-def car_share(mask: np.ndarray) -> float | None:
-    """The share of car among the judged pixels of a mask; None where none is judged."""
-    judged = np.count_nonzero(mask != NOT_JUDGED)
-    return np.count_nonzero(mask == CAR) / judged if judged else None
-
-
-def border_of(mask: np.ndarray) -> np.ndarray:
-    """The pixels on the border of a mask (height, width), in a row; those in its corners twice."""
-    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-
-
-def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
-    """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
-    share = car_share(mask)
-    if share is None:
-        return [("nothing judged", "every pixel is marked as not judged")]
-    if share == 1:
-        return [("all car", "every judged pixel is car")]
-    border = border_of(mask)
-    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
-        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
-    return []

@@ -13,9 +13,12 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
-from carmask.data.card import SPLITS, count_line
-from carmask.data.folder import SHARES, DataError, finish_data_set, save_example, split_groups, staged_folder
-from carmask.files.pictures import DECODE_ERRORS, PictureError, open_picture, pictures_below
+from carmask.command_line import percent
+from carmask.data.card import count_line
+from carmask.data.folder import SHARES, finish_data_set, save_example, split_groups, staged_folder
+from carmask.data.layout import SPLITS
+from carmask.errors import DataError, PictureError
+from carmask.files.pictures import DECODE_ERRORS, find_pictures, open_picture
 
 JPEG_FORMATS = ("JPEG", "MPO")
 
@@ -57,28 +60,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave bad pairs out instead of refusing all")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-
-
-def percent(text: str) -> tuple[int, int, int]:
-    """Reads "80,10,10" as (80, 10, 10).
-
-    Raises:
-        ValueError: The text is not three whole numbers that add up to 100.
-    """
-    train, validation, test = (int(part) for part in text.split(","))
-    if min(train, validation, test) < 0 or train + validation + test != 100:
-        raise ValueError(f"{text} does not add up to 100.")
-    return train, validation, test
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.")
-    pictures = pictures_below(folder)
-    if not pictures:
-        raise DataError(f"{folder} holds no pictures.")
-    return pictures
 
 
 def match_names(

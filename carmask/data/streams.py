@@ -7,7 +7,7 @@ import datasets
 from datasets.distributed import split_dataset_by_node
 from huggingface_hub.errors import HTTPError
 
-from carmask.data.folder import DataError
+from carmask.errors import DataError
 
 MOST_SHARDS = 64  # parts of a table that is read as a stream
 

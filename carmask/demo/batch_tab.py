@@ -14,7 +14,7 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from carmask.demo.mask_tab import doubtful_share, mask_at, named_model, overlay_to_look_at
+from carmask.demo.mask_answer import doubtful_share, mask_at, named_model, overlay_to_look_at
 from carmask.demo.picture_zips import (
     MAX_BYTES,
     MAX_PICTURES,
@@ -27,7 +27,8 @@ from carmask.demo.picture_zips import (
     zipped_pictures,
 )
 from carmask.demo.uploads import PRIVATE, given_name, path_for_page, uploaded_file
-from carmask.files.pictures import PictureError, note_refusal, open_noted
+from carmask.errors import PictureError
+from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
 from carmask.inference.predictor import Predictor
 

@@ -17,8 +17,10 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from carmask.data.card import CAR
-from carmask.data.folder import DataError, finish_data_set, implausible, save_example
+from carmask.data.folder import finish_data_set, save_example
+from carmask.data.layout import CAR
+from carmask.doctor.row_checks import implausible
+from carmask.errors import DataError
 from carmask.files.disk import sync
 
 SPLIT = "train"

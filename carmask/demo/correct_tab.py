@@ -13,9 +13,8 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from carmask.data.folder import DataError
 from carmask.demo.collection import COLLECTED, add_example, open_collection, read_rows, zip_collection
-from carmask.demo.mask_tab import Kept, describe_share, open_mask
+from carmask.demo.mask_answer import Kept, describe_share, open_mask
 from carmask.demo.strokes import StrokeError, paint, read_strokes
 from carmask.demo.uploads import (
     GONE,
@@ -28,8 +27,9 @@ from carmask.demo.uploads import (
     save_for_page,
     uploaded_file,
 )
+from carmask.errors import DataError
 
-HERE = Path(__file__).resolve().parent
+ASSETS = Path(__file__).resolve().parent / "assets"
 
 LONGEST_SIDE = 1280  # pixels of the picture to paint on
 
@@ -199,7 +199,7 @@ def pack(collection: str | None) -> str:
 def painter() -> gr.HTML:
     """The canvas with its two brushes; its value is what the comment in painter.js says."""
     template, style, script = (
-        (HERE / f"painter.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+        (ASSETS / f"painter.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
     )
     return gr.HTML(
         html_template=template,

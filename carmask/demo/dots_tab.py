@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from carmask.demo.events import answer_pictures
 from carmask.demo.uploads import (
     EMPTY_LINE,
     IMAGE,
     PRIVATE,
-    answer_pictures,
     keep_maps,
     kept_maps,
     open_upload,

@@ -1,132 +1,37 @@
 """The demo's tab for masks: a picture in, its mask and views of it, and a slider for how sure it must be."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import gradio as gr
 import numpy as np
-import torch
 from PIL import Image
 
-from carmask.demo.overlay_slider import slider_view
-from carmask.demo.uploads import (
-    EMPTY_LINE,
-    GONE,
-    IMAGE,
-    answer_pictures,
-    keep_maps,
-    kept_maps,
-    open_upload,
-    save_for_page,
-    uploaded_file,
+from carmask.demo.events import answer_pictures
+from carmask.demo.mask_answer import (
+    DOUBTFUL,
+    LONGEST_SIDE,
+    Kept,
+    Upload,
+    describe,
+    doubtful_pixels,
+    doubtful_share,
+    mask_at,
+    named_model,
+    open_mask,
+    overlay_to_look_at,
 )
+from carmask.demo.overlay_slider import slider_view
+from carmask.demo.uploads import EMPTY_LINE, GONE, IMAGE, keep_maps, kept_maps, open_upload, save_for_page
 from carmask.files.drawing import cut_out, overlay_mask
-from carmask.inference.predictor import ModelError, Predictor
-from carmask.tasks.auto import MaskTask
-
-LONGEST_SIDE = 1600  # pixels of the overlay and of the doubtful pixels
-
-DOUBTFUL = 0.1, 0.9  # between these probabilities of car nobody should rely on a pixel
+from carmask.inference.predictor import Predictor
 
 AMBER = (255, 176, 0)
 
-CLOSER = 4.0  # times as large as usual
-
 UNSURE = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}  # a reset would not ask again
 
-Upload = dict[str, Any] | None
-
-
-class Kept(NamedTuple):
-    """What the server keeps of an answer, so that another threshold and other views need no second run.
-
-    `margin` and `mask` are files that are deleted together with the upload; `size` is (height, width).
-    """
-
-    picture: dict[str, Any]
-    margin: str
-    size: tuple[int, int]
-    model: str
-    doubtful: float
-    threshold: float
-    chosen: bool = False  # whether a person chose the threshold, not the model
-    mask: str = ""
-
-
 Answer = tuple[str, str, Kept]
-
-
-@torch.inference_mode()
-def car_margin(predictor: Predictor, picture: Image.Image, closer: bool = False) -> np.ndarray:
-    """The log-odds of car in an upright picture at the network's own size, float32 (h, w).
-
-    `closer` has the network see the picture larger, piece by piece. Not float16: from the margin `mask_at` draws the
-    very mask that the predictor gives, at any threshold.
-    """
-    return replace(predictor, tiles=CLOSER if closer else predictor.tiles).margin(picture).numpy()
-
-
-def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
-    """The mask of a margin (h, w): uint8 of `size` (height, width), 255 where car is likelier than `threshold`."""
-    return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
-
-
-def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where a margin (h, w) leaves open whether there is car: uint8 of `size` (height, width), 255 there, else 0."""
-    least, most = DOUBTFUL
-    return mask_at(margin, least, size) - mask_at(margin, most, size)
-
-
-def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
-    """The share, 0 to 1, of a picture of `size` (height, width) that is doubtful, as its view is seen."""
-    scale = min(1, LONGEST_SIDE / max(size))
-    return doubtful_pixels(margin, tuple(max(1, round(side * scale)) for side in size)).mean() / 255
-
-
-def describe_share(mask: np.ndarray) -> str:
-    """Says how much of a mask, uint8 (H, W), is car."""
-    share = np.count_nonzero(mask) / mask.size
-    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
-    return found if share else "No car found."
-
-
-def describe(mask: np.ndarray, doubtful: float, seconds: float, model_name: str) -> str:
-    """Says in one line how much of a mask, uint8 (H, W), is car, and how the answer came about.
-
-    `doubtful` is the share of the picture that is, 0 to 1.
-    """
-    height, width = mask.shape
-    parts = (
-        describe_share(mask),
-        f"doubtful: {doubtful:.1%}",
-        f"{width} × {height} pixels",
-        f"{seconds:.1f} s",
-        model_name,
-    )
-    return " · ".join(parts)
-
-
-def named_model(
-    models: Sequence[str], open_model: Callable[[str], Predictor], model: str | None
-) -> tuple[str, MaskTask]:
-    """Finds the model that a person chose, or the first of the models, and returns its name and its task.
-
-    Raises:
-        gr.Error: There is no such model, or it cannot be opened.
-    """
-    name = models[0] if model is None else model
-    if name not in models:
-        raise gr.Error(f"There is no such model; choose one of {', '.join(models)}.", print_exception=False)
-    try:
-        return name, open_model(name).task
-    except ModelError as error:
-        logging.error(error)  # it may name a path, which is no visitor's business
-        words = f"The model {name} cannot be opened; choose another one."
-        raise gr.Error(words, duration=None, print_exception=False) from None
 
 
 def make_answer(
@@ -168,12 +73,6 @@ def answer_again(kept: Kept | None, threshold: float) -> tuple:
     return *draw(kept._replace(threshold=threshold, chosen=True), time.perf_counter()), *waiting
 
 
-def overlay_to_look_at(picture: Image.Image, mask: Image.Image, side: int) -> Image.Image:
-    """Makes `picture` no longer than `side` pixels and returns it under its full-size mask."""
-    picture.thumbnail((side, side))
-    return overlay_mask(picture, mask.resize(picture.size, Image.Resampling.NEAREST))
-
-
 def save_once(picture: Image.Image, kept: Kept) -> str:
     """Saves what lies under every overlay of an answer beside its margin, if it is not there yet; returns the path."""
     path = Path(kept.margin).with_name("picture.png")
@@ -186,16 +85,6 @@ def draw_doubt(picture: Image.Image, margin: np.ndarray) -> Image.Image:
     """Draws the doubtful pixels of a margin (h, w) in amber on the grey picture."""
     doubtful = doubtful_pixels(margin, (picture.height, picture.width))
     return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
-
-
-def open_mask(kept: Kept) -> Image.Image:
-    """Opens the mask that the network drew.
-
-    Raises:
-        gr.Error: It was deleted, as every upload is after a while.
-    """
-    with Image.open(uploaded_file({"path": kept.mask})) as file:
-        return file.copy()
 
 
 def save_views(kept: Kept) -> list:

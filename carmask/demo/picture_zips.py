@@ -10,7 +10,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from PIL import Image
 
-from carmask.files.pictures import DAMAGED, MAX_FILE_BYTES, PictureError, open_noted
+from carmask.errors import PictureError
+from carmask.files.pictures import DAMAGED, MAX_FILE_BYTES, open_noted
 
 MAX_PICTURES = 100
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from carmask.data.card import CAR, NOT_JUDGED, NOT_JUDGED_BLUE, count_line
+from carmask.data.card import NOT_JUDGED_BLUE, count_line
+from carmask.data.layout import CAR, NOT_JUDGED
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.row_checks import is_inside, path_of
 from carmask.files.drawing import overlay_mask

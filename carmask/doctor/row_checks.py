@@ -7,16 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from carmask.data.card import CAR, NOT_JUDGED, SPLITS
-from carmask.data.folder import BACKGROUND, DataError, border_of, car_share, implausible
 from carmask.data.importing import JPEG_FORMATS
+from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS
 from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
-from carmask.files.pictures import DECODE_ERRORS, PictureError, open_picture
+from carmask.errors import DataError, PictureError
+from carmask.files.pictures import DECODE_ERRORS, open_picture
 
 SMALLEST_SIDE = 64
 
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
+
+FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
 
 
 class Examined(NamedTuple):
@@ -153,3 +155,27 @@ def is_inside(dot: list[float]) -> bool:
     """Whether a dot of a row is two numbers from 0 to 1."""
     numbers = isinstance(dot, list) and len(dot) == 2 and all(isinstance(part, int | float) for part in dot)
     return numbers and all(0 <= part <= 1 for part in dot)
+
+
+def car_share(mask: np.ndarray) -> float | None:
+    """The share of car among the judged pixels of a mask; None where none is judged."""
+    judged = np.count_nonzero(mask != NOT_JUDGED)
+    return np.count_nonzero(mask == CAR) / judged if judged else None
+
+
+def border_of(mask: np.ndarray) -> np.ndarray:
+    """The pixels on the border of a mask (height, width), in a row; those in its corners twice."""
+    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+
+
+def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
+    """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
+    share = car_share(mask)
+    if share is None:
+        return [("nothing judged", "every pixel is marked as not judged")]
+    if share == 1:
+        return [("all car", "every judged pixel is car")]
+    border = border_of(mask)
+    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
+        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
+    return []

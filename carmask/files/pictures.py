@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from carmask.errors import DataError, PictureError
 from carmask.files.png_data import holds_its_pixels
 
 MAX_PIXELS = 89_478_485
@@ -79,10 +80,6 @@ DAMAGED = "This picture file is damaged or incomplete; open it in a picture prog
 NOT_A_PICTURE = "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file."
 
 TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and try again."
-
-
-class PictureError(ValueError):
-    """A picture that is refused; the text is one sentence for a person and holds no path or file name."""
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -270,3 +267,13 @@ def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
     for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
         grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
     return grey
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.")
+    pictures = pictures_below(folder)
+    if not pictures:
+        raise DataError(f"{folder} holds no pictures.")
+    return pictures

@@ -4,7 +4,7 @@ from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
-from carmask.training.output_folder import RunError
+from carmask.errors import RunError
 
 NO_TOKEN = "There is no token of the Hub; run hf auth login, or put one into HF_TOKEN."
 

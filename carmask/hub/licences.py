@@ -9,8 +9,8 @@ import yaml
 from huggingface_hub import metadata_load
 from transformers.utils import cached_file
 
+from carmask.errors import RunError
 from carmask.networks.initial_weights import is_own
-from carmask.training.output_folder import RunError
 
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 

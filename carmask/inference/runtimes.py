@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from carmask.errors import RuntimeFileError
+
 if TYPE_CHECKING:
     import openvino
 
@@ -22,10 +24,6 @@ PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 PROBE = (1, 3, 64, 64)
 
 Network = Callable[[Tensor], Tensor]
-
-
-class RuntimeFileError(ValueError):
-    """Says in one sentence why an exported network cannot be used."""
 
 
 def import_optional(package: str) -> ModuleType:
@@ -58,7 +56,7 @@ def open_exported(file: Path, labels: int, threads: int = 0) -> Network:
     kind = next(kind for kind, name in FILES.items() if name == file.name)
     import_optional(PACKAGES[kind])
     openers = {"onnx": open_onnx, "openvino": open_openvino}
-    damaged = f"The file {file} is damaged or not one that carmask.export wrote; export the model again."
+    damaged = f"The file {file} is damaged or not one that carmask export wrote; export the model again."
     try:
         network = openers[kind](file, threads)
         logits = network(torch.zeros(PROBE))

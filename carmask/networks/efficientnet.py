@@ -4,7 +4,7 @@ import importlib
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoBackbone, AutoConfig, PreTrainedConfig, PreTrainedModel, initialization
+from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
 
@@ -104,11 +104,6 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
             if row in STAGE_ENDS:
                 maps.append(x)
         return BackboneOutput(feature_maps=tuple(maps[index] for index in self.config.out_indices))
-
-
-AutoConfig.register(EfficientNetLiteConfig.model_type, EfficientNetLiteConfig)
-
-AutoBackbone.register(EfficientNetLiteConfig, EfficientNetLiteBackbone)
 
 
 def pretrained_efficientnet_lite() -> EfficientNetLiteBackbone:

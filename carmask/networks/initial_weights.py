@@ -8,17 +8,13 @@ from transformers import PreTrainedConfig, PreTrainedModel, SegformerConfig, Seg
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
-from carmask.networks.auto import (
-    FcnConfig,
-    FcnForSemanticSegmentation,
-    NetworkError,
-    UnetForSemanticSegmentation,
-    make_fast,
-)
+from carmask.errors import NetworkError, RunError
+from carmask.networks.auto import make_fast
 from carmask.networks.efficientnet import pretrained_efficientnet_lite
-from carmask.tasks.auto import MaskTask
+from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
+from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
-from carmask.training.output_folder import RunError
+from carmask.tasks.mask_task import MaskTask
 
 DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 

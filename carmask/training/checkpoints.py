@@ -4,50 +4,17 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
+from carmask.errors import CheckpointError
 from carmask.files.disk import sync
-from carmask.training.output_folder import CHECKPOINT, UNFINISHED_CHECKPOINT, all_checkpoints
-
-
-class CheckpointError(ValueError):
-    """Says in one sentence that a folder has no checkpoint to go on from."""
-
-
-@dataclass
-class Run:
-    """The network, the running average of its weights, the optimizer, and how far they are.
-
-    `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
-    moment of the last one, or of the start, `saved` the moment of the last checkpoint, and
-    a validation of this step may be `owed`.
-    """
-
-    network: nn.Module
-    averaged: nn.Module
-    optimizer: Optimizer
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    history: list[dict] = field(default_factory=list)
-    timed: tuple[int, float] = (0, 0.0)
-    owed: bool = False
-    saved: float = field(default_factory=time.monotonic)
-
-    @torch.no_grad()
-    def update_average(self, decay: float) -> None:
-        """Moves the running average towards the network's weights and batch statistics."""
-        for mean, value in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+from carmask.inference.model_folder import CHECKPOINT, UNFINISHED_CHECKPOINT, all_checkpoints
+from carmask.training.state import Run
 
 
 def save_checkpoint(output: Path, run: Run) -> None:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from transformers.hf_argparser import HfArg
 
+from carmask.errors import RunError
 from carmask.hub.checks import check_hub
-from carmask.training.output_folder import RunError, check_output
+from carmask.training.output_folder import check_output
 
 SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
 

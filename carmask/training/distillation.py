@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from carmask.tasks.auto import MaskTask, task_for
+from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.mask_task import MaskTask
 
 NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
 

@@ -13,14 +13,14 @@ from datasets import DatasetDict
 from carmask.data.streams import is_stream
 from carmask.evaluation.validation import validate
 from carmask.inference.predictor import Predictor
-from carmask.training.checkpoints import Run
 from carmask.training.config import TrainConfig
 from carmask.training.distillation import Lesson
-from carmask.training.examples import Examples, make_processor, to_pixels
-from carmask.training.loader import make_loader
+from carmask.training.examples import Examples
+from carmask.training.loader import make_loader, make_processor, to_pixels
 from carmask.training.memory import peak_memory
 from carmask.training.optimizer import descend
 from carmask.training.output_folder import existing_part
+from carmask.training.state import Run
 
 WARM_BATCHES, TIMED_BATCHES, TIMED_PICTURES = 2, 6, 6
 

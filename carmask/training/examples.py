@@ -1,27 +1,25 @@
 """One row of a data set → one training example; everything random about it follows from one number."""
 
-import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import datasets
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import SegformerImageProcessorPil
-from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.tasks.auto import MaskTask
+from carmask.data.rows import Pair, read_pair, shrink
+from carmask.data.streams import endless, share_of
+from carmask.errors import first_line
+from carmask.files.pictures import DECODE_ERRORS
 from carmask.tasks.dots_task import DotsTask
-from carmask.training.config import LARGEST_ZOOM, SMALLEST_ZOOM, TrainConfig
+from carmask.tasks.mask_task import MaskTask
+from carmask.training.augmentation import OUTSIDE, random_crop, random_light
+from carmask.training.config import LARGEST_ZOOM
 
-OUTSIDE = 128  # the truth beyond the picture's edge: not judged
-
-# A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
-# height, NaN where a dot is not in the picture.
-Pair = tuple[np.ndarray, np.ndarray]
+BUFFER = 1000  # rows of a stream among which the next one is drawn
 
 
 @dataclass(frozen=True)
@@ -89,120 +87,32 @@ class Examples(Dataset):
         return random_crop(grey, truth, self.crop, rng, self.largest_zoom, self.square)
 
 
-def random_crop(
-    grey: np.ndarray,
-    truth: np.ndarray,
-    crop: int,
-    rng: np.random.Generator,
-    largest_zoom: float = LARGEST_ZOOM,
-    square: bool = False,
-) -> Pair:
-    """Cuts a square of `crop` pixels at a random scale, place, rotation and stretch, in one affine step.
+@dataclass(frozen=True)
+class StreamedExamples(Examples):
+    """As `Examples`, from rows that can only be read one after the other.
 
-    With `square` the whole picture is pressed into a square first, for a network that will see it so. Half of the
-    crops of a picture with something to find are centred near it. Beyond the edge the picture is a plain grey and a
-    mask is not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
+    Each process reads a share of the rows, in each epoch in another order, and its workers decode them: so nothing is
+    read twice, and nothing depends on the number of workers. A run goes on by counting the rows that it has had.
     """
-    height, width = grey.shape
-    sides = np.array([width, height])
-    long_side = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(largest_zoom)))
-    zoom = long_side / (sides if square else np.full(2, sides.max()))
-    half = crop / 2 / zoom
-    centre = np.array([random_place(*of_side, rng) for of_side in zip(sides, half, strict=True)])
-    to_find = places_to_find(truth)
-    if len(to_find) and rng.random() < 0.5:
-        centre = place(truth, rng.choice(to_find), (width, height)) + rng.uniform(-half, half) / 2
-    angle = math.radians(rng.normal(0, 5) if rng.random() < 0.5 else 0)
-    stretch = math.exp(rng.uniform(-0.15, 0.15))
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = turn @ np.diag([1 / (zoom[0] * stretch), stretch / zoom[1]])  # from crop to picture coordinates
-    start = centre - matrix @ [crop / 2, crop / 2]
-    grey = warp(grey, matrix, start, crop, int(rng.integers(256)))
-    if is_mask(truth):
-        return grey, warp(truth, matrix, start, crop, OUTSIDE, nearest=True)
-    return grey, (truth * [width, height] - start) @ np.linalg.inv(matrix).T / crop
 
+    rows: datasets.IterableDataset
 
-def is_mask(truth: np.ndarray) -> bool:
-    """Whether a truth is a mask, not points."""
-    return truth.dtype == np.uint8
+    def order(self, batch: int, process: int = 0, processes: int = 1) -> Iterator[tuple[int, dict]]:
+        """The places of the examples for one of several processes, each with its row, not decoded."""
+        stream = share_of(self.rows, process, processes).shuffle(self.seed, buffer_size=BUFFER)
+        rows = endless(stream, self.numbers.start // processes)
+        return zip(super().order(batch, process, processes), rows, strict=False)
 
-
-def places_to_find(truth: np.ndarray) -> np.ndarray:
-    """The numbers of the car's pixels in a mask, or of the points that are in the picture, int64 (k,)."""
-    return np.flatnonzero(truth == 255 if is_mask(truth) else np.isfinite(truth[:, 0]))
-
-
-def place(truth: np.ndarray, number: int, size: tuple[int, int]) -> np.ndarray:
-    """Where, (x, y) in a picture of `size` (width, height), the place `number` of `places_to_find` is."""
-    return np.array(divmod(int(number), size[0])[::-1]) if is_mask(truth) else truth[number] * size
-
-
-def random_place(side: float, half: float, rng: np.random.Generator) -> float:
-    """A centre for a window of `2 * half` on a picture of `side`: inside it, or around it where it is larger."""
-    low, high = sorted((half, side - half))
-    return rng.uniform(low, high)
-
-
-def warp(
-    values: np.ndarray, matrix: np.ndarray, start: np.ndarray, crop: int, fill: int, nearest: bool = False
-) -> np.ndarray:
-    """Samples uint8 `values` (H, W) at `matrix @ (x, y) + start` for each crop pixel, or the pixel nearest to it."""
-    picture = Image.fromarray(np.ascontiguousarray(values))
-    shrink = 1 if nearest else max(1, int(np.linalg.norm(matrix[:, 0])))  # averages before it samples coarsely
-    if shrink > 1:
-        picture = picture.reduce(shrink)
-    sampling = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
-    rows = (np.column_stack([matrix, start]) / shrink).ravel().tolist()
-    return np.array(picture.transform((crop, crop), Image.Transform.AFFINE, rows, sampling, fillcolor=fill))
-
-
-def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each now and then.
-
-    A part alone is blurred too, as a number plate may be: a car that is pasted or composed is often less sharp than
-    what is around it, and a network must not learn that what is less sharp is car.
-    """
-    values = grey.astype(np.float32) / 255
-    if rng.random() < 0.8:
-        values = values ** math.exp(rng.normal(0, 0.3))
-        values = (values - 0.5) * math.exp(rng.normal(0, 0.25)) + 0.5 + rng.normal(0, 0.1)
-    picture = Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8))
-    if rng.random() < 0.2:
-        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.8)))
-    if rng.random() < 0.1:
-        blur_part(picture, rng)
-    if rng.random() < 0.15:
-        store = io.BytesIO()
-        picture.save(store, "JPEG", quality=int(rng.integers(20, 80)))
-        picture = Image.open(store)
-    values = np.array(picture)
-    if rng.random() < 0.3:
-        noise = rng.standard_normal(values.shape, dtype=np.float32) * rng.uniform(1, 16)
-        values = (values + noise).clip(0, 255).astype(np.uint8)
-    return values
-
-
-def blur_part(picture: Image.Image, rng: np.random.Generator) -> None:
-    """Blurs a rectangle of a picture, in place: a fifth to three fifths of its width and of its height."""
-    sides = np.array(picture.size)
-    size = sides * rng.uniform(0.2, 0.6, 2)
-    start = rng.uniform(0, sides - size)
-    blur_box(picture, tuple(np.rint([*start, *(start + size)]).astype(int).tolist()), rng.uniform(1, 8))
-
-
-def blur_box(picture: Image.Image, box: tuple[int, ...], radius: float) -> None:
-    """Blurs a rectangle (left, top, right, bottom) of a picture, in place."""
-    picture.paste(picture.crop(box).filter(ImageFilter.GaussianBlur(radius)), box)
-
-
-def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
-    """What turns pictures into pixels: the long side fits `side` and the shape is kept, or they become a square."""
-    names = ("height", "width") if config.square else ("max_height", "max_width")
-    return SegformerImageProcessorPil(size=dict.fromkeys(names, config.side))
-
-
-def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:
-    """Grey crops, uint8 (B, H, W), as normalised `pixel_values` float32 (B, 3, H, W), as `processor` makes them."""
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
-    return (grey[:, None].float() / 255 - mean.to(grey.device)) / deviation.to(grey.device)
+    def __getitem__(self, placed: tuple[int, dict]) -> dict[str, Tensor | str]:
+        """One example, as those of `Examples`; it has a fault if the row cannot be used."""
+        place, row = placed
+        name = Path((row["image"] or {}).get("path") or "").name or "A row without a file"
+        rng = np.random.default_rng((self.seed, self.numbers[place]))
+        try:
+            decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
+            pair = shrink(read_pair(decoded), int(self.crop * self.largest_zoom))
+        except DECODE_ERRORS as error:
+            nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
+            return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")
+        grey, truth = self.crop_of(pair, rng)
+        return self.finished(random_light(grey, rng), truth, name)

@@ -1,26 +1,23 @@
 """How training examples come to a process: from rows at hand, or from a stream for more than the disk holds."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import datasets
-import numpy as np
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
+from transformers import SegformerImageProcessorPil
+from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.data.rows import first_line, read_pair, shrink
-from carmask.data.streams import endless, is_stream, share_of
-from carmask.files.pictures import DECODE_ERRORS
-from carmask.tasks.auto import MaskTask
+from carmask.data.rows import Pair
+from carmask.data.streams import is_stream
 from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import TrainConfig
-from carmask.training.examples import OUTSIDE, Examples, Pair, random_light
+from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.signals import leave_signals
-
-BUFFER = 1000  # rows of a stream among which the next one is drawn
 
 
 class Rows(NamedTuple):
@@ -55,32 +52,13 @@ def make_loader(examples: Examples, config: TrainConfig, accelerator: Accelerato
     )
 
 
-@dataclass(frozen=True)
-class StreamedExamples(Examples):
-    """As `Examples`, from rows that can only be read one after the other.
+def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
+    """What turns pictures into pixels: the long side fits `side` and the shape is kept, or they become a square."""
+    names = ("height", "width") if config.square else ("max_height", "max_width")
+    return SegformerImageProcessorPil(size=dict.fromkeys(names, config.side))
 
-    Each process reads a share of the rows, in each epoch in another order, and its workers decode them: so nothing is
-    read twice, and nothing depends on the number of workers. A run goes on by counting the rows that it has had.
-    """
 
-    rows: datasets.IterableDataset
-
-    def order(self, batch: int, process: int = 0, processes: int = 1) -> Iterator[tuple[int, dict]]:
-        """The places of the examples for one of several processes, each with its row, not decoded."""
-        stream = share_of(self.rows, process, processes).shuffle(self.seed, buffer_size=BUFFER)
-        rows = endless(stream, self.numbers.start // processes)
-        return zip(super().order(batch, process, processes), rows, strict=False)
-
-    def __getitem__(self, placed: tuple[int, dict]) -> dict[str, Tensor | str]:
-        """One example, as those of `Examples`; it has a fault if the row cannot be used."""
-        place, row = placed
-        name = Path((row["image"] or {}).get("path") or "").name or "A row without a file"
-        rng = np.random.default_rng((self.seed, self.numbers[place]))
-        try:
-            decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
-            pair = shrink(read_pair(decoded), int(self.crop * self.largest_zoom))
-        except DECODE_ERRORS as error:
-            nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
-            return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")
-        grey, truth = self.crop_of(pair, rng)
-        return self.finished(random_light(grey, rng), truth, name)
+def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:
+    """Grey crops, uint8 (B, H, W), as normalised `pixel_values` float32 (B, 3, H, W), as `processor` makes them."""
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (processor.image_mean, processor.image_std))
+    return (grey[:, None].float() / 255 - mean.to(grey.device)) / deviation.to(grey.device)

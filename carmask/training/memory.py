@@ -11,11 +11,11 @@ from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor
 
+from carmask.errors import RunError
 from carmask.training.config import TrainConfig
 from carmask.training.distillation import Lesson
-from carmask.training.examples import Examples, make_processor, to_pixels
-from carmask.training.loader import make_loader
-from carmask.training.output_folder import RunError
+from carmask.training.examples import Examples
+from carmask.training.loader import make_loader, make_processor, to_pixels
 
 
 def peak_memory(device: torch.device) -> int:

@@ -1,46 +1,27 @@
 """The folder that a training run writes: when it may be used, and how a model gets into it whole."""
 
-import copy
 import fcntl
 import json
 import os
-import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from carmask.files.disk import sync
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-    from transformers.image_processing_utils import BaseImageProcessor
-
-
-CHECKPOINT, UNFINISHED_CHECKPOINT = "checkpoint", "checkpoint-new"
-
-SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
-
-MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
-
-REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
-
-UNFINISHED = "model-new"
-
-OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
+from carmask.errors import RunError
+from carmask.inference.model_folder import (
+    LOCK,
+    NEW_SETTINGS,
+    OUR_FILES,
+    SETTINGS,
+    UNFINISHED_CHECKPOINT,
+    all_checkpoints,
+    is_checkpoint,
+)
 
 MAY_CHANGE = {
     "output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite", "report_to", "plan",
     "push_to_hub",
 }  # fmt: skip
-
-
-class RunError(ValueError):
-    """Says in one sentence why a run cannot start or go on; `alone` if maybe one of several processes alone knows."""
-
-    def __init__(self, sentence: str, alone: bool = False):
-        """Keeps both."""
-        super().__init__(sentence)
-        self.alone = alone
 
 
 def check_output(output: Path, settings: dict, defaults: dict) -> None:
@@ -128,17 +109,6 @@ def check_same_run(output: Path, settings: dict) -> None:
         raise RunError(f"The run in {output} had the mixed precision {had}, not {given}; resume it with the same.")
 
 
-def is_checkpoint(name: str) -> bool:
-    """Whether a file's name is one that checkpoints have, finished or not."""
-    return re.fullmatch(rf"{CHECKPOINT}(-new|-old|-\d+)?", name) is not None
-
-
-def all_checkpoints(output: Path) -> list[Path]:
-    """The folders in `output` with a finished checkpoint's name, newest first; `checkpoint` alone is an old name."""
-    folders = [path for path in output.glob(f"{CHECKPOINT}*") if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", path.name)]
-    return sorted(folders, key=lambda path: int(path.name.partition("-")[2] or 0), reverse=True)
-
-
 def remove_checkpoints(output: Path) -> None:
     """Removes every checkpoint; one that is half removed no longer has a finished one's name."""
     shutil.rmtree(output / UNFINISHED_CHECKPOINT, ignore_errors=True)
@@ -186,25 +156,3 @@ def begin_output(output: Path, settings: dict) -> None:
         (output / NEW_SETTINGS).replace(output / SETTINGS)
     except OSError as error:
         raise RunError(f"The output {output} cannot be written: {error.strerror}.") from error
-
-
-def save_model(output: Path, network: "PreTrainedModel", processor: "BaseImageProcessor", half: bool) -> None:
-    """Writes network and processor into the folder, each file replaced as a whole; `half` stores float16 weights.
-
-    What was reported about the model before goes, since it is not true of this one.
-    """
-    unfinished = output / UNFINISHED
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        (copy.deepcopy(network).half() if half else network).save_pretrained(unfinished)
-        settings = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
-        settings["dtype"] = "float32"  # what a plain from_pretrained opens it in, whatever is stored
-        (unfinished / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        processor.save_pretrained(unfinished)
-        sync(*unfinished.iterdir())
-        for name in REPORT_FILES:
-            (output / name).unlink(missing_ok=True)
-        for path in unfinished.iterdir():
-            path.replace(output / path.name)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

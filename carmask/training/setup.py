@@ -9,18 +9,18 @@ from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 
 from carmask.data.dots_column import open_dots, swapped_pairs
-from carmask.data.importing import find_pictures
-from carmask.data.rows import check_split, grey_rows, open_data, row_names, unlabelled_rows
+from carmask.data.rows import check_split, grey_rows, row_names, unlabelled_rows
+from carmask.data.sources import open_data
 from carmask.doctor.data_set_checks import summary
+from carmask.errors import RunError
+from carmask.files.pictures import find_pictures
 from carmask.hub.licences import find_folder
-from carmask.inference.predictor import load_network, load_processor
-from carmask.tasks.auto import MaskTask
+from carmask.inference.loading import load_network, load_processor
 from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import TrainConfig, dot_settings
 from carmask.training.distillation import Lesson
-from carmask.training.examples import make_processor, to_pixels
-from carmask.training.loader import Rows, make_examples, make_loader
-from carmask.training.output_folder import RunError
+from carmask.training.loader import Rows, make_examples, make_loader, make_processor, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from carmask.training.output_folder import RunError, all_checkpoints, way_on
+from carmask.errors import RunError
+from carmask.inference.model_folder import all_checkpoints
+from carmask.training.output_folder import way_on
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

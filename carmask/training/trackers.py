@@ -10,11 +10,12 @@ import numpy as np
 from accelerate import Accelerator
 from PIL import Image
 
+from carmask.errors import RunError
 from carmask.evaluation.validation import Scores
 from carmask.files.drawing import contact_sheet
-from carmask.training.checkpoints import Run
+from carmask.inference.model_folder import LOGS, SETTINGS
 from carmask.training.memory import peak_memory
-from carmask.training.output_folder import LOGS, SETTINGS, RunError
+from carmask.training.state import Run
 
 PROJECT = "carmask"
 

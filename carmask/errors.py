@@ -1,0 +1,40 @@
+"""Every error that is said to a person, each in one sentence."""
+
+
+class DataError(ValueError):
+    """The whole job cannot be done; the text is one sentence for a person."""
+
+
+class PictureError(ValueError):
+    """A picture that is refused; the text is one sentence for a person and holds no path or file name."""
+
+
+class RunError(ValueError):
+    """Says in one sentence why a run cannot start or go on; `alone` if maybe one of several processes alone knows."""
+
+    def __init__(self, sentence: str, alone: bool = False):
+        """Keeps both."""
+        super().__init__(sentence)
+        self.alone = alone
+
+
+class NetworkError(ValueError):
+    """Says in one sentence why a network cannot be built."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's words, as the end of a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
+
+
+class ModelError(ValueError):
+    """Says in one sentence why a model cannot be used."""
+
+
+class RuntimeFileError(ValueError):
+    """Says in one sentence why an exported network cannot be used."""
+
+
+class CheckpointError(ValueError):
+    """Says in one sentence that a folder has no checkpoint to go on from."""

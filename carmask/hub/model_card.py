@@ -1,0 +1,168 @@
+"""The model card: what a model is, how it was made and how good it is, as README.md beside the weights."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import datasets
+from matplotlib.figure import Figure
+
+from carmask.data.streams import is_stream
+from carmask.evaluation.mask_metrics import without_car
+from carmask.evaluation.validation import BEST, Scores
+from carmask.hub.licences import licence_of
+from carmask.inference.predictor import Predictor
+
+
+def draw_curves(history: list[dict], path: Path) -> None:
+    """Draws the loss, and the score that chooses the best model, against steps into a PNG."""
+    key = next(key for key in BEST.values() if key in history[0])
+    title = {"balanced_iou": "Validation IoU", "f1_5": "Validation: dots found within 5 % (F1)"}[key]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    for axes, name, heading in zip(figure.subplots(1, 2), ("loss", key), ("Loss", title), strict=True):
+        axes.plot([line["step"] for line in history], [line[name] for line in history], marker=".")
+        axes.set(title=heading, xlabel="step")
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def markdown_table(lines: list[list[str]]) -> str:
+    """Lines of cells as a Markdown table, the first one its head."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+
+
+MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share")
+
+DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_f1", "f1_5", "swapped")
+
+
+def score_table(scores: Scores) -> str:
+    """A Markdown table of scores: a row per source for masks, per name for dots."""
+    first, keys = ("pictures", MASK_KEYS) if "iou" in scores["all"] else ("dot", DOT_KEYS)
+    lines = [[first, *keys]]
+    for name, values in scores.items():
+        told = {key: f"{values[key]:.4f}" for key in keys if key in values}
+        if "iou_low" in values:
+            told["iou"] += f" ({values['iou_low']:.3f}–{values['iou_high']:.3f})"
+        if "iou" in values and without_car(values):
+            told = {"false_car_share": told["false_car_share"]}
+        lines.append([name, *(told.get(key, "–") for key in keys)])
+    return markdown_table(lines)
+
+
+CARD = """---
+license: {licence}
+library_name: transformers
+pipeline_tag: {tag}
+tags: [{tags}, {network}]
+---
+# {name}
+
+{purpose} Pictures are read as grey.
+
+```python
+from carmask import Predictor
+{answer}
+```
+
+Trained with `{command}` on {counts}. {look} Its weights go
+back to {origin}.{terms}
+
+{tables}
+
+{meaning}
+
+Made with the seed {seed} on {device} ({processes}, {precision}) by the code of git revision {code}, with {versions}.
+SHA-256 of the pictures and their truth, of unlabelled ones and of a teacher: {data}.
+
+![Loss and validation score](curves.png)
+"""
+
+PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # by accelerate's names
+
+CARD_TEXTS = {
+    "mask": {
+        "tag": "image-segmentation",
+        "tags": "image-segmentation, car",
+        "purpose": "Gives a picture of a car back as a mask: 255 where the car is, 0 elsewhere.",
+        "answer": 'mask = Predictor.from_pretrained("{name}")(picture)  # uint8, the picture\'s height and width',
+        "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
+over pictures; `false_car_share` is the share of pixels called car on pictures without one. Pixels marked as not
+judged do not count. In brackets after `iou`: where it would be with other pictures of the same kind, in 95 of 100
+cases by the bootstrap, pictures of a group drawn together; of fewer than six groups pictures are drawn one by one, and
+the interval is too narrow.""",
+    },
+    "dots": {
+        "tag": "keypoint-detection",
+        "tags": "keypoint-detection",
+        "purpose": "Places named dots on a picture, and says which are not there: {labels}.",
+        "answer": 'dots = Predictor.from_pretrained("{name}")(picture)  # [Dot(name, x, y, score), …], in pixels',
+        "meaning": """`pck_2`, `pck_5` and `pck_10` are the shares of the visible dots found within 2, 5 and 10 % of
+the picture's longer side, a dot not found counting as wrong; `mean_error` and `median_error` are shares of the longer
+side, over found dots; `presence_f1` judges whether dots are found where there are any, wherever; `f1_5` counts dots
+within 5 % only; `swapped` is the share of found dots that lie on their left or right partner. A dot counts as found
+from the score stored in config.json as threshold, which is the best one on the validation pictures.""",
+    },
+}
+
+
+def write_report(
+    folder: Path,
+    facts: dict[str, str | list[str]],
+    train: datasets.Dataset,
+    scores: dict[str, Scores],
+    history: list[dict],
+) -> None:
+    """Writes the model card, `scores.json` (with the history) and the curves into a model folder.
+
+    Args:
+        folder: the model folder.
+        facts: the run's task, labels, network, look, command, seed, device, processes, precision and origin, and what
+            `carmask.provenance` says of its code, versions and data.
+        train: the rows it was trained on.
+        scores: per split, what `validate` gave.
+        history: one line per validation with step, loss and scores.
+    """
+    sources = Counter(train["source"]) if "source" in train.column_names and not is_stream(train) else {}
+    counts = "a stream of pictures" if is_stream(train) else f"{len(train)} pictures"
+    counts += "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
+    licence, terms = licence_of(facts["origin"])
+    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
+    facts |= {"name": folder.name, "labels": ", ".join(facts["labels"])}
+    facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
+    facts["precision"] = PRECISIONS.get(facts["precision"], facts["precision"])
+    facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
+    tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
+    (folder / "README.md").write_text(
+        CARD.format(counts=counts, tables=tables, terms=terms, **facts),
+        encoding="utf-8",
+    )
+    report = {"scores": scores, "history": history}
+    (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    if history:
+        draw_curves(history, folder / "curves.png")
+
+
+def describe_look(predictor: Predictor) -> str:
+    """How a model sees pictures, in a sentence."""
+    limits, mirror = dict(predictor.processor.size), predictor.task.mirror
+    size = (
+        f"with a long side of {limits['max_height']}"
+        if limits.get("max_height")
+        else f"as {limits['height']} × {limits['width']}"
+    )
+    mirror_image = f", and its mirror image at {mirror:.0%} of that" if mirror else ""
+    return f"It sees a picture {size} pixels{mirror_image}."
+
+
+def rescore(folder: Path, scores: dict[str, Scores], look: str) -> None:
+    """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    card = re.sub(r"It sees a picture [^.]* pixels[^.]*\.", look, card)
+    for split, values in scores.items():
+        card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    report = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    report["scores"] |= scores
+    (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

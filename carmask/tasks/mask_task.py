@@ -1,0 +1,121 @@
+"""The task mask: what a mask is to a network, and how its maps become one."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STRIP = 256  # rows of a mask that are resized at a time
+
+IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """Answers with a mask: car or background for every pixel.
+
+    `car` are the indices of the maps that mean car (several in a network with many labels); a pixel is car where its
+    probability is above `threshold`. With a `mirror` above 0 the network also sees the picture's mirror image, so many
+    times as large as the picture, and the mean of both decides. The network sees pictures whose sides are multiples of
+    `multiple`: of its longest stride, and the cells of every stage tile the picture exactly; of less, and the mask is
+    shifted by some pixels.
+    """
+
+    kind: ClassVar[str] = "mask"
+
+    car: tuple[int, ...] = (1,)
+    threshold: float = 0.5
+    mirror: float = 0.0
+    multiple: int = 1
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the maps of a network made for this task."""
+        return ["background", "car"]
+
+    @property
+    def settings(self) -> dict:
+        """What a model folder's config.json keeps of the task."""
+        return {"task": self.kind, "threshold": self.threshold, "mirror": self.mirror}
+
+    def flip(self, truth: np.ndarray) -> np.ndarray:
+        """Mirrors a mask (H, W) left to right."""
+        return truth[:, ::-1]
+
+    def flip_maps(self, logits: Tensor) -> Tensor:
+        """Mirrors the maps (..., n, h, w) of a network left to right."""
+        return logits.flip(-1)
+
+    def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
+        """Turns a mask of 0, 128 and 255 into int64 (height, width) of 0 background, 1 car, 255 not judged."""
+        labels = np.full(256, IGNORED)
+        labels[0], labels[255] = 0, 1
+        target = torch.from_numpy(labels[truth])
+        if target.shape == torch.Size(size):
+            return target
+        return F.interpolate(target[None, None].float(), size=size, mode="nearest")[0, 0].long()
+
+    def margin(self, logits: Tensor) -> Tensor:
+        """The log-odds of car: `logits` (..., n, h, w) become (..., h, w), the car's best map against the best other.
+
+        Only this difference decides, so it is all that has to be resized; a threshold t on the probability is the
+        threshold log(t / (1 - t)) on the margin.
+        """
+        car = list(self.car)
+        other = [label for label in range(logits.shape[-3]) if label not in self.car]
+        return logits[..., car, :, :].amax(-3) - logits[..., other, :, :].amax(-3)
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy plus one minus the soft Dice overlap; pixels that are not judged take no part.
+
+        `logits` (B, 2, h, w) are resized to `target` (B, H, W) first. A batch without any judged pixel gives 0.
+
+        Source: Milletari et al. 2016, https://arxiv.org/abs/1606.04797 (the overlap term).
+        """
+        margin = F.interpolate(self.margin(logits)[:, None].float(), size=target.shape[-2:], mode="bilinear")[:, 0]
+        judged = target != IGNORED
+        car = (target == 1).float()
+        entropy = F.binary_cross_entropy_with_logits(margin, car, reduction="none")
+        entropy = (entropy * judged).sum() / judged.sum().clamp(min=1)
+        probability = margin.sigmoid() * judged
+        overlap = 2 * (probability * car).sum() + 1
+        return entropy + 1 - overlap / (probability.sum() + (car * judged).sum() + 1)
+
+    def teacher_loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy with a teacher's soft mask, over every pixel, at the finer of the two sizes.
+
+        `logits` (B, 2, h, w) are the student's; `wanted` (B, h, w) is the margin of the teacher, by its own labels.
+
+        Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531.
+        """
+        size = max(logits.shape[-2:], wanted.shape[-2:])
+        margin, wanted = (
+            F.interpolate(maps[:, None].float(), size=size, mode="bilinear") for maps in (self.margin(logits), wanted)
+        )
+        return F.binary_cross_entropy_with_logits(margin, wanted.sigmoid())
+
+    def activations(self, logits: Tensor) -> Tensor:
+        """The probability of each label: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
+        return logits.softmax(0)
+
+    def decode(self, logits: Tensor, size: tuple[int, int]) -> np.ndarray:
+        """Turns `logits` (n, h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255."""
+        return self.decode_margin(self.margin(logits), size)
+
+    def decode_margin(self, margin: Tensor, size: tuple[int, int]) -> np.ndarray:
+        """Turns a `margin` (h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255.
+
+        It is resized along the height first, then along the width strip by strip, so that a large picture never lies
+        in memory as floats.
+        """
+        threshold = math.log(self.threshold / (1 - self.threshold))
+        tall = F.interpolate(margin[None, None], size=(size[0], margin.shape[1]), mode="bilinear")
+        mask = torch.empty(size, dtype=torch.uint8)
+        for rows, strip in zip(mask.split(STRIP), tall.split(STRIP, dim=2), strict=True):
+            wide = F.interpolate(strip, size=(strip.shape[2], size[1]), mode="bilinear")
+            torch.mul(wide[0, 0] > threshold, 255, out=rows)
+        return mask.numpy()

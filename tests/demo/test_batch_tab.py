@@ -1,0 +1,272 @@
+"""The laws on the tab for many pictures, without a browser: masks, table, refusals, and who waits for whom."""
+
+import csv
+import http.client
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from conftest import drawn_car
+from gradio_client import handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from serving import ROOT, served_demo
+
+from carmask import Predictor
+from carmask.demo import batch_tab, uploads
+from carmask.demo.batch_tab import make_batch
+from carmask.demo.mask_answer import car_margin
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_mask_model):
+    return Predictor.from_pretrained(tiny_mask_model)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The upload folder."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    return tmp_path / "uploads"
+
+
+def uploaded(folder, name="a.png", seed=0):
+    path = folder / f"{seed}.png"
+    drawn_car(seed=seed)[0].save(path)
+    return {"path": str(path), "orig_name": name}
+
+
+def zipped(folder, *entries):
+    with zipfile.ZipFile(folder / "given.zip", "w") as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return {"path": str(folder / "given.zip"), "orig_name": "trip.zip"}
+
+
+def png(seed):
+    store = io.BytesIO()
+    drawn_car(seed=seed)[0].save(store, "PNG")
+    return store.getvalue()
+
+
+def batch_of(predictor, turn=None, runs=None):
+    def find_margin(_, picture):
+        if runs is not None:
+            runs.append(picture.size)
+        return car_margin(predictor, picture)
+
+    return make_batch(["one"], lambda name: predictor, find_margin, turn or threading.Lock())
+
+
+def answer(predictor, uploads):
+    *_, (path, line, drawn) = batch_of(predictor)(uploads)
+    return Path(path), line, drawn
+
+
+def read(path):
+    """The masks in the zip of answers, by name, and the rows of its table."""
+    with zipfile.ZipFile(path) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("masks.csv").decode())))
+        names = [name for name in archive.namelist() if name != "masks.csv"]
+        return {name: Image.open(io.BytesIO(archive.read(name))) for name in names}, rows
+
+
+def test_every_mask_is_the_predictors_bit_for_bit_in_its_sub_folder(predictor, folder):
+    path, line, drawn = answer(predictor, [zipped(folder, ("a.png", png(1)), ("b/c/a.png", png(2)))])
+    masks, rows = read(path)
+    assert list(masks) == ["a_mask.png", "b/c/a_mask.png"]
+    for seed, (mask, row) in enumerate(zip(masks.values(), rows, strict=True), start=1):
+        expected = predictor(drawn_car(seed=seed)[0])
+        assert (mask.format, mask.mode, mask.info) == ("PNG", "L", {})
+        assert np.array_equal(mask, expected)
+        assert float(row["car_share"]) == pytest.approx(np.mean(expected > 0), abs=1e-5)
+        assert 0 < float(row["doubtful_share"]) <= 1
+        assert row["refused"] == ""
+    assert "Masks drawn: 2 · refused: 0" in line
+    assert path.name == "trip_masks.zip"
+    assert [caption.split(" · ")[0] for _, caption in drawn.overlays] == ["a.png", "b/c/a.png"]
+    assert all(Image.open(overlay).size == (96, 64) for overlay, _ in drawn.overlays)
+
+
+def test_loose_pictures_keep_their_names(predictor, folder):
+    names = ["one.png", "../two.jpg", "half a character \ud800.png"]
+    path, *_ = answer(predictor, [uploaded(folder, name, seed) for seed, name in enumerate(names)])
+    assert list(read(path)[0]) == ["one_mask.png", "two_mask.png", "half a character __mask.png"]
+    assert path.name == "pictures_masks.zip"
+
+
+def test_a_bad_picture_is_reported_and_the_rest_goes_on(predictor, folder):
+    entries = [("a.png", b"GIF8"), ("../b.png", png(1)), ("c.png", png(1)), ("C.jpg", png(2)), ("notes.txt", b"x")]
+    path, line, drawn = answer(predictor, [zipped(folder, *entries)])
+    masks, rows = read(path)
+    assert list(masks) == ["c_mask.png"]
+    assert [row["file"] for row in rows] == [name for name, _ in entries]
+    words = ["damaged or incomplete", "leads out of its folder", "", "replace that of another", "not a picture"]
+    assert all(part in row["refused"] for part, row in zip(words, rows, strict=True))
+    assert [row["car_share"] == "" for row in rows] == [True, True, False, True, True]
+    assert "Masks drawn: 1 · refused: 4" in line
+    assert len(drawn.overlays) == 1
+
+
+def test_a_picture_that_lent_no_mask_leaves_its_name_to_the_next(predictor, folder):
+    path, *_ = answer(predictor, [zipped(folder, ("a.gif", b"GIF8"), ("a.png", png(1)))])
+    assert list(read(path)[0]) == ["a_mask.png"]
+
+
+@pytest.mark.parametrize(
+    ("give", "words"),
+    [
+        (lambda folder: None, "Choose a picture first"),
+        (lambda folder: [], "Choose a picture first"),
+        (lambda folder: [{"path": "/etc/hostname"}], "no longer on the server"),
+        (lambda folder: [uploaded(folder, seed=seed) for seed in range(3)], "more than"),
+        (lambda folder: [zipped(folder, ("a.png", b"x")), uploaded(folder)], "one zip alone"),
+        (lambda folder: [zipped(folder)], "no picture in this zip"),
+    ],
+)
+def test_what_is_refused_as_a_whole_says_why_in_one_sentence(give, words, predictor, folder, monkeypatch):
+    monkeypatch.setattr(batch_tab, "MAX_PICTURES", 2)
+    with pytest.raises(gr.Error) as refused:
+        list(batch_of(predictor)(give(folder)))
+    assert words in refused.value.message
+    assert refused.value.message.count(".") == 1
+
+
+def test_pictures_that_are_too_large_together_are_refused(predictor, folder, monkeypatch):
+    uploads = [uploaded(folder, seed=seed) for seed in range(2)]
+    monkeypatch.setattr(batch_tab, "MAX_BYTES", sum(Path(upload["path"]).stat().st_size for upload in uploads) - 1)
+    with pytest.raises(gr.Error, match="larger than 200 MB together"):
+        list(batch_of(predictor)(uploads))
+
+
+def test_between_two_pictures_it_is_others_turn_and_a_visitor_who_leaves_stops_the_rest(predictor, folder):
+    turn, runs = threading.Lock(), []
+    batch = batch_of(predictor, turn, runs)([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
+    for done in range(3):
+        assert f"{done} of 4 pictures" in next(batch)[1]
+        assert not turn.locked()
+    batch.close()
+    assert len(runs) == 2
+    assert not turn.locked()
+
+
+def test_what_a_batch_leaves_goes_with_the_other_uploads(predictor, folder):
+    path, *_ = answer(predictor, [zipped(folder, ("a.png", png(1)), ("b.png", b"GIF8"))])
+    assert {left.name for left in folder.iterdir()} == {"given.zip", path.parent.name}
+    os.utime(path.parent, (0, 0))
+    uploads.sweep()
+    assert [left.name for left in folder.iterdir()] == ["given.zip"]
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_mask_model):
+    with served_demo(tiny_mask_model) as address:
+        yield address
+
+
+def test_the_api_gives_the_predictors_masks_for_files_and_for_a_zip(client, tmp_path, predictor):
+    entries = [("b/a.png", png(1)), ("c.png", png(2))]
+    zipped(tmp_path, *entries)
+    for name, content in entries:
+        (tmp_path / Path(name).name).write_bytes(content)
+    loose = [handle_file(tmp_path / name) for name in ("a.png", "c.png")]
+    for given, names in ((loose, ["a", "c"]), ([handle_file(tmp_path / "given.zip")], ["b/a", "c"])):
+        path, line = client.predict(given, "tiny-mask", api_name="/batch")
+        masks, _ = read(path)
+        assert list(masks) == [f"{name}_mask.png" for name in names]
+        for seed, mask in enumerate(masks.values(), start=1):
+            assert np.array_equal(mask, predictor(drawn_car(seed=seed)[0]))
+        assert line.endswith("tiny-mask")
+    with pytest.raises(AppError, match="There is no such model"):
+        client.predict(loose, "none", api_name="/batch")
+
+
+def test_the_parameters_of_the_api_have_types_and_names(client):
+    files, model = client.view_api(return_format="dict")["named_endpoints"]["/batch"]["parameters"]
+    assert (files["parameter_name"], files["python_type"]["type"]) == ("files", "list[filepath]")
+    assert (model["parameter_name"], model["parameter_default"]) == ("model", "tiny-mask")
+
+
+def test_a_single_picture_is_answered_while_a_batch_runs(client, picture_path, tmp_path):
+    zipped(tmp_path, *((f"{seed}.png", png(1)) for seed in range(60)))
+    client.predict(handle_file(picture_path), api_name="/mask")
+    job = client.submit([handle_file(tmp_path / "given.zip")], api_name="/batch")
+    while not job.outputs():
+        time.sleep(0.01)
+    client.predict(handle_file(picture_path), api_name="/mask")
+    assert not job.done()
+    assert "Masks drawn: 60" in job.result()[1]
+
+
+@pytest.mark.parametrize("route", ["mask", "batch"])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("https://example.com/a.jpg", "not fetched"), ("http://[::1]/", "not fetched"), ("/etc/hosts", "")],
+)
+def test_addresses_and_files_of_the_server_are_not_opened(demo, route, path, words):
+    given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    answered = called(demo, route, {"data": [[given], None] if route == "batch" else [given, None, False]})
+    assert answered.startswith("event: error")
+    assert words in answered
+
+
+def called(demo, route, request):
+    headers = {"Content-Type": "application/json"}
+    posted = urllib.request.Request(f"{demo}/gradio_api/call/{route}", json.dumps(request).encode(), headers)
+    event = json.load(urllib.request.urlopen(posted))["event_id"]
+    return urllib.request.urlopen(f"{demo}/gradio_api/call/{route}/{event}").read().decode()
+
+
+@pytest.mark.parametrize(
+    ("route", "most"), [("queue/join", 2**20), ("call/batch", 2**20), ("upload", batch_tab.MAX_BYTES + 2**20)]
+)
+def test_a_request_that_is_too_large_is_refused_unread(demo, route, most):
+    connection = http.client.HTTPConnection(demo.removeprefix("http://"), timeout=100)
+    connection.putrequest("POST", f"/gradio_api/{route}")
+    connection.putheader("Content-Length", str(most + 1))
+    connection.putheader(
+        "Content-Type", "multipart/form-data; boundary=x" if route == "upload" else "application/json"
+    )
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_an_upload_may_be_larger_than_other_requests(client, tmp_path):
+    drawn_car(size=(600, 900))[0].save(tmp_path / "large.bmp")
+    assert (tmp_path / "large.bmp").stat().st_size > 2**20
+    assert "900 × 600" in client.predict(handle_file(tmp_path / "large.bmp"), api_name="/mask")[1]
+
+
+def snippets(language):
+    """The pieces of docs/api.md in a language, in order."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    return [part.split("```")[0] for part in text.split(f"```{language}\n")[1:]]
+
+
+@pytest.mark.parametrize("language", ["python", "sh"])
+def test_the_documented_lines_give_the_masks(language, demo, tmp_path, predictor):
+    program = {"python": [sys.executable, "-c"], "sh": ["sh", "-c"]}[language]
+    if language == "sh" and shutil.which("curl") is None:
+        pytest.skip("There is no curl on this machine; install it to try the lines for it.")
+    for seed, name in enumerate(("photo.jpg", "other.jpg"), start=1):
+        drawn_car(seed=seed)[0].save(tmp_path / name)
+    lines = snippets(language)[0].replace("http://127.0.0.1:7860", demo)
+    subprocess.run([*program, lines], cwd=tmp_path, check=True, timeout=100)
+    masks, _ = read(tmp_path / "masks.zip")
+    for name, mask in masks.items():
+        assert np.array_equal(mask, predictor(Image.open(tmp_path / name.replace("_mask.png", ".jpg"))))
+    assert list(masks) == ["photo_mask.png", "other_mask.png"]
+    assert np.array_equal(Image.open(tmp_path / "photo_mask.png"), masks["photo_mask.png"])

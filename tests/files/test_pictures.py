@@ -1,0 +1,289 @@
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carmask.errors import PictureError
+from carmask.files import pictures
+from carmask.files.pictures import MAX_FILE_BYTES, UPRIGHT_TURNS, grey_rgb, open_picture, open_reduced, upright_rgb
+
+STORED_AS = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the turn that undoes the upright turn
+
+
+@pytest.fixture
+def scene():
+    colours = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    return Image.fromarray(colours.repeat(8, axis=0).repeat(8, axis=1))
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save_file(content, name="picture.jpg"):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return save_file
+
+
+def encoded(picture, file_format, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def png_chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png_header(width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"")
+
+
+def refusal(path):
+    with pytest.raises(PictureError) as error:
+        open_picture(path)
+    sentence = str(error.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert path.name not in sentence
+    return sentence
+
+
+def same(picture, other, tolerance=0):
+    difference = np.abs(np.asarray(picture, dtype=int) - np.asarray(other, dtype=int))
+    return picture.mode == other.mode == "RGB" and difference.max() <= tolerance
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF", "WEBP", "AVIF", "JPEG", "GIF"])
+def test_content_decides_and_the_name_does_not(scene, save, file_format):
+    lossy = {
+        "WEBP": {"lossless": True},
+        "JPEG": {"quality": 95, "subsampling": 0},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    }
+    path = save(encoded(scene, file_format, **lossy.get(file_format, {})), "picture.txt")
+    assert same(open_picture(path), scene, tolerance=16)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT_TURNS)
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_orientation_is_applied_exactly_once(scene, save, orientation, file_format, options):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = scene.transpose(UPRIGHT_TURNS[STORED_AS[orientation]])
+    path = save(encoded(stored, file_format, exif=exif, **options))
+    upright = open_picture(path)
+    assert same(upright, scene)
+    assert same(upright_rgb(upright), scene)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0", b"Exif\0\0nonsense"])
+def test_broken_exif_means_upright(scene, save, exif):
+    path = save(encoded(scene, "JPEG", quality=95, subsampling=0, exif=exif))
+    assert same(open_picture(path), scene, tolerance=16)
+
+
+def test_metadata_is_never_passed_on(scene, save):
+    exif = Image.Exif()
+    exif[0x010E] = "secret place"
+    path = save(encoded(scene, "JPEG", exif=exif, comment=b"secret", dpi=(72, 72), icc_profile=b"profile"))
+    picture = open_picture(path)
+    assert picture.info == {}
+    assert not picture.getexif()
+    assert b"secret" not in encoded(picture, "PNG")
+
+
+@pytest.mark.parametrize(
+    "mode", ["L", "P", "RGBA", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV", "I", "F", "RGBX"]
+)
+def test_every_mode_shows_the_same_grey_scene(scene, mode):
+    grey = scene.convert("L")
+    via = {"La": "LA", "PA": "P", "RGBa": "RGBA", "YCbCr": "RGB", "CMYK": "RGB", "HSV": "RGB"}.get(mode, "L")
+    picture = grey.convert(via).convert(mode)
+    before = picture.tobytes()
+    assert same(upright_rgb(picture), grey.convert("RGB"), tolerance=1)
+    assert picture.tobytes() == before
+
+
+@pytest.mark.parametrize(("mode", "order"), [("I;16", "<u2"), ("I;16B", ">u2")])
+def test_grey_of_16_bits_is_scaled(scene, mode, order):
+    grey = scene.convert("L")
+    values = np.asarray(grey).astype(np.uint16) * 257
+    picture = Image.frombytes(mode, grey.size, values.astype(order).tobytes())
+    assert same(upright_rgb(picture), grey.convert("RGB"))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 65535), (-5, 3), (1e-30, 1e30)])
+def test_float_grey_of_any_range_keeps_its_contrast(low, high):
+    ramp = np.linspace(low, high, 64, dtype=np.float32).reshape(8, 8)
+    shown = np.asarray(upright_rgb(Image.fromarray(ramp)))[..., 0]
+    assert shown.min() == 0
+    assert shown.max() == 255
+
+
+def test_flat_float_pictures_are_accepted():
+    for value in (0, -7, 1e30):
+        assert upright_rgb(Image.fromarray(np.full((2, 3), value, np.float32))).size == (3, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_float_pictures_with_values_that_are_no_numbers_are_refused(save, value):
+    picture = Image.fromarray(np.array([[0, value]], dtype=np.float32))
+    assert "not numbers" in refusal(save(encoded(picture, "TIFF")))
+
+
+def test_transparent_parts_are_white(save):
+    picture = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert np.asarray(open_picture(save(encoded(picture, "PNG")))).min() == 255
+
+
+def test_only_the_first_frame_counts(scene, save):
+    other = Image.new("RGB", scene.size)
+    for file_format in ("TIFF", "PNG"):
+        assert same(open_picture(save(encoded(scene, file_format, save_all=True, append_images=[other]))), scene)
+
+
+def test_pictures_over_89_megapixels_are_refused_before_decoding(save):
+    for side in (9460, 13000, 20000, 2**31 - 1):
+        assert "megapixels" in refusal(save(png_header(side, side)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+def test_a_png_is_decoded_only_if_all_its_pixels_are_there(save, monkeypatch, mode):
+    picture = Image.new(mode, (301, 203))
+    whole = encoded(picture, "PNG")
+    length = whole.index(b"IDAT") - 4
+    packed = zlib.compress(zlib.decompress(whole[length + 8 : whole.index(b"IEND") - 8])[: 203 * 301 // 16])
+    cut = whole[:length] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
+    monkeypatch.setattr(pictures, "MANY_PIXELS", 300 * 200)
+    assert open_picture(save(whole)).size == picture.size
+    monkeypatch.setattr(pictures, "upright_rgb", lambda picture: pytest.fail("It was decoded."))
+    assert "damaged" in refusal(save(cut))
+
+
+def test_pictures_longer_than_a_tool_can_show_are_refused(save):
+    assert "longer" in refusal(save(png_header(100_000, 1)))
+
+
+def test_files_over_20_megabytes_are_refused(save):
+    assert "20 MB" in refusal(save(bytes(MAX_FILE_BYTES + 1)))
+
+
+def test_jpegs_of_too_many_scans_are_refused_but_a_video_tail_is_not(scene, save):
+    jpeg = encoded(scene, "JPEG", progressive=True)
+    head, scan = jpeg.split(b"\xff\xda", 1)
+    assert "scans" in refusal(save(head + (b"\xff\xda" + scan) * 101))
+    assert open_picture(save(jpeg + b"\xff\xda\x99\x99" * 200)).size == scene.size
+
+
+def test_a_large_jpeg_of_many_scans_is_refused_before_decoding(scene, save):
+    jpeg = encoded(scene.convert("L"), "JPEG", progressive=True)
+    small, large = (struct.pack(">HH", *size) for size in ((scene.height, scene.width), (9000, 9000)))
+    head, scan = jpeg.replace(small, large, 1).split(b"\xff\xda", 1)
+    assert "scans" in refusal(save(head + (b"\xff\xda" + scan) * 30))
+
+
+def test_a_float_picture_is_scaled_alike_however_many_rows_it_has():
+    ramp = np.linspace(0, 65535, 1000, dtype=np.float32)
+    tall, wide = (upright_rgb(Image.fromarray(values)) for values in (ramp[:, None], ramp[None]))
+    assert np.array_equal(np.asarray(tall)[:, 0], np.asarray(wide)[0])
+
+
+def test_damaged_files_are_refused(scene, save):
+    png, jpeg = encoded(scene, "PNG"), encoded(scene, "JPEG")
+    for content in (png[: len(png) // 2], jpeg[:-40], png[:8], png_header(10, 10), b"GIF89a", b"BM" + bytes(60)):
+        assert "damaged" in refusal(save(content))
+
+
+def test_files_that_are_no_pictures_are_refused(scene, save):
+    icon = encoded(scene, "ICO")
+    for content in (b"<html>", b"{}", b"\0" * 100, b"%PDF-1.7\n" + encoded(scene, "JPEG"), icon):
+        assert "not a picture" in refusal(save(content))
+    assert "empty" in refusal(save(b""))
+    assert "SVG" in refusal(save(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "drawing.png"))
+
+
+def test_heic_photos_are_refused_with_a_hint_where_its_package_is_missing(save, monkeypatch):
+    monkeypatch.setattr(pictures, "_formats", lambda: pictures.FORMATS)
+    assert "HEIC" in refusal(save(b"\0\0\0\x18ftypheic" + bytes(100)))
+
+
+def test_missing_files_are_refused(tmp_path):
+    assert "cannot be read" in refusal(tmp_path / "nothing.png")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+def test_flipped_bytes_give_a_picture_or_a_refusal_and_nothing_else(scene, save):
+    dice = np.random.default_rng(1)
+    files = [encoded(scene, file_format) for file_format in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
+    for turn in range(300):
+        content = np.frombuffer(files[turn % len(files)], np.uint8).copy()
+        content[dice.integers(0, min(len(content), 400), 5)] = dice.integers(0, 256, 5)
+        with contextlib.suppress(PictureError):
+            assert open_picture(save(content.tobytes())).mode == "RGB"
+
+
+def test_grey_rgb_repeats_the_luminance(scene):
+    red, green, blue = grey_rgb(scene).split()
+    assert red.tobytes() == green.tobytes() == blue.tobytes() == scene.convert("L").tobytes()
+
+
+def smooth(size):
+    """A picture without sharp edges, of `size` (width, height)."""
+    colours = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("size", "seen", "factor"),
+    [((640, 480), 64, 2), ((640, 480), 30, 8), ((640, 480), 200, 1), ((644, 484), 30, 4), ((641, 480), 30, 1)],
+)
+def test_a_jpeg_is_decoded_at_least_twice_as_fine_as_the_network_sees_it_and_never_shifted(save, size, seen, factor):
+    path = save(encoded(smooth(size), "JPEG", quality=95))
+    picture, full = open_reduced(path, lambda size: (seen, seen))
+    assert full == size[::-1]
+    assert picture.size == (size[0] // factor, size[1] // factor)
+    assert min(picture.size) >= min(2 * seen, *size)
+    assert same(picture, open_picture(path).reduce(factor), tolerance=4)
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_reduced_photo_is_upright_and_tells_its_upright_size(save, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = save(encoded(smooth((640, 480)), "JPEG", quality=95, exif=exif))
+    picture, full = open_reduced(path, lambda size: (size[0] // 9, size[1] // 9))
+    whole = open_picture(path)
+    assert full == (whole.height, whole.width)
+    assert picture.size == (whole.width // 4, whole.height // 4)
+    assert same(picture, whole.reduce(4), tolerance=4)
+
+
+def test_the_first_of_several_photos_in_one_file_is_reduced_as_well(save):
+    path = save(encoded(smooth((640, 480)), "MPO", save_all=True, append_images=[smooth((64, 48))]))
+    picture, full = open_reduced(path, lambda size: (30, 40))
+    assert full == (480, 640)
+    assert same(picture, open_picture(path).reduce(8), tolerance=4)
+
+
+def test_a_picture_that_is_no_jpeg_is_opened_as_it_is(save):
+    path = save(encoded(smooth((640, 480)), "PNG"))
+    picture, full = open_reduced(path, lambda size: (32, 32))
+    assert same(picture, open_picture(path))
+    assert full == (480, 640)
+
+
+def test_an_opened_picture_carries_nothing_of_its_file(save):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    path = save(encoded(smooth((64, 48)), "JPEG", exif=exif, comment=b"said"))
+    assert not open_picture(path).info
+    assert not open_picture(path).getexif()

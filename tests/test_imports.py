@@ -1,0 +1,83 @@
+"""The laws of the house: who may import whom, and that a room is left as easily as it is entered."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = [
+    {"commands", "training", "demo"},
+    {"hub"},
+    {"evaluation"},
+    {"inference", "doctor"},
+    {"networks", "data"},
+    {"tasks"},
+    {"files"},
+    {"command_line"},
+    {"errors"},
+]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted((ROOT / "carmask").rglob("*.py"))
+    if path.name not in ("__init__.py", "__main__.py")
+}
+OWNERS = {"accelerate": "training", "gradio": "demo"}
+
+
+def imports(path):
+    """The modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def room(module):
+    return module.split(".")[1]
+
+
+def floor(module):
+    return next(place for place, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward_only(module):
+    for other in imports(MODULES[module]) & MODULES.keys():
+        assert room(other) == room(module) or floor(other) > floor(module), f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_command_imports_a_command_and_no_tab_a_tab(module):
+    if room(module) == "commands" or module.endswith("_tab"):
+        assert not [
+            other
+            for other in imports(MODULES[module])
+            if other != module and (other.startswith("carmask.commands.") or other.endswith("_tab"))
+        ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_training_alone_knows_accelerate_and_the_demo_alone_gradio(module):
+    for library in {name.split(".")[0] for name in imports(MODULES[module]) if name} & OWNERS.keys():
+        assert room(module) == OWNERS[library], f"{module} imports {library}"
+
+
+def test_no_imports_go_in_a_circle():
+    below = {module: imports(path) & MODULES.keys() for module, path in MODULES.items()}
+    while below:
+        free = [module for module, others in below.items() if not others]
+        assert free, f"a circle among {sorted(below)}"
+        below = {module: others - set(free) for module, others in below.items() if module not in free}
+
+
+def test_every_init_file_but_the_top_one_is_empty():
+    assert not [path for path in (ROOT / "carmask").glob("*/**/__init__.py") if path.read_text()]
+
+
+def test_no_folder_holds_more_than_16_files():
+    folders = [ROOT / "carmask", *(path for path in (ROOT / "carmask").rglob("*") if path.is_dir())]
+    assert not [path for path in folders if len(list(path.glob("*.py"))) > 17]  # with __init__.py

@@ -1,0 +1,108 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from conftest import drawn_car, write_data
+from safetensors.torch import load_file
+from training import options, run
+
+from carmask import Predictor
+from carmask.data.sources import open_data
+from carmask.evaluation.validation import validate
+from carmask.training import run as training_run
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "docs/accelerate"
+
+
+def test_two_processes_give_what_one_gives_on_the_same_crops_and_count_each_picture_once(tmp_path, monkeypatch):
+    write_data(tmp_path / "data", {"train": 8, "validation": 3})
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    # Group norm: batch norm's statistics are each process's own.
+    network = ["--network", "unet", "--settings", "norm=group", "depth=2", "first_width=8"]
+    same = {"batch_size": 2, "seed": 3}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", CONFIGS / "two-cpu-processes.yaml"]
+    command += [ROOT / "train_segformer.py", *options(tmp_path / "data", "scratch", together, **same), *network]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run(monkeypatch, *options(tmp_path / "data", "scratch", alone, **same, accumulate=2), *network) == 0
+    one, other = (load_file(folder / "model.safetensors") for folder in (alone, together))
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    histories = [json.loads((folder / "scores.json").read_text())["history"] for folder in (alone, together)]
+    assert [line["step"] for line in histories[1]] == [3, 6]
+    for mine, theirs in zip(*histories, strict=True):
+        assert theirs == pytest.approx(mine, abs=2e-3)
+    predictor = Predictor.from_pretrained(together)
+    scores, _ = validate(predictor, open_data(str(tmp_path / "data"))["validation"])
+    assert json.loads((together / "scores.json").read_text())["scores"]["validation"] == scores
+    assert predictor(drawn_car()[0]).shape == (64, 96)
+
+
+def start_two(*arguments):
+    """Starts the program in two processes, in a process group of its own as a terminal would."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", ROOT / "train_segformer.py"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*map(str, command + [*arguments])], stderr=pipe, text=True, env=environment, start_new_session=True
+    )
+
+
+def test_ctrl_c_to_two_processes_keeps_a_checkpoint_to_go_on_from_with_as_many(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=5000, validate_every=5000, crop=32)
+    together = start_two(*arguments)
+    assert any(re.search(r" [1-9]\d*/5000", line) for line in together.stderr)  # it stops reading at the first one
+    os.killpg(together.pid, signal.SIGINT)
+    words = together.communicate(timeout=60)[1]
+    (sentence,) = [line for line in words.splitlines() if line.startswith("train_segformer: ")]
+    step = int(re.search(r"Stopped after step (\d+). The same command with --resume goes on from", sentence)[1])
+    assert (tmp_path / f"model/checkpoint-{step}").is_dir()
+    assert together.returncode != 0
+    assert run(monkeypatch, *arguments, "--resume") == 1
+    assert "had 2 processes, not 1 process; resume it with as many." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", training_run.SPLITTERS)
+def test_a_run_that_is_to_be_split_says_that_it_is_not_and_gives_what_it_gives_whole(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, name
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "whole", steps=2, accumulate=2)
+    assert run(monkeypatch, *arguments) == 0
+    capsys.readouterr()
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")  # as DeepSpeed's file sets it
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "split", steps=2, accumulate=2)
+    assert run(monkeypatch, *arguments) == 0
+    assert f"{name} splits a network" in capsys.readouterr().out
+    one, other = (load_file(tmp_path / f"{folder}/model.safetensors") for folder in ("whole", "split"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_two_processes_of_a_file_for_fsdp_train_together(tmp_path, tiny_mask_model, tiny_data):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", CONFIGS / "fsdp.yaml"]
+    command += ["--num_processes", "2", ROOT / "train_segformer.py"]
+    command += options(tiny_data, tiny_mask_model, tmp_path / "model", steps=2)
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("FSDP splits a network") == 1
+    assert "2 processes" in (tmp_path / "model/README.md").read_text()
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.iterdir()), ids=lambda path: path.stem)
+def test_accelerate_accepts_every_configuration_file_of_the_docs(config):
+    given = launch_command_parser().parse_args(["--config_file", str(config), "train_segformer.py"])
+    arguments, _, _ = _validate_launch_command(given)
+    assert arguments.multi_gpu or arguments.use_fsdp or arguments.use_deepspeed
+    assert (arguments.num_processes, arguments.num_machines) in {(2, 1), (4, 1), (8, 2)}
+    assert f"docs/accelerate/{config.name}" in (ROOT / "docs/training.md").read_text()
