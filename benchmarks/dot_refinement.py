@@ -2,8 +2,8 @@
 
     python benchmarks/dot_refinement.py my-dots --data drawn
 
-`highest cell` is a plain arg-max, `parabola` what `carmask.peaks` does, `expectation` the mean place of the 5×5 cells
-around the highest, weighted by their probability. Errors are shares of the picture's longer side.
+`highest cell` is a plain arg-max, `parabola` what `carmask.tasks.peaks` does, `expectation` the mean place of the
+5×5 cells around the highest, weighted by their probability. Errors are shares of the picture's longer side.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python docs/make_screenshot.py
     python docs/make_screenshot.py photo.jpg --state dots --width 390 --dark --output dots-on-a-phone.png
 
-Without pictures it takes those of docs/, of the drawn examples. It needs the packages of requirements-dev.txt and
+Without pictures it takes those of docs/, of the drawn examples. It needs the packages of the extra dev and
 Chromium.
 """
 

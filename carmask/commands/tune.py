@@ -5,7 +5,7 @@
 Tried are the sizes at which the network may see a picture, whether it sees the mirror image as well, as large as the
 picture or 0.7 times, and which probability makes a pixel car or a dot found. Milliseconds are of one decoded picture
 until the network has answered, for dots with scoring. Of what takes at most `--most-ms` the best score wins:
-`balanced_iou` of `carmask.reports` for masks, for dots `f1_5`.
+`balanced_iou` of `carmask.evaluation.validation` for masks, for dots `f1_5`.
 
 transformers' own pipeline shows a SegFormer no mirror image and knows no threshold. So that it gives the same mask,
 `--mirrors 0` tries none, and what is stored of a SegFormer's threshold is a shift of its last bias.
@@ -101,7 +101,7 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
 
 
 def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
-    """`carmask.metrics.picture_counts` of a full-size margin, but for the boundaries, which take long: int64 (6,)."""
+    """`picture_counts` of a full-size margin, but for the boundaries, which take long: int64 (6,)."""
     judged = (truth == 0) | (truth == 255)
     found, true = (margin > math.log(threshold / (1 - threshold))) & judged, truth == 255
     sets = (found & true, found, true)

@@ -76,7 +76,7 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
 
 
 def without_car(scores: dict[str, float]) -> bool:
-    """Whether scores as `carmask.reports.validate` gives them are of pictures without a car alone.
+    """Whether scores as `carmask.evaluation.validation.validate` gives them are of pictures without a car alone.
 
     Then IoU is all or nothing and says no more. A network that finds no pixel of any car has an IoU of 0 as well, but
     no false car.

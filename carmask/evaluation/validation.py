@@ -29,8 +29,8 @@ def validate(
     For dots see `validate_dots`; for masks nothing is calibrated.
 
     Returns:
-        The scores of `carmask.metrics` for "all" and for each source; "all" also has `balanced_iou`, and a source with
-        cars `iou_low` and `iou_high`, between which 95 % of other pictures would put its `iou`.
+        The scores of `carmask.evaluation.mask_metrics` for "all" and for each source; "all" also has `balanced_iou`,
+        and a source with cars `iou_low` and `iou_high`, between which 95 % of other pictures would put its `iou`.
         And pictures of the `worst` cases: missed car in red, false car in blue.
     """
     if predictor.task.kind == "dots":
@@ -80,7 +80,7 @@ def validate_dots(
     """Scores the dots of a split through the predictor, by the task's threshold or, to calibrate, by the best one.
 
     Returns:
-        The scores of `carmask.metrics.DotScores` for "all", with the threshold, and for each name. And pictures of the
+        The scores of `DotScores` for "all", with the threshold, and for each name. And pictures of the
         `worst` cases, which have the most dots missed, false, or more than 5 % off: a red ring where a dot is, a blue
         disc where it was found, and a line between the two.
     """

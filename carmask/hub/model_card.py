@@ -119,7 +119,7 @@ def write_report(
     Args:
         folder: the model folder.
         facts: the run's task, labels, network, look, command, seed, device, processes, precision and origin, and what
-            `carmask.provenance` says of its code, versions and data.
+            `carmask.hub.provenance` says of its code, versions and data.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.

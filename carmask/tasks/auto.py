@@ -1,6 +1,6 @@
 """What the maps of a mask mean: how truth becomes a target, how far maps are from it, and how they become a mask.
 
-And which task, this or `carmask.dots_task`, a model folder was made for.
+And which task, this or `carmask.tasks.dots_task`, a model folder was made for.
 """
 
 from collections.abc import Sequence
