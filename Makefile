@@ -106,7 +106,7 @@ runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 
 runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
-		--teacher_features --forced_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
+		--teacher_features --stagewise_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
 
 # The pictures without a car once more, for the teacher to label.
@@ -118,33 +118,33 @@ B0 = --data data/mixture --unlabelled data/negatives --teacher_features --half
 
 runs/car-mask-b0-more/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md | data/negatives
 	$(TRAIN) $(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --side 384 \
-		--forced_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
+		--stagewise_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
 
 runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn-flat/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--forced_share 0.04 --steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
+		--stagewise_share 0.04 --steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
 
 runs/car-mask-b0-square/README.md: runs/car-mask-b0-taught/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--forced_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
+		--stagewise_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
 
 runs/car-mask-b0-long/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
 	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
-		--forced_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
+		--stagewise_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
 
 runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
-		--forced_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
+		--stagewise_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
 
 data/car-dots/README.md: | .venv/dev
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
 runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
-		--side 224 --largest_zoom 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
+		--side 224 --scale_jitter 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
 
 runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --task dots --data data/car-dots --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 700 \
-		--crop 224 --side 224 --largest_zoom 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
+		--crop 224 --side 224 --scale_jitter 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
 
 .PHONY: demo test soak style embedded-models mixture

@@ -15,7 +15,7 @@ from transformers.hf_argparser import HfArgumentParser
 
 from carmask.errors import RunError
 from carmask.training.config import TrainConfig, check
-from carmask.training.output_folder import way_on
+from carmask.training.output_folder import resume_hint
 
 
 def main() -> int:
@@ -29,10 +29,10 @@ def main() -> int:
         import_module("carmask.training.run").train(config)  # torch takes seconds, and no refusal waits for it
         return 0
     except RunError as error:
-        sentence, alone = str(error), error.alone
+        sentence, this_process_only = str(error), error.this_process_only
     except KeyboardInterrupt:
-        sentence, alone = f"Stopped at once.{way_on(config.output)}", False
-    if alone or os.environ.get("RANK", "0") == "0":
+        sentence, this_process_only = f"Stopped at once.{resume_hint(config.output)}", False
+    if this_process_only or os.environ.get("RANK", "0") == "0":
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1
 

@@ -23,12 +23,12 @@ from accelerate import Accelerator
 from transformers import SegformerForSemanticSegmentation
 
 from carmask.files.system import keep_freed_memory
-from carmask.networks.initial_weights import start_network
+from carmask.networks.initial_weights import initialise_network
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import TrainConfig
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 from carmask.training.loader import make_processor, to_pixels
-from carmask.training.loop import AVERAGE
+from carmask.training.loop import EMA_DECAY
 from carmask.training.run import start_run
 
 
@@ -61,25 +61,25 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
     if way.keep:
         keep_freed_memory()
     accelerator = Accelerator(cpu=True, mixed_precision=way.precision)
-    network, fresh = start_network("segformer", config.model, MaskTask(), [], [])
+    network, fresh = initialise_network("segformer", config.model, MaskTask(), [], [])
     if not way.ours:
         stock = SegformerForSemanticSegmentation(network.config)
         stock.load_state_dict(network.state_dict())
         network = stock
     run, processor = start_run(config, network, fresh), make_processor(config)
-    lesson, optimizer = accelerator.prepare(Lesson(network, MaskTask()), run.optimizer)
-    lesson.train()
+    criterion, optimizer = accelerator.prepare(DistillationLoss(network, MaskTask()), run.optimizer)
+    criterion.train()
     shape = (config.batch_size, config.crop, config.crop)
     grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
     for steps in iter(asked.recv, 0):
         start = time.perf_counter()
         for _ in range(steps):
-            loss = lesson(to_pixels(grey, processor), target)
+            loss = criterion(to_pixels(grey, processor), target)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(lesson.parameters(), 1.0)
+            accelerator.clip_grad_norm_(criterion.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            run.update_average(AVERAGE)
+            run.update_ema(EMA_DECAY)
         asked.send(time.perf_counter() - start)
     accelerator.end_training()
 

@@ -10,12 +10,15 @@ class PictureError(ValueError):
 
 
 class RunError(ValueError):
-    """Says in one sentence why a run cannot start or go on; `alone` if maybe one of several processes alone knows."""
+    """Says in one sentence why a run cannot start or go on.
 
-    def __init__(self, sentence: str, alone: bool = False):
+    `this_process_only`: of several processes perhaps this one alone knows it, so it says it itself.
+    """
+
+    def __init__(self, sentence: str, this_process_only: bool = False):
         """Keeps both."""
         super().__init__(sentence)
-        self.alone = alone
+        self.this_process_only = this_process_only
 
 
 class NetworkError(ValueError):

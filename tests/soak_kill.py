@@ -37,13 +37,13 @@ def start(arguments: list, log: Path, reached: Synchronized) -> int:
     with log.open("a") as words:
         os.dup2(words.fileno(), 1)
         os.dup2(words.fileno(), 2)
-    update = Run.update_average
+    update = Run.update_ema
 
     def note(run: Run, decay: float) -> None:
         update(run, decay)
         reached.value = run.step
 
-    Run.update_average = note
+    Run.update_ema = note
     sys.argv = ["train_segformer.py", *map(str, arguments)]
     os._exit(train_segformer.main())
 

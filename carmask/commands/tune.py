@@ -39,7 +39,7 @@ from carmask.evaluation.mask_metrics import summary
 from carmask.evaluation.validation import BEST, balanced_iou, validate
 from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
-from carmask.hub.model_card import describe_look, rescore
+from carmask.hub.model_card import describe_inference_settings, rescore
 from carmask.inference.predictor import Predictor
 
 SIDES = (384, 448, 512, 640)
@@ -150,7 +150,7 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if shifted:
         shift_bias(folder / "model.safetensors", look.predictor.task.car, look.threshold)
-    rescore(folder, scores, describe_look(look.predictor))
+    rescore(folder, scores, describe_inference_settings(look.predictor))
 
 
 def shift_bias(weights: Path, car: tuple[int, ...], threshold: float) -> None:
@@ -194,7 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
         return 1
     best = max(fitting, key=lambda look: look.score)
-    print(f"\nThe best: threshold {best.threshold:.2f}. {describe_look(best.predictor)}")
+    print(f"\nThe best: threshold {best.threshold:.2f}. {describe_inference_settings(best.predictor)}")
     if arguments.write:
         try:
             store(arguments.model, best, splits)

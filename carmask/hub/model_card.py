@@ -144,7 +144,7 @@ def write_report(
         draw_curves(history, folder / "curves.png")
 
 
-def describe_look(predictor: Predictor) -> str:
+def describe_inference_settings(predictor: Predictor) -> str:
     """How a model sees pictures, in a sentence."""
     limits, mirror = dict(predictor.processor.size), predictor.task.mirror
     size = (

@@ -16,7 +16,7 @@ from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-DEFAULT_STARTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
+DEFAULT_INITIAL_WEIGHTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 
 RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
 
@@ -46,7 +46,7 @@ def is_own(start: str) -> bool:
     return any(start in own for own in OWN_STARTS.values())
 
 
-def start_network(
+def initialise_network(
     network: str, start: str, task: MaskTask | DotsTask, words: list[str], starts: list[str]
 ) -> tuple[PreTrainedModel, set[str]]:
     """The network to train for `task`, and the names of its untrained parameters.
@@ -134,11 +134,11 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
     else:
         built, trained = pretrained_network(NETWORKS[network], start, settings)
     make_fast(built)
-    fresh = {name for name, _ in built.named_parameters()} - trained
+    newly_initialised = {name for name, _ in built.named_parameters()} - trained
     if settings.get("task") == "dots":
-        for name in fresh & {"classifier.bias", "decode_head.classifier.bias"}:
+        for name in newly_initialised & {"classifier.bias", "decode_head.classifier.bias"}:
             nn.init.constant_(built.get_parameter(name), RARE)
-    return built, fresh
+    return built, newly_initialised
 
 
 def stored_type(start: str) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from carmask.data.rows import Pair, is_mask, places_to_find
-from carmask.training.config import LARGEST_ZOOM, SMALLEST_ZOOM
+from carmask.training.config import LARGEST_SCALE, SMALLEST_SCALE
 
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 
@@ -17,7 +17,7 @@ def random_crop(
     truth: np.ndarray,
     crop: int,
     rng: np.random.Generator,
-    largest_zoom: float = LARGEST_ZOOM,
+    scale_jitter: float = LARGEST_SCALE,
     square: bool = False,
 ) -> Pair:
     """Cuts a square of `crop` pixels at a random scale, place, rotation and stretch, in one affine step.
@@ -28,7 +28,7 @@ def random_crop(
     """
     height, width = grey.shape
     sides = np.array([width, height])
-    long_side = crop * math.exp(rng.uniform(math.log(SMALLEST_ZOOM), math.log(largest_zoom)))
+    long_side = crop * math.exp(rng.uniform(math.log(SMALLEST_SCALE), math.log(scale_jitter)))
     zoom = long_side / (sides if square else np.full(2, sides.max()))
     half = crop / 2 / zoom
     centre = np.array([random_place(*of_side, rng) for of_side in zip(sides, half, strict=True)])
@@ -70,7 +70,7 @@ def warp(
     return np.array(picture.transform((crop, crop), Image.Transform.AFFINE, rows, sampling, fillcolor=fill))
 
 
-def random_light(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def photometric_augmentation(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each now and then.
 
     A part alone is blurred too, as a number plate may be: a car that is pasted or composed is often less sharp than

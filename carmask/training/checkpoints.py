@@ -30,11 +30,17 @@ def save_checkpoint(output: Path, run: Run) -> None:
     if final.is_dir() and is_whole(final):
         return
     tensors = {f"network.{name}": value for name, value in run.network.state_dict().items()}
-    tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in run.ema.state_dict().items()}
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    state = {"step": run.step, "losses": run.losses, "history": run.history, "owed": run.owed, "sha256": digest(plain)}
+    state = {
+        "step": run.step,
+        "losses": run.losses,
+        "history": run.history,
+        "validation_due": run.validation_due,
+        "sha256": digest(plain),
+    }
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -116,11 +122,11 @@ def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     run.network.load_state_dict(part("network."))
-    run.averaged.load_state_dict(part("averaged."))
+    run.ema.load_state_dict(part("ema."))
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in part("optimizer.").items():
         index, key = name.split(".")
         states.setdefault(int(index), {})[key] = value
     run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})
     run.step, run.losses, run.history = state["step"], state.get("losses", []), state["history"]
-    run.owed = state.get("owed", False)
+    run.validation_due = state.get("validation_due", False)

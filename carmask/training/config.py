@@ -12,9 +12,9 @@ from carmask.errors import RunError
 from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
 
-SMALLEST_ZOOM = 0.6  # a picture's long side is drawn at 0.6 to `largest_zoom` times the crop's side
+SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` times the crop's side
 
-LARGEST_ZOOM = 3.0
+LARGEST_SCALE = 3.0
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class TrainConfig:
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
     unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
-    forced_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
+    stagewise_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
     steps: int = HfArg(default=2000, help="Updates of the weights.")
     batch_size: int = HfArg(default=8, help="Crops per process and step.")
     accumulate: int = HfArg(default=1, help="Batches per update.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
-    largest_zoom: float = HfArg(default=LARGEST_ZOOM, help="Longest a picture is in a crop, in sides of the crop.")
+    scale_jitter: float = HfArg(default=LARGEST_SCALE, help="Longest a picture is in a crop, in sides of the crop.")
     paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
     side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
     learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
@@ -67,7 +67,7 @@ class TrainConfig:
 RANGES = {
     "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
     "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
-    "forced_share": (0, 1), "paste": (0, 1), "largest_zoom": (SMALLEST_ZOOM, 100),
+    "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
 }  # fmt: skip
 
 DOT_SETTINGS = {"sigma": (0.001, 0.5), "focal": (0, 10), "swap": None}  # their ranges; swap is text

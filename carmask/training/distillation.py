@@ -11,17 +11,17 @@ from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-NOISE = 0.1  # on a stage's forced input, so that it does not rely on perfect features
+NOISE = 0.1  # on what a stage is given stage-wise, so that it does not rely on perfect features
 
 FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
 
 
-class Lesson(nn.Module):
+class DistillationLoss(nn.Module):
     """The loss of one training step as a module, so that several processes can share the step.
 
     Without a teacher it is the task's loss. With one, the student also learns the teacher's soft maps. After
-    `fit_features` its stages learn the teacher's features too: forced, each stage gets the target of the stage before
-    as its input, and all learn at once; free, the stages are chained as usual.
+    `fit_features` its stages learn the teacher's features too: stage-wise, each stage gets the target of the
+    stage before as its input, and all learn at once; end-to-end, the stages are chained as usual.
 
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Romero et al. 2015, https://arxiv.org/abs/1412.6550.
     """
@@ -34,12 +34,12 @@ class Lesson(nn.Module):
         self.teacher_task = task_for(teacher.config) if teacher else None
         self.rotations: list[tuple[Tensor, Tensor]] = []  # per stage: mean and (student, teacher) matrix
 
-    def train(self, mode: bool = True) -> "Lesson":
+    def train(self, mode: bool = True) -> "DistillationLoss":
         """Sets the student's mode; the teacher stays as it is used."""
         self.student.train(mode)
         return self
 
-    def forward(self, pixel_values: Tensor, target: Tensor, step: int = 0, forced: bool = False) -> Tensor:
+    def forward(self, pixel_values: Tensor, target: Tensor, step: int = 0, stage_wise: bool = False) -> Tensor:
         """The loss for `pixel_values` (B, 3, H, W) and the task's `target` (B, …)."""
         if self.teacher is None:
             return self.task.loss(self.student(pixel_values).logits, target)
@@ -51,19 +51,19 @@ class Lesson(nn.Module):
             logits = self.student(pixel_values).logits
             return self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
         wanted = self.targets(taught.hidden_states)
-        features = self.stages(pixel_values, wanted if forced else None)
+        features = self.stages(pixel_values, wanted if stage_wise else None)
         feature_loss = sum(F.mse_loss(found, want) for found, want in zip(features, wanted, strict=True))
-        logits = self.student.decode_head(wanted if forced and step % 2 else features)
+        logits = self.student.decode_head(wanted if stage_wise and step % 2 else features)
         loss = self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
-        return loss + (1 if forced else FEATURE_WEIGHT) * feature_loss
+        return loss + (1 if stage_wise else FEATURE_WEIGHT) * feature_loss
 
-    def stages(self, pixel_values: Tensor, forced: list[Tensor] | None) -> list[Tensor]:
-        """The student's features; with `forced` each stage starts from the target of the one before, plus noise."""
+    def stages(self, pixel_values: Tensor, stage_wise: list[Tensor] | None) -> list[Tensor]:
+        """The student's features; with `stage_wise` each stage starts from the target before it, plus noise."""
         features = []
         x = pixel_values
         for index, stage in enumerate(self.student.segformer.stages):
             features.append(stage(x))
-            x = features[-1] if forced is None else forced[index] + NOISE * torch.randn_like(forced[index])
+            x = features[-1] if stage_wise is None else stage_wise[index] + NOISE * torch.randn_like(stage_wise[index])
         return features
 
     def targets(self, features: Iterable[Tensor]) -> list[Tensor]:

@@ -14,11 +14,11 @@ from carmask.data.streams import is_stream
 from carmask.evaluation.validation import validate
 from carmask.inference.predictor import Predictor
 from carmask.training.config import TrainConfig
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 from carmask.training.examples import Examples
 from carmask.training.loader import make_loader, make_processor, to_pixels
 from carmask.training.memory import peak_memory
-from carmask.training.optimizer import descend
+from carmask.training.optimizer import optimizer_step
 from carmask.training.output_folder import existing_part
 from carmask.training.state import Run
 
@@ -26,11 +26,16 @@ WARM_BATCHES, TIMED_BATCHES, TIMED_PICTURES = 2, 6, 6
 
 
 def plan(
-    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples, splits: DatasetDict
+    run: Run,
+    criterion: DistillationLoss,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    examples: Examples,
+    splits: DatasetDict,
 ) -> str:
     """The steps, minutes, memory and disk of the rest of a run, a line each; `run` takes a few steps to time them."""
     steps, crops = config.steps - run.step, examples.numbers.stop // config.steps
-    step = seconds_per_batch(run, lesson, config, accelerator, examples) * config.accumulate
+    step = seconds_per_batch(run, criterion, config, accelerator, examples) * config.accumulate
     picture = seconds_per_picture(run, config, splits)
     every = config.validate_every or max(1, config.steps // 10)
     validations = math.ceil(steps / every)
@@ -56,20 +61,20 @@ def minutes(seconds: float) -> str:
 
 
 def seconds_per_batch(
-    run: Run, lesson: Lesson, config: TrainConfig, accelerator: Accelerator, examples: Examples
+    run: Run, criterion: DistillationLoss, config: TrainConfig, accelerator: Accelerator, examples: Examples
 ) -> float:
     """How long one batch takes, crops and all, once the first ones are done."""
     loader = make_loader(examples, config, accelerator)
-    lesson, optimizer = accelerator.prepare(lesson, run.optimizer)
-    run.averaged.to(accelerator.device)
-    lesson.train()
+    criterion, optimizer = accelerator.prepare(criterion, run.optimizer)
+    run.ema.to(accelerator.device)
+    criterion.train()
     processor = make_processor(config)
     times = [time.perf_counter()]
     for batch in islice(loader, WARM_BATCHES + TIMED_BATCHES):
         grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
-        loss = lesson(to_pixels(grey, processor), target, run.step, config.teacher_features)
-        descend(loss, lesson, optimizer, accelerator, factor=0.0)
-        run.update_average(0.5)
+        loss = criterion(to_pixels(grey, processor), target, run.step, config.teacher_features)
+        optimizer_step(loss, criterion, optimizer, accelerator, factor=0.0)
+        run.update_ema(0.5)
         times.append(time.perf_counter())
     timed = times[WARM_BATCHES:] if len(times) > WARM_BATCHES + 1 else times
     return (timed[-1] - timed[0]) / (len(timed) - 1)
@@ -79,7 +84,7 @@ def seconds_per_picture(run: Run, config: TrainConfig, splits: DatasetDict) -> f
     """How long it takes to judge one picture of the validation split, as the mean of a few from all over it."""
     split = splits["validation"]
     chosen = np.unique(np.linspace(0, len(split) - 1, TIMED_PICTURES).astype(int))
-    predictor = Predictor.from_network(run.averaged, make_processor(config))
+    predictor = Predictor.from_network(run.ema, make_processor(config))
     start = time.perf_counter()
     validate(predictor, split.select(chosen), calibrate=True)
     return (time.perf_counter() - start) / len(chosen)

@@ -16,8 +16,8 @@ from carmask.errors import first_line
 from carmask.files.pictures import DECODE_ERRORS
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
-from carmask.training.augmentation import OUTSIDE, random_crop, random_light
-from carmask.training.config import LARGEST_ZOOM
+from carmask.training.augmentation import OUTSIDE, photometric_augmentation, random_crop
+from carmask.training.config import LARGEST_SCALE
 
 BUFFER = 1000  # rows of a stream among which the next one is drawn
 
@@ -40,7 +40,7 @@ class Examples(Dataset):
     crop: int
     seed: int
     numbers: range
-    largest_zoom: float = LARGEST_ZOOM
+    scale_jitter: float = LARGEST_SCALE
     paste: float = 0.0
     names: Sequence[str] = ()
     square: bool = False
@@ -67,7 +67,7 @@ class Examples(Dataset):
                 grey, truth = (
                     np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth))
                 )
-        return self.finished(random_light(grey, rng), truth, self.names[row] if self.names else "")
+        return self.finished(photometric_augmentation(grey, rng), truth, self.names[row] if self.names else "")
 
     def finished(self, grey: np.ndarray, truth: np.ndarray, name: str, fault: str = "") -> dict[str, Tensor | str]:
         """An example of a crop."""
@@ -84,7 +84,7 @@ class Examples(Dataset):
         grey, truth = pair
         if rng.random() < 0.5:
             grey, truth = grey[:, ::-1], self.task.flip(truth)
-        return random_crop(grey, truth, self.crop, rng, self.largest_zoom, self.square)
+        return random_crop(grey, truth, self.crop, rng, self.scale_jitter, self.square)
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ class StreamedExamples(Examples):
         rng = np.random.default_rng((self.seed, self.numbers[place]))
         try:
             decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
-            pair = shrink(read_pair(decoded), int(self.crop * self.largest_zoom))
+            pair = shrink(read_pair(decoded), int(self.crop * self.scale_jitter))
         except DECODE_ERRORS as error:
             nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
             return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")
         grey, truth = self.crop_of(pair, rng)
-        return self.finished(random_light(grey, rng), truth, name)
+        return self.finished(photometric_augmentation(grey, rng), truth, name)

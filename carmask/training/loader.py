@@ -36,7 +36,7 @@ def make_examples(config: TrainConfig, task: MaskTask | DotsTask, rows: Rows, nu
         config.crop,
         config.seed,
         numbers,
-        config.largest_zoom,
+        config.scale_jitter,
         config.paste,
         rows.names,
         config.square,

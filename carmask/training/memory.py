@@ -13,7 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
 from carmask.training.config import TrainConfig
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 from carmask.training.examples import Examples
 from carmask.training.loader import make_loader, make_processor, to_pixels
 
@@ -25,7 +25,9 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def fitting(config: TrainConfig, lesson: Lesson, examples: Examples, accelerator: Accelerator) -> TrainConfig:
+def fitting(
+    config: TrainConfig, criterion: DistillationLoss, examples: Examples, accelerator: Accelerator
+) -> TrainConfig:
     """The options with a batch size that fits into memory: halved, with `accumulate` doubled, as often as it takes.
 
     A step learns from as many crops as asked for; only batch norm sees fewer of them at a time.
@@ -35,7 +37,7 @@ def fitting(config: TrainConfig, lesson: Lesson, examples: Examples, accelerator
     """
     size, processor = config.batch_size, make_processor(config)
     example = next(iter(make_loader(examples, replace(config, workers=0))))
-    while not fits(lesson, repeated(example, size), processor, accelerator, config.teacher_features):
+    while not fits(criterion, repeated(example, size), processor, accelerator, config.teacher_features):
         if size == 1:
             raise RunError(f"Not even one crop of {config.crop} pixels fits into memory; take a smaller --crop.")
         size //= next(factor for factor in range(2, size + 1) if size % factor == 0)
@@ -57,16 +59,20 @@ def repeated(example: dict[str, Tensor], size: int) -> dict[str, Tensor]:
 
 
 def fits(
-    lesson: Lesson, batch: dict[str, Tensor], processor: BaseImageProcessor, accelerator: Accelerator, forced: bool
+    criterion: DistillationLoss,
+    batch: dict[str, Tensor],
+    processor: BaseImageProcessor,
+    accelerator: Accelerator,
+    stage_wise: bool,
 ) -> bool:
     """Whether a step fits, tried on a copy, beside what the running average and AdamW will hold."""
     device = accelerator.device
     try:
-        trial = copy.deepcopy(lesson).to(device).train()
+        trial = copy.deepcopy(criterion).to(device).train()
         held = [torch.empty_like(value) for value in trial.student.parameters() for _ in range(3)]
         with accelerator.autocast():
             pixel_values = to_pixels(batch["grey"].to(device), processor)
-            trial(pixel_values, batch["target"].to(device), 0, forced).backward()
+            trial(pixel_values, batch["target"].to(device), 0, stage_wise).backward()
         del held
         return True
     except (RuntimeError, MemoryError) as error:  # torch has no class of its own for this on a CPU

@@ -116,7 +116,7 @@ def remove_checkpoints(output: Path) -> None:
         shutil.rmtree(folder.rename(output / UNFINISHED_CHECKPOINT))
 
 
-def way_on(output: str) -> str:
+def resume_hint(output: str) -> str:
     """How a run that ended too early goes on, if it does, as one more sentence."""
     checkpoints = all_checkpoints(Path(output))
     return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""

@@ -17,30 +17,30 @@ from carmask.evaluation.figures import write_worst
 from carmask.evaluation.validation import validate
 from carmask.files.system import keep_freed_memory
 from carmask.hub.licences import origins
-from carmask.hub.model_card import describe_look, write_report
+from carmask.hub.model_card import describe_inference_settings, write_report
 from carmask.hub.provenance import made_with
 from carmask.hub.upload import PublishError, upload
 from carmask.inference.model_folder import LOCK, LOGS
 from carmask.inference.predictor import Predictor
-from carmask.networks.initial_weights import DEFAULT_STARTS, start_network
+from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise_network
 from carmask.training.checkpoints import load_newest
 from carmask.training.config import TrainConfig, network_settings
 from carmask.training.dry_run import plan
 from carmask.training.loader import make_examples
-from carmask.training.loop import teach
+from carmask.training.loop import train_loop
 from carmask.training.memory import fitting, out_of_memory
 from carmask.training.optimizer import make_optimizer
-from carmask.training.output_folder import begin_output, open_output, remove_checkpoints, way_on
-from carmask.training.setup import beside, make_lesson, open_task, read_rows, warn_of_faults
+from carmask.training.output_folder import begin_output, open_output, remove_checkpoints, resume_hint
+from carmask.training.setup import beside, make_distillation_loss, open_task, read_rows, warn_of_faults
 from carmask.training.state import Run
 from carmask.training.trackers import start_tracker
 
 SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
 
 
-def start_run(config: TrainConfig, network: PreTrainedModel, fresh: set[str]) -> Run:
+def start_run(config: TrainConfig, network: PreTrainedModel, newly_initialised: set[str]) -> Run:
     """A new run of `network`, or the run of the last checkpoint."""
-    optimizer = make_optimizer(network, fresh, config.learning_rate)
+    optimizer = make_optimizer(network, newly_initialised, config.learning_rate)
     run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
     if config.resume:
         skipped = load_newest(Path(config.output), run)
@@ -57,7 +57,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, 
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = facts | {"network": config.network, "look": describe_look(predictor), "seed": config.seed}
+    facts = facts | {"network": config.network, "look": describe_inference_settings(predictor), "seed": config.seed}
     facts |= {"task": config.task, "labels": predictor.task.labels}
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
@@ -93,10 +93,10 @@ def train(config: TrainConfig) -> None:
     except (DataError, ModelError, CheckpointError) as error:
         raise RunError(str(error)) from error
     except OSError as error:
-        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{way_on(config.output)}"
-        raise RunError(words, alone=True) from error
+        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(config.output)}"
+        raise RunError(words, this_process_only=True) from error
     except SafetensorError as error:
-        raise RunError(f"{config.output} cannot be written: {error}.{way_on(config.output)}") from error
+        raise RunError(f"{config.output} cannot be written: {error}.{resume_hint(config.output)}") from error
     except (RuntimeError, MemoryError) as error:
         if "DataLoader worker (pid" in str(error):  # "is killed by signal", or "exited unexpectedly"
             words = "A process that prepares crops was ended, mostly for want of memory; close what else runs here"
@@ -104,7 +104,7 @@ def train(config: TrainConfig) -> None:
             words = "Memory was not enough; close what else runs here, or start anew with a smaller --crop"
         else:
             raise
-        raise RunError(f"{words}.{way_on(config.output)}", alone=True) from error
+        raise RunError(f"{words}.{resume_hint(config.output)}", this_process_only=True) from error
 
 
 def keep_whole() -> str:
@@ -132,12 +132,12 @@ def run_all(config: TrainConfig) -> None:
         accelerator.print(f"{split} splits a network that one GPU cannot hold; each process keeps all of this (DDP).")
     set_seed(config.seed)
     splits, task = open_task(config)
-    start = config.model or DEFAULT_STARTS[config.network]
+    start = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
     starts = origins([start, config.teacher])
-    network, fresh = start_network(config.network, start, task, network_settings(config), starts)
+    network, newly_initialised = initialise_network(config.network, start, task, network_settings(config), starts)
     warn_of_faults(config, accelerator)
     rows = read_rows(config, splits)
-    lesson = make_lesson(config, network, task, rows)
+    criterion = make_distillation_loss(config, network, task, rows)
     way = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision}
     facts = way | {"origin": starts, "device": accelerator.device.type}
     facts |= made_with(splits, beside(config))
@@ -147,15 +147,15 @@ def run_all(config: TrainConfig) -> None:
         lock = open_output(output, settings)
         begin_output(output, settings | {"tracker_run": start_tracker(accelerator, output, settings)})
     accelerator.wait_for_everyone()
-    run = start_run(config, network, fresh)
+    run = start_run(config, network, newly_initialised)
     batch = config.batch_size * config.accumulate * accelerator.num_processes
     examples = make_examples(config, task, rows, range(run.step * batch, config.steps * batch))
-    config = fitting(config, lesson, make_examples(config, task, rows, range(1)), accelerator)
+    config = fitting(config, criterion, make_examples(config, task, rows, range(1)), accelerator)
     if config.plan:
-        accelerator.print(plan(run, lesson, config, accelerator, examples, splits))
+        accelerator.print(plan(run, criterion, config, accelerator, examples, splits))
         accelerator.end_training()
         return
-    teach(run, lesson, config, accelerator, examples, splits)
+    train_loop(run, criterion, config, accelerator, examples, splits)
     if accelerator.is_main_process:
         finish(run, config, splits, facts)
         lock.close()

@@ -19,7 +19,7 @@ from carmask.inference.loading import load_network, load_processor
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import TrainConfig, dot_settings
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 from carmask.training.loader import Rows, make_examples, make_loader, make_processor, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
@@ -57,7 +57,7 @@ def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
         check_split(splits[name])
     if config.streaming:
         return Rows(splits["train"], [])
-    longest = int(config.crop * config.largest_zoom)
+    longest = int(config.crop * config.scale_jitter)
     rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
     if config.unlabelled:
         rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
@@ -72,7 +72,9 @@ def beside(config: TrainConfig) -> list[Path]:
     return weights + (find_pictures(Path(config.unlabelled)) if config.unlabelled else [])
 
 
-def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows) -> Lesson:
+def make_distillation_loss(
+    config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows
+) -> DistillationLoss:
     """What the network learns from a batch, with its teacher if there is one.
 
     Raises:
@@ -84,11 +86,11 @@ def make_lesson(config: TrainConfig, network: PreTrainedModel, task: MaskTask | 
             own, other = make_processor(config), load_processor(config.teacher)
             if (own.image_mean, own.image_std) != (other.image_mean, other.image_std):
                 raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
-        lesson = Lesson(network, task, teacher)
+        criterion = DistillationLoss(network, task, teacher)
         if config.teacher_features:
             measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
             crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)
-            lesson.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in crops)
-        return lesson
+            criterion.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in crops)
+        return criterion
     except ValueError as error:
         raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error

@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 
 from carmask.errors import RunError
 from carmask.inference.model_folder import all_checkpoints
-from carmask.training.output_folder import way_on
+from carmask.training.output_folder import resume_hint
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -69,7 +69,7 @@ def check_finite(loss: float, gradient: float, step: int, learnt: list[tuple[str
     learnt = gather_object(learnt)
     faults = [fault for _, fault in learnt if fault]
     if faults:
-        raise RunError(f"{faults[0]}{way_on(output)}")
+        raise RunError(f"{faults[0]}{resume_hint(output)}")
     names = sorted({name for name, _ in learnt})
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     files = ", ".join(names[:MOST_NAMED]) + more

@@ -14,23 +14,23 @@ class Run:
 
     `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
     moment of the last one, or of the start, `saved` the moment of the last checkpoint, and
-    a validation of this step may be `owed`.
+    a validation of this step may be `validation_due`.
     """
 
     network: nn.Module
-    averaged: nn.Module
+    ema: nn.Module
     optimizer: Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)
     history: list[dict] = field(default_factory=list)
     timed: tuple[int, float] = (0, 0.0)
-    owed: bool = False
+    validation_due: bool = False
     saved: float = field(default_factory=time.monotonic)
 
     @torch.no_grad()
-    def update_average(self, decay: float) -> None:
+    def update_ema(self, decay: float) -> None:
         """Moves the running average towards the network's weights and batch statistics."""
-        for mean, value in zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True):
+        for mean, value in zip(self.ema.state_dict().values(), self.network.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)
             else:

@@ -14,7 +14,7 @@ from carmask import Predictor
 from carmask.commands.tune import areas, main
 from carmask.data.sources import open_data
 from carmask.evaluation.mask_metrics import picture_counts
-from carmask.hub.model_card import describe_look, write_report
+from carmask.hub.model_card import describe_inference_settings, write_report
 
 
 @pytest.fixture(params=["unet"])
@@ -56,7 +56,7 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert predictor.threshold == float(threshold)
     assert dict(predictor.processor.size)["max_height"] == int(side[2:])
     card = (model / "README.md").read_text()
-    assert describe_look(predictor) in card
+    assert describe_inference_settings(predictor) in card
     assert "0.1235" not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]
     assert f"{scores['test']['all']['iou']:.4f}" in card

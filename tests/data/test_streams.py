@@ -72,9 +72,9 @@ def test_a_streamed_run_killed_and_resumed_equals_an_uninterrupted_one_with_any_
     runs = [(tmp_path / "whole", 0), (tmp_path / "parts", 2)]
     whole, parts = ([*options(data, tiny_mask_model, path, workers=count), "--streaming"] for path, count in runs)
     assert run(monkeypatch, *whole) == 0
-    keep = loop.keep
+    keep = loop.keep_best
     with monkeypatch.context() as killed:
-        killed.setattr(loop, "keep", lambda *given: sys.exit(keep(*given)))
+        killed.setattr(loop, "keep_best", lambda *given: sys.exit(keep(*given)))
         with pytest.raises(SystemExit):
             run(killed, *parts)
     assert run(monkeypatch, *parts, "--resume") == 0

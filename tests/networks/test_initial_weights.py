@@ -46,14 +46,14 @@ def classifier(request, tmp_path_factory):
 
 
 def test_an_fcn_stands_on_any_backbone_and_only_its_own_parts_are_untrained(classifier):
-    built, fresh = build_network("fcn", str(classifier), LABELS, {"task": "mask", "skips": 2})
+    built, newly_initialised = build_network("fcn", str(classifier), LABELS, {"task": "mask", "skips": 2})
     source = tiny_classifier(classifier.name).state_dict().values()
     known = {(tuple(value.shape), float(value.double().sum())) for value in source}
     for name, value in built.backbone.named_parameters():
-        if f"backbone.{name}" not in fresh:
+        if f"backbone.{name}" not in newly_initialised:
             assert (tuple(value.shape), float(value.detach().double().sum())) in known, name
-    assert {name.split(".")[0] for name in fresh} <= {"scores", "smooth", "classifier", "backbone"}
-    assert all("norm" in name for name in fresh if name.startswith("backbone."))
+    assert {name.split(".")[0] for name in newly_initialised} <= {"scores", "smooth", "classifier", "backbone"}
+    assert all("norm" in name for name in newly_initialised if name.startswith("backbone."))
     assert built.config.task == "mask"
 
 
@@ -107,17 +107,17 @@ def test_a_saved_fcn_opens_without_the_package_of_its_first_weights(tmp_path, mo
 
 def test_a_start_without_a_decode_head_names_the_head_as_untrained(tmp_path):
     SegformerForSemanticSegmentation(tiny_config(labels=[f"label {k}" for k in range(150)])).save_pretrained(tmp_path)
-    network, fresh = build_network("segformer", str(tmp_path), LABELS, {"task": "mask"})
-    assert fresh == {"decode_head.classifier.weight", "decode_head.classifier.bias"}
+    network, newly_initialised = build_network("segformer", str(tmp_path), LABELS, {"task": "mask"})
+    assert newly_initialised == {"decode_head.classifier.weight", "decode_head.classifier.bias"}
     assert network.config.id2label == {0: "background", 1: "car"}
     assert network.config.task == "mask"
 
 
 def test_an_fcn_keeps_its_coarse_scores_when_it_gets_another_skip(tmp_path):
     tiny_network("fcn", skips=1).save_pretrained(tmp_path)
-    network, fresh = build_network("fcn", str(tmp_path), LABELS, {"skips": 2})
+    network, newly_initialised = build_network("fcn", str(tmp_path), LABELS, {"skips": 2})
     assert network.config.skips == 2
-    assert {name.split(".")[1] for name in fresh} == {"2"}
+    assert {name.split(".")[1] for name in newly_initialised} == {"2"}
 
 
 @pytest.mark.parametrize(

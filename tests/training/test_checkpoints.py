@@ -20,7 +20,7 @@ def learn(run):
     run.network(torch.ones(1, 3, 32, 32)).logits.sum().backward()
     run.optimizer.step()
     run.optimizer.zero_grad()
-    run.update_average(0.5)
+    run.update_ema(0.5)
     run.step += 1
 
 
@@ -32,7 +32,7 @@ def started(seed):
 
 
 def weights(run):
-    return [*run.network.state_dict().values(), *run.averaged.state_dict().values()]
+    return [*run.network.state_dict().values(), *run.ema.state_dict().values()]
 
 
 def test_a_loaded_run_goes_on_exactly_as_the_saved_one(tmp_path):
@@ -49,11 +49,11 @@ def test_a_loaded_run_goes_on_exactly_as_the_saved_one(tmp_path):
 
 def test_the_average_lies_between_the_old_and_the_new_weights():
     run = started(seed=1)
-    before = run.averaged.decode_head.classifier.weight.clone()
+    before = run.ema.decode_head.classifier.weight.clone()
     run.network.decode_head.classifier.weight.data.add_(1.0)
     new = run.network.decode_head.classifier.weight
-    run.update_average(0.25)
-    assert torch.allclose(run.averaged.decode_head.classifier.weight, 0.25 * before + 0.75 * new)
+    run.update_ema(0.25)
+    assert torch.allclose(run.ema.decode_head.classifier.weight, 0.25 * before + 0.75 * new)
 
 
 @pytest.mark.parametrize("moment", ["save_file", "sync", "read_checkpoint", "all_checkpoints"])

@@ -24,7 +24,7 @@ from carmask.training import loop
 
 def train(monkeypatch, data, output, *more, **changes):
     settings = {"task": "dots", "model": "scratch-b0", "steps": 4, "batch_size": 2, "crop": 32, "side": 64}
-    settings |= {"validate_every": 2, "workers": 0, "largest_zoom": 1.2} | changes
+    settings |= {"validate_every": 2, "workers": 0, "scale_jitter": 1.2} | changes
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     monkeypatch.setattr(
         sys, "argv", ["train_segformer.py", "--data", str(data), "--output", str(output), *options, *more]
@@ -67,14 +67,14 @@ def test_someone_else_s_dots_train_with_one_command(faces, tiny_start, tmp_path,
 def test_a_killed_and_resumed_run_for_dots_equals_an_uninterrupted_one(faces, tiny_start, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert train(monkeypatch, faces, whole, model=tiny_start) == 0
-    keep = loop.keep
+    keep = loop.keep_best
 
     def keep_then_die(*arguments):
         keep(*arguments)
         sys.exit("killed")
 
     with monkeypatch.context() as killed:
-        killed.setattr(loop, "keep", keep_then_die)
+        killed.setattr(loop, "keep_best", keep_then_die)
         with pytest.raises(SystemExit):
             train(killed, faces, parts, model=tiny_start)
     assert train(monkeypatch, faces, parts, "--resume", model=tiny_start) == 0

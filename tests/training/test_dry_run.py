@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from training import options, run
 
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 
 
 def test_a_plan_says_steps_time_memory_and_disk_and_writes_nothing(
@@ -35,14 +35,14 @@ def room_for(monkeypatch):
     """Sets how many crops fit into a memory that is not there."""
 
     def set_room(crops):
-        whole = Lesson.forward
+        whole = DistillationLoss.forward
 
         def forward(self, pixel_values, *given):
             if len(pixel_values) > crops:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7.00 GiB.")
             return whole(self, pixel_values, *given)
 
-        monkeypatch.setattr(Lesson, "forward", forward)
+        monkeypatch.setattr(DistillationLoss, "forward", forward)
 
     return set_room
 

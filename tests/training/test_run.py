@@ -13,11 +13,11 @@ from training import options, run
 from transformers import SegformerImageProcessorPil
 
 from carmask import Predictor
-from carmask.hub.model_card import describe_look
+from carmask.hub.model_card import describe_inference_settings
 from carmask.tasks.mask_task import MaskTask
 from carmask.training import loop
 from carmask.training import run as training_run
-from carmask.training.distillation import Lesson
+from carmask.training.distillation import DistillationLoss
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,7 @@ def test_a_short_run_lowers_the_loss_and_its_model_draws_masks(tmp_path, tiny_ma
 @pytest.mark.parametrize("name", NETWORKS)
 def test_twenty_steps_on_four_pictures_lower_the_loss(name):
     network = tiny_network(name).train()
-    lesson = Lesson(network, MaskTask())
+    criterion = DistillationLoss(network, MaskTask())
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     drawn = [drawn_car(seed=seed) for seed in range(4)]
     greys = torch.stack([torch.from_numpy(np.array(picture.convert("L"))) for picture, _ in drawn])
@@ -57,7 +57,7 @@ def test_twenty_steps_on_four_pictures_lower_the_loss(name):
     pixel_values = (greys[:, None].float().expand(-1, 3, -1, -1) / 255 - 0.45) / 0.22
     losses = []
     for _ in range(20):
-        losses.append(lesson(pixel_values, target))
+        losses.append(criterion(pixel_values, target))
         losses[-1].backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -74,16 +74,16 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     class Killed(Exception):
         pass
 
-    keep = loop.keep
+    keep = loop.keep_best
 
     def keep_then_die(*arguments):
         keep(*arguments)
         raise Killed
 
-    monkeypatch.setattr(loop, "keep", keep_then_die)
+    monkeypatch.setattr(loop, "keep_best", keep_then_die)
     with pytest.raises(Killed):
         run(monkeypatch, *options(tiny_data, tiny_mask_model, parts, workers=workers))
-    monkeypatch.setattr(loop, "keep", keep)
+    monkeypatch.setattr(loop, "keep_best", keep)
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, parts, workers=workers), "--resume") == 0
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -99,14 +99,14 @@ def test_a_segformer_sees_squares_and_the_others_the_shape_of_the_picture(
     assert run(monkeypatch, *arguments, "--network", network) == 0
     predictor = Predictor.from_pretrained(tmp_path / "model")
     assert predictor.pixel_values(Image.new("L", (300, 200))).shape[-2:] == seen
-    assert describe_look(predictor) in (tmp_path / "model/README.md").read_text()
+    assert describe_inference_settings(predictor) in (tmp_path / "model/README.md").read_text()
 
 
 @pytest.mark.parametrize("features", [False, True])
 def test_a_student_learns_from_a_teacher(tmp_path, tiny_mask_model, tiny_data, monkeypatch, features):
     teacher = save_balanced(tiny_network("fcn"), tmp_path / "teacher")
     output = tmp_path / "student"
-    flags = ["--teacher", teacher, *(["--teacher_features", "--forced_share", "0.5"] if features else [])]
+    flags = ["--teacher", teacher, *(["--teacher_features", "--stagewise_share", "0.5"] if features else [])]
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=20, validate_every=10), *flags) == 0
     history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
@@ -123,13 +123,13 @@ def test_a_teacher_that_sees_pictures_in_another_brightness_is_refused(
 
 @pytest.mark.parametrize("stage", range(4))
 def test_forced_stages_learn_from_the_teacher_not_from_each_other(stage):
-    lesson = Lesson(tiny_network(), MaskTask(), tiny_network("fcn"))
-    lesson.fit_features([torch.rand(4, 3, 64, 64) for _ in range(2)])
+    criterion = DistillationLoss(tiny_network(), MaskTask(), tiny_network("fcn"))
+    criterion.fit_features([torch.rand(4, 3, 64, 64) for _ in range(2)])
     pixel_values = torch.rand(2, 3, 64, 64)
-    wanted = lesson.targets(lesson.teacher(pixel_values, output_hidden_states=True).hidden_states)
-    features = lesson.stages(pixel_values, wanted)
+    wanted = criterion.targets(criterion.teacher(pixel_values, output_hidden_states=True).hidden_states)
+    features = criterion.stages(pixel_values, wanted)
     features[stage].sum().backward()
-    stages = lesson.student.segformer.stages
+    stages = criterion.student.segformer.stages
     reached = [any(value.grad is not None for value in part.parameters()) for part in stages]
     assert reached == [index == stage for index in range(4)]
     assert wanted[stage].shape == features[stage].shape
@@ -162,7 +162,7 @@ def test_a_model_is_replaced_only_when_asked_and_only_by_a_new_one(
     before = (model / "model.safetensors").read_bytes()
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, model)) == 1
     assert "--overwrite" in capsys.readouterr().err
-    killed_in("teach", monkeypatch, *options(tiny_data, tiny_mask_model, model), "--overwrite")
+    killed_in("train_loop", monkeypatch, *options(tiny_data, tiny_mask_model, model), "--overwrite")
     assert (model / "model.safetensors").read_bytes() == before
 
 
@@ -170,7 +170,7 @@ def test_a_run_killed_before_its_first_checkpoint_can_simply_start_again(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch
 ):
     arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=1)
-    killed_in("teach", monkeypatch, *arguments)
+    killed_in("train_loop", monkeypatch, *arguments)
     assert run(monkeypatch, *arguments) == 0
 
 
@@ -265,7 +265,7 @@ def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
         ({"workers": -1}, "--workers"),
         ({"learning_rate": -1}, "--learning_rate"),
         ({"network": "fcn"}, "network of the type segformer"),
-        ({"forced_share": 0.2, "teacher_features": True}, "--teacher"),
+        ({"stagewise_share": 0.2, "teacher_features": True}, "--teacher"),
         ({"unlabelled": "no/such/folder"}, "--teacher"),
         ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
         ({"paste": 2}, "--paste"),
