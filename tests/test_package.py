@@ -10,6 +10,8 @@ from conftest import drawn_car
 
 from carmask.__main__ import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -107,29 +107,27 @@ def train(config: TrainConfig) -> None:
         raise RunError(f"{words}.{resume_hint(config.output)}", this_process_only=True) from error
 
 
-def keep_whole() -> str:
-    """Undoes that `accelerate launch` asks to split the network; returns the name of what was to split it, or "".
+def check_not_split() -> None:
+    """Refuses to split the network over several GPUs: its EMA and its checkpoints need all of it in one process.
 
-    A run's average and checkpoints need the whole network, and DDP gives the same weights.
+    Raises:
+        RunError: accelerate was told to do so.
     """
-    asked = [name for name in SPLITTERS if os.environ.pop(f"ACCELERATE_USE_{name}", "false").lower() == "true"]
-    if asked:  # DeepSpeed's file also counts batches, and would overrule --accumulate
-        os.environ.pop("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", None)
-    return ", ".join(asked)
+    for name in SPLITTERS:
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise RunError(f"{name} splits a network, and these are small; use DDP: accelerate launch --multi_gpu.")
 
 
 def run_all(config: TrainConfig) -> None:
     """The whole run: data, network, steps with validations, model folder."""
     output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
-    split = keep_whole()
+    check_not_split()
     accelerator = Accelerator(
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=str(output / LOGS),
     )
-    if split:
-        accelerator.print(f"{split} splits a network that one GPU cannot hold; each process keeps all of this (DDP).")
     set_seed(config.seed)
     splits, task = open_task(config)
     start = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]

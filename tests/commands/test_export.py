@@ -15,6 +15,8 @@ from carmask.commands.predict import main as command_line
 from carmask.inference.loading import load_network
 from carmask.inference.runtimes import open_exported
 
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")

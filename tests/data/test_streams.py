@@ -16,6 +16,8 @@ from carmask.data.streams import endless, share_of
 from carmask.evaluation.validation import validate
 from carmask.training import loop
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

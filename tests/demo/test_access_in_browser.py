@@ -12,6 +12,8 @@ from serving import ROOT
 
 from carmask import Predictor
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 128)  # (height, width)
 LINES = {"Mask": "#line", "Many pictures": "#many-line", "Correct": "#correct-line", "Dots": "#dots-line"}
 

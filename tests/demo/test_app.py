@@ -15,6 +15,8 @@ from serving import ROOT, served_demo
 from carmask import Predictor
 from carmask.demo import uploads
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tiny_mask_model):

@@ -23,6 +23,8 @@ from carmask.demo.dots_tab import describe_dots, dots_and_maps, make_dots_answer
 from carmask.tasks.dot_files import rounded
 from carmask.tasks.dots_task import Dot
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tiny_mask_model, dots_model):

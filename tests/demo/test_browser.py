@@ -20,6 +20,8 @@ from carmask.files.drawing import draw_dots, heat_picture, overlay_mask
 from carmask.inference.loading import EMBEDDED
 from carmask.tasks.dot_files import rounded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def unet_model(tmp_path_factory):

@@ -13,6 +13,8 @@ from serving import ROOT
 
 from carmask import Predictor
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 128)  # (height, width)
 
 

@@ -16,6 +16,8 @@ from files.test_pictures import encoded, png_chunk, png_header
 from PIL import Image
 from serving import ROOT, ask, running_demo
 
+pytestmark = pytest.mark.slow
+
 WATCH = """
 import os, sys
 def note(event, arguments):

@@ -10,6 +10,8 @@ from carmask.evaluation.mask_metrics import mask_scores
 from carmask.inference.loading import MODELS
 from data_scripts.draw_cars import draw_picture
 
+pytestmark = pytest.mark.slow
+
 UNSEEN_SEED = 77
 MASK_MODELS = ["car-mask-b0", "car-mask-fcn"]
 SEGFORMER = MODELS / "car-mask-b0"

@@ -19,6 +19,8 @@ from carmask.training.loader import to_pixels
 from carmask.training.output_folder import claim
 from carmask.training.signals import SAME_SECONDS, SIGNALS, noted_signals
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from carmask.training import loop
 from carmask.training import run as training_run
 from carmask.training.distillation import DistillationLoss
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
