@@ -1,6 +1,8 @@
 """The laws of the house: who may import whom, and that a room is left as easily as it is entered."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,21 @@ def test_every_init_file_but_the_top_one_is_empty():
 def test_no_folder_holds_more_than_16_files():
     folders = [ROOT / "carmask", *(path for path in (ROOT / "carmask").rglob("*") if path.is_dir())]
     assert not [path for path in folders if len(list(path.glob("*.py"))) > 17]  # with __init__.py
+
+
+WITHOUT = """
+import importlib, sys
+sys.modules |= dict.fromkeys(("fcntl", "resource", "spaces"))
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+from carmask.files import system
+sys.platform = "win32"
+system.keep_freed_memory(), system.give_freed_memory_back()
+assert system.peak_resident_bytes() == 0 and system.is_running(1)
+system.lock(open(sys.executable))
+"""
+
+
+def test_every_module_imports_where_the_system_has_neither_fcntl_nor_resource():
+    names = [*MODULES, "carmask.__main__", "train_segformer", "app"]
+    subprocess.run([sys.executable, "-c", WITHOUT, *names], cwd=ROOT, check=True)

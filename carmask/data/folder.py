@@ -18,6 +18,7 @@ from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
 from carmask.errors import DataError
 from carmask.files.disk import sync
+from carmask.files.system import is_running
 
 SHARES = (80, 10, 10)
 
@@ -81,22 +82,12 @@ def _sweep(out: Path) -> None:
     """Removes what killed runs left beside OUT, and brings back an old set that was moved aside."""
     for path in out.parent.glob(f".{glob.escape(out.name)}.*"):
         match = re.fullmatch(r"\.(\d+)\.(partial|old)", path.name[len(out.name) + 1 :])
-        if not match or (match[1] != str(os.getpid()) and _is_running(int(match[1]))):
+        if not match or (match[1] != str(os.getpid()) and is_running(int(match[1]))):
             continue
         if match[2] == "old" and not out.exists():
             path.rename(out)
         else:
             shutil.rmtree(path)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray | None, lossless: bool) -> dict:

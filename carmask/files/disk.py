@@ -7,6 +7,8 @@ from pathlib import Path
 def sync(*paths: Path) -> None:
     """Waits until files, or folders' lists of files, are on the disk."""
     for path in paths:
+        if os.name == "nt" and path.is_dir():  # Windows opens no folder
+            continue
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -1,7 +1,15 @@
-"""What glibc's allocator does with memory that was freed; without glibc nothing happens."""
+"""All that one operating system alone has, with a portable way beside it: the allocator, locks, memory, processes."""
 
 import ctypes
+import os
 import sys
+from typing import TextIO
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows
+    fcntl = resource = None
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -9,7 +17,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 def keep_freed_memory() -> None:
     """Lets glibc keep what a step of training frees for the next one, which need not fault it in again page by page.
 
-    A step is a fifth to a third shorter (`benchmarks/train_speed.py`).
+    A step is a fifth to a third shorter (`benchmarks/train_speed.py`). Elsewhere nothing happens.
     """
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):
         ctypes.CDLL(None).mallopt(M_MMAP_MAX, 0)
@@ -20,3 +28,35 @@ def give_freed_memory_back() -> None:
     """Gives what was freed to the system; glibc would keep some of it in every thread that ever answered a picture."""
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def lock(handle: TextIO, shared: bool = False) -> None:
+    """Locks an open file for this process, until the file is closed; processes that it starts do not inherit the lock.
+
+    Without fcntl there is no lock, and who starts two runs in one folder has to know.
+
+    Raises:
+        BlockingIOError, PermissionError: another process has it.
+    """
+    if fcntl:
+        fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def peak_resident_bytes() -> int:
+    """The most main memory that this process has held so far; 0 where the system does not say."""
+    if not resource:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number; where asking would stop it, as on Windows, the answer is yes."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -1,8 +1,6 @@
 """How a training run uses memory, and what it does if that is not enough."""
 
 import copy
-import resource
-import sys
 from dataclasses import replace
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
+from carmask.files.system import peak_resident_bytes
 from carmask.training.config import TrainConfig
 from carmask.training.distillation import DistillationLoss
 from carmask.training.examples import Examples
@@ -22,7 +21,7 @@ def peak_memory(device: torch.device) -> int:
     """The most bytes that this process has held so far, on the accelerator or else in main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak_resident_bytes()
 
 
 def fitting(

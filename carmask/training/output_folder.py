@@ -1,6 +1,5 @@
 """The folder that a training run writes: when it may be used, and how a model gets into it whole."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from carmask.errors import RunError
+from carmask.files.system import lock
 from carmask.inference.model_folder import (
     LOCK,
     NEW_SETTINGS,
@@ -39,7 +39,7 @@ def check_output(output: Path, settings: dict, defaults: dict) -> None:
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise RunError(f"The output {output} cannot be written, since {place} cannot; choose another output.")
     if (output / LOCK).exists():
-        claim(output, fcntl.LOCK_SH).close()
+        claim(output, shared=True).close()
     if settings["resume"]:
         check_resumable(output, settings, defaults)
     elif output.is_dir():
@@ -57,7 +57,7 @@ def existing_part(path: Path) -> Path:
     return next(part for part in (path.absolute(), *path.absolute().parents) if part.exists())
 
 
-def claim(output: Path, kind: int = fcntl.LOCK_EX) -> TextIO:
+def claim(output: Path, shared: bool = False) -> TextIO:
     """Keeps other runs out of the folder until the file that it returns is closed, if only by the end of the program.
 
     Processes that this one starts do not inherit the lock, so a run whose parent was killed keeps nobody out.
@@ -67,7 +67,7 @@ def claim(output: Path, kind: int = fcntl.LOCK_EX) -> TextIO:
     """
     handle = (output / LOCK).open("a+")
     try:
-        fcntl.lockf(handle, kind | fcntl.LOCK_NB)
+        lock(handle, shared)
     except (BlockingIOError, PermissionError) as error:
         handle.close()
         raise RunError(f"Another run writes to {output}; wait for its end, or choose another output.") from error
