@@ -1,8 +1,8 @@
 """The browser demo: upload a photo of a car, see and download its black and white mask, or its named dots.
 
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
-people choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
-is no tab for them. CARMASK_COLLECT is a folder that gets the masks people correct; without it they get their own.
+visitors choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
+is no such tab. CARMASK_COLLECT is a folder for the masks that visitors correct; without it they download their own.
 """
 
 import logging
@@ -21,12 +21,13 @@ from carmask.demo.batch_tab import make_batch, many_tab
 from carmask.demo.collection import open_collection
 from carmask.demo.correct_tab import correct_tab
 from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_answer
+from carmask.demo.html_component import ASSETS
 from carmask.demo.mask_answer import car_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
-from carmask.demo.middleware import fetch_nothing, limited_bodies, own_page_only
+from carmask.demo.middleware import block_url_fetching, limit_request_size, reject_cross_site_posts
 from carmask.demo.picture_zips import MAX_BYTES
 from carmask.demo.theme import make_theme
-from carmask.demo.uploads import KEPT_SECONDS, SWEEP_SECONDS, sweep_by_the_clock, upload_folder
+from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
 from carmask.files.system import give_freed_memory_back
 from carmask.inference.loading import EMBEDDED, mask_folders
@@ -35,7 +36,7 @@ from carmask.tasks.auto import CAR_LABELS
 
 try:
     import spaces
-except ImportError:  # exists only on Hugging Face Spaces, where a GPU is lent to functions that ask for it
+except ImportError:  # exists only on Hugging Face Spaces, which lend a GPU to decorated functions
     spaces = None
 
 HERE = Path(__file__).resolve().parent
@@ -56,42 +57,44 @@ def build_page(
     for_dots: DotsModel | None = None,
     collection: Path | None = None,
 ) -> gr.Blocks:
-    """Lays out the page: a tab for each thing to do, with these models for masks to choose from.
+    """Builds the page, a tab for each task, with these mask models to choose from.
 
-    `collection` is the data set that corrected masks go to; without it people get theirs as a zip.
+    `collection` is the data set that corrected masks go to; without it visitors download their own.
     """
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
-    find_margin = on_gpu(lambda name, picture, closer=False: car_margin(open_model(name), picture, closer))
-    turn = threading.Lock()
-    answer = in_turn(make_answer(models, open_model, find_margin), turn)
-    batch = make_batch(models, open_model, find_margin, turn)
-    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEPT_SECONDS)) as page:
+    find_margin = on_gpu(
+        lambda name, picture, sliding_window=False: car_margin(open_model(name), picture, sliding_window)
+    )
+    lock = threading.Lock()
+    answer = one_at_a_time(make_answer(models, open_model, find_margin), lock)
+    batch = make_batch(models, open_model, find_margin, lock)
+    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
         gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
         with gr.Tab("Mask"):
-            kept = mask_tab(answer, models, examples)
+            stored = mask_tab(answer, models, examples)
         with gr.Tab("Many pictures"):
             many_tab(batch, models)
         with gr.Tab("Correct") as tab:
-            correct_tab(tab, kept, collection)
+            correct_tab(tab, stored, collection)
         if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
-                dots_tab(in_turn(make_dots_answer(find_dots, for_dots.name), turn), for_dots.labels, examples)
+                dots_tab(one_at_a_time(make_dots_answer(find_dots, for_dots.name), lock), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
 
 
 def on_gpu(function: Callable) -> Callable:
-    """Lends `function` the GPU of a Space, where there is one."""
+    """Runs `function` on the GPU of a Space, where there is one."""
     return spaces.GPU(function) if spaces else function
 
 
-def in_turn(function: Callable, turn: threading.Lock) -> Callable:
-    """Lets `function` run only while nobody else has the `turn`, so that one picture at a time takes the memory."""
+def one_at_a_time(function: Callable, lock: threading.Lock) -> Callable:
+    """Runs `function` under the lock, so that only one picture at a time takes memory."""
 
     @wraps(function)
     def run(*inputs: object) -> object:
-        with turn:
+        with lock:
             try:
                 return function(*inputs)
             finally:
@@ -101,16 +104,16 @@ def in_turn(function: Callable, turn: threading.Lock) -> Callable:
 
 
 def mask_models() -> dict[str, str | Path]:
-    """The models for masks to choose from, by name: CARMASK_MODEL or the embedded one first, then those in models/."""
+    """The mask models to choose from, by name: CARMASK_MODEL or the embedded one first, then those in models/."""
     first = os.environ.get("CARMASK_MODEL") or EMBEDDED["mask"]
     name = Path(first).name
     return {name: first} | {folder.name: folder for folder in mask_folders() if folder.name != name}
 
 
 def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
-    """Returns the function that opens a model for masks by its name, once, when it is first asked for.
+    """Returns the function that opens a mask model by its name, on first use.
 
-    CARMASK_CAR_LABELS is for the first of them.
+    CARMASK_CAR_LABELS applies to the first of them.
     """
     car_labels = {next(iter(models)): (os.environ.get("CARMASK_CAR_LABELS") or "car").split(",")}
 
@@ -124,10 +127,10 @@ def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
 
 
 def dots_model() -> DotsModel | None:
-    """Tries the model for dots, if there is one; it takes memory again only when the first picture for it comes.
+    """Checks the model for dots, if there is one, and frees it again: it is opened on its first picture.
 
     Raises:
-        ModelError: It cannot be used, or is made for masks.
+        ModelError: It cannot be used, or is for masks.
     """
     chosen = os.environ.get("CARMASK_DOTS_MODEL")
     if not chosen and not EMBEDDED["dots"].is_dir():
@@ -149,7 +152,7 @@ def shared_collection() -> Path | None:
 
 
 def main() -> None:
-    """Loads the models that are needed at first and serves the page until it is stopped."""
+    """Loads the default models and serves the page until it is stopped."""
     logging.basicConfig(format="%(asctime)s %(message)s")
     models = mask_models()
     open_model = make_opener(models)
@@ -159,16 +162,16 @@ def main() -> None:
         collection = shared_collection()
     except (ModelError, DataError) as error:
         sys.exit(str(error))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stopped server, too, deletes its uploads
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `kill` deletes the uploads, too
     with upload_folder() as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # own folder, gone at the end; components read it when they are made
-        threading.Thread(target=sweep_by_the_clock, daemon=True).start()
-        fetch_nothing()
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # components read it when they are built
+        threading.Thread(target=sweep_periodically, daemon=True).start()
+        block_url_fetching()
         page = build_page(list(models), open_model, for_dots, collection)
         page.launch(
             theme=make_theme(),
-            css_paths=HERE / "carmask" / "demo" / "assets" / "page.css",
-            js=(HERE / "carmask" / "demo" / "assets" / "page.js").read_text(encoding="utf-8"),
+            css_paths=ASSETS / "page.css",
+            js=(ASSETS / "page.js").read_text(encoding="utf-8"),
             max_file_size=MAX_BYTES,
             show_error=False,
             enable_monitoring=False,
@@ -178,7 +181,7 @@ def main() -> None:
             state_session_capacity=200,
             max_threads=8,
             footer_links=[],
-            app_kwargs={"middleware": [Middleware(own_page_only), Middleware(limited_bodies)]}
+            app_kwargs={"middleware": [Middleware(reject_cross_site_posts), Middleware(limit_request_size)]}
             | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
         )
 

@@ -27,8 +27,12 @@ from serving import ROOT, ask, running_demo
 VISITORS, QUEUE = 60, 20
 SIDE = 9400  # pixels: 88 megapixels
 KEPT = 4  # seconds
-SHORT_LIVED = ("-c", f"from carmask import uploads; uploads.KEPT_SECONDS = {KEPT}; uploads.SWEEP_SECONDS = 1; "
-               "import app; app.main()")  # fmt: skip
+SHORT_LIVED = ("-c", f"""
+from carmask.demo import uploads
+uploads.LIFETIME_SECONDS, uploads.SWEEP_SECONDS = {KEPT}, 1
+import app
+app.main()
+""")  # fmt: skip
 broken = []
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import ZipFile
 
 import gradio as gr
@@ -14,7 +14,7 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from carmask.demo.mask_answer import doubtful_share, mask_at, named_model, overlay_to_look_at
+from carmask.demo.mask_answer import doubtful_share, find_model, mask_at, small_overlay
 from carmask.demo.picture_zips import (
     MAX_BYTES,
     MAX_PICTURES,
@@ -26,34 +26,32 @@ from carmask.demo.picture_zips import (
     open_zipped,
     zipped_pictures,
 )
-from carmask.demo.uploads import PRIVATE, given_name, path_for_page, uploaded_file
+from carmask.demo.uploads import PRIVATE, Upload, original_name, path_for_page, uploaded_file
 from carmask.errors import PictureError
 from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
 from carmask.inference.predictor import Predictor
 
-LONGEST_SIDE = 640  # pixels of an overlay in the gallery
+GALLERY_SIDE = 640  # pixels of the longest side of an overlay in the gallery
 
-EMPTY_LINE = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
+CHOOSE_FILES = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
 
-REFUSED_LINE = "There are no masks; the message says why."
+NO_MASKS = "There are no masks; the message says why."
 
 MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
 
 TAKEN = "Its mask would replace that of another picture; rename one of the two."
 
-Upload = dict[str, Any]
 
-
-class Given(NamedTuple):
-    """One picture of many: its name, with its sub-folders, and what opens it or raises PictureError."""
+class BatchPicture(NamedTuple):
+    """One picture of a batch: its name, with sub-folders, and a function that opens it or raises PictureError."""
 
     name: str
     open: Callable[[], Image.Image]
 
 
-class Row(NamedTuple):
-    """What the table says of one picture: shares of the picture in 0 to 1, or why it was refused."""
+class BatchRow(NamedTuple):
+    """A row of the table: shares of the picture, 0 to 1, or why it was refused."""
 
     file: str
     car_share: float | None = None
@@ -62,19 +60,19 @@ class Row(NamedTuple):
     refused: str = ""
 
 
-class Drawn(NamedTuple):
-    """What the page shows of a batch: the table, and for each mask an overlay's file and its caption."""
+class BatchAnswer(NamedTuple):
+    """What the page shows of a batch: the table, and the file and caption of each mask's overlay."""
 
-    rows: list[Row]
+    rows: list[BatchRow]
     overlays: list[tuple[str, str]]
 
 
 @contextmanager
-def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
-    """Lists the uploaded pictures, or those in the one uploaded zip, which stays open meanwhile.
+def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture]]:
+    """Lists the uploaded pictures, or those in the one uploaded zip, which stays open inside the block.
 
     Raises:
-        gr.Error: There are none, or all of them are refused together.
+        gr.Error: There are none, or the batch is refused as a whole.
     """
     paths = [uploaded_file(upload) for upload in uploads or [None]]
     try:
@@ -83,23 +81,23 @@ def taken_in(uploads: Sequence[Upload] | None) -> Iterator[list[Given]]:
         if not any(map(is_zip, paths)):
             if len(paths) > MAX_PICTURES:
                 raise PictureError(TOO_MANY)
-            named = zip(map(given_name, uploads), paths, strict=True)
-            yield [Given(name, partial(open_noted, path)) for name, path in named]
+            named = zip(map(original_name, uploads), paths, strict=True)
+            yield [BatchPicture(name, partial(open_noted, path)) for name, path in named]
         elif len(paths) > 1:
             raise PictureError(MIXED)
         else:
             with open_zip(paths[0]) as archive:
                 opened = partial(open_zipped, archive, get_upload_folder())
-                yield [Given(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
+                yield [BatchPicture(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
     except PictureError as refusal:
         note_refusal(paths[0], str(refusal))
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
 def draw_mask(
-    given: Given, find_margin: Callable[[Image.Image], np.ndarray], threshold: float, archive: ZipFile
-) -> tuple[Row, Image.Image | None]:
-    """Adds a picture's mask to the zip and returns its row and its overlay, or why it was refused and None."""
+    given: BatchPicture, find_margin: Callable[[Image.Image], np.ndarray], threshold: float, archive: ZipFile
+) -> tuple[BatchRow, Image.Image | None]:
+    """Adds a picture's mask to the zip; returns its row and its overlay, or for a refused picture None."""
     start = time.perf_counter()
     try:
         target = mask_name(given.name)
@@ -107,48 +105,48 @@ def draw_mask(
             raise PictureError(TAKEN)
         picture = given.open()
     except PictureError as refusal:
-        return Row(given.name, refused=str(refusal)), None
+        return BatchRow(given.name, refused=str(refusal)), None
     size = (picture.height, picture.width)
     margin = find_margin(picture)
     mask = mask_at(margin, threshold, size)
     with archive.open(target, "w") as file:
         Image.fromarray(mask).save(file, "PNG", compress_level=1)
     shares = np.count_nonzero(mask) / mask.size, doubtful_share(margin, size)
-    overlay = overlay_to_look_at(picture, Image.fromarray(mask), LONGEST_SIDE)
-    return Row(given.name, *(round(share, 5) for share in shares), round(time.perf_counter() - start, 2)), overlay
+    overlay = small_overlay(picture, Image.fromarray(mask), GALLERY_SIDE)
+    return BatchRow(given.name, *(round(share, 5) for share in shares), round(time.perf_counter() - start, 2)), overlay
 
 
 def draw_masks(
-    pictures: Sequence[Given],
+    pictures: Sequence[BatchPicture],
     find_margin: Callable[[Image.Image], np.ndarray],
     threshold: float,
     answer: Path,
-    turn: Lock,
-) -> Iterator[Drawn]:
-    """Draws the masks of pictures into the zip `answer`, each in its turn, and yields before each what is drawn."""
-    drawn = Drawn([], [])
+    lock: Lock,
+) -> Iterator[BatchAnswer]:
+    """Draws the masks of pictures into the zip `answer`, each under the lock; yields the progress before each."""
+    drawn = BatchAnswer([], [])
     with ZipFile(answer, "w") as archive:
         for given in pictures:
             yield drawn
-            with turn:
+            with lock:
                 row, overlay = draw_mask(given, find_margin, threshold, archive)
             drawn.rows.append(row)
             if overlay:
                 path = answer.with_name(f"{len(drawn.rows)}.jpg")
                 overlay.save(path)
-                drawn.overlays.append((str(path), f"{row.file} · {percent(row.car_share)}"))
-        archive.writestr("masks.csv", as_csv(Row._fields, drawn.rows))
+                drawn.overlays.append((str(path), f"{row.file} · {as_percent(row.car_share)}"))
+        archive.writestr("masks.csv", as_csv(BatchRow._fields, drawn.rows))
 
 
 def make_batch(
     models: Sequence[str],
     open_model: Callable[[str], Predictor],
     find_margin: Callable[[str, Image.Image], np.ndarray],
-    turn: Lock,
+    lock: Lock,
 ) -> Callable[..., Generator[tuple]]:
     """Returns the function behind the tab and the API; the first of the models is the default.
 
-    It holds `turn` for one picture at a time, so that others who wait for it come in between.
+    It holds `lock` for one picture at a time, so that other visitors' pictures are answered in between.
     """
 
     def batch(
@@ -156,19 +154,19 @@ def make_batch(
         model: str | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - where gradio looks for it
     ) -> Generator[tuple]:
-        """Finds the cars in many pictures, with the model of that name.
+        """Finds the cars in many pictures with the model of that name.
 
         Takes up to 100 picture files, or one zip of them, of 200 MB together. Returns a zip of masks, NAME_mask.png in
         the sub-folders of the zip that was given, each a PNG of the upright picture's size with 255 where the car is
-        and 0 elsewhere; in it masks.csv, which says for every picture the car's share, the doubtful share, the
-        seconds, or why it was refused; and one line of text. While it works it says how far it is.
+        and 0 elsewhere, and masks.csv with every picture's car share, doubtful share and seconds, or why it was
+        refused; and one line of text. Progress is reported meanwhile.
         """
-        with turn:
-            name, task = named_model(models, open_model, model)
+        with lock:
+            name, task = find_model(models, open_model, model)
         start = time.perf_counter()
-        with taken_in(files) as pictures:
+        with opened_batch(files) as pictures:
             answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
-            for drawn in draw_masks(pictures, partial(find_margin, name), task.threshold, answer, turn):
+            for drawn in draw_masks(pictures, partial(find_margin, name), task.threshold, answer, lock):
                 progress((len(drawn.rows), len(pictures)), unit="pictures")
                 yield gr.skip(), f"{len(drawn.rows)} of {len(pictures)} pictures are done.", gr.skip()
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
@@ -176,24 +174,24 @@ def make_batch(
     return batch
 
 
-def describe_batch(rows: Sequence[Row], seconds: float, model_name: str) -> str:
-    """Says in one line how many masks were drawn, and how they came about."""
+def describe_batch(rows: Sequence[BatchRow], seconds: float, model_name: str) -> str:
+    """Describes a batch in one line: masks drawn, pictures refused, time and model."""
     refused = sum(bool(row.refused) for row in rows)
     return f"Masks drawn: {len(rows) - refused} · refused: {refused} · {seconds:.1f} s · {model_name}"
 
 
-def show_drawn(drawn: Drawn) -> list:
-    """Fills the gallery and the table, and lets the zip be downloaded."""
-    shown = [[row.file, *map(percent, row[1:3]), row.refused] for row in drawn.rows]
+def show_batch(drawn: BatchAnswer) -> list:
+    """Fills the gallery and the table, and enables the download."""
+    shown = [[row.file, *map(as_percent, row[1:3]), row.refused] for row in drawn.rows]
     return [drawn.overlays, gr.Dataframe(shown, visible=True), gr.DownloadButton(interactive=True)]
 
 
-def percent(share: float | None) -> str:
-    """A share as people read it; blank where there is none."""
+def as_percent(share: float | None) -> str:
+    """Formats a share; blank for None."""
     return "" if share is None else f"{share:.1%}"
 
 
-def cleared(line: str) -> list:
+def no_batch(line: str) -> list:
     """The tab's outputs without an answer."""
     return [None, gr.Dataframe(None, visible=False), gr.DownloadButton(value=None, interactive=False), line, None]
 
@@ -207,7 +205,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
             interactive=False, elem_id="gallery",
         )  # fmt: skip
     with gr.Row(elem_id="many-actions"):
-        line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="many-line")
+        line = gr.Markdown(CHOOSE_FILES, label="Result", elem_id="many-line")
         button = {"scale": 0, "min_width": 200}
         start = gr.Button("Draw masks", variant="primary", elem_id="draw", **button)
         download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
@@ -226,6 +224,6 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
     shown = [gallery, table, download]
     latest = {"api_name": "batch", "concurrency_id": "batch", "show_progress_on": gallery, "preprocess": False}
     answered = start.click(batch, [files, model], [download, line, drawn], **latest)
-    answered.success(show_drawn, drawn, shown, **PRIVATE)
-    answered.failure(lambda: cleared(REFUSED_LINE), None, [*shown, line, drawn], **PRIVATE)
-    files.clear(lambda: cleared(EMPTY_LINE), None, [*shown, line, drawn], cancels=answered, **PRIVATE)
+    answered.success(show_batch, drawn, shown, **PRIVATE)
+    answered.failure(lambda: no_batch(NO_MASKS), None, [*shown, line, drawn], **PRIVATE)
+    files.clear(lambda: no_batch(CHOOSE_FILES), None, [*shown, line, drawn], cancels=answered, **PRIVATE)

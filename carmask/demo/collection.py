@@ -1,7 +1,7 @@
-"""A data set that grows picture by picture, in the layout of the data scripts: whole after every addition.
+"""A data set that grows picture by picture, in the layout of the data scripts, and is valid after every addition.
 
-All pictures are for training: the training program sets a tenth aside itself, by group. Masks of one picture share a
-group, and a picture without a car joins the group of one with a car, so that neither part is left without a car.
+All pictures go into the training split; the training program validates on a tenth of them, chosen by group. Masks of
+one picture share a group, and a picture without a car joins the group of one with a car, so that both parts have cars.
 """
 
 import hashlib
@@ -19,21 +19,19 @@ from PIL import Image
 
 from carmask.data.folder import finish_data_set, save_example
 from carmask.data.layout import CAR
-from carmask.doctor.row_checks import implausible
+from carmask.doctor.row_checks import SMALLEST_SIDE, implausible
 from carmask.errors import DataError
 from carmask.files.disk import sync
 
 SPLIT = "train"
 
-FILES = ("file_name", "mask_file_name")
+FILE_COLUMNS = ("file_name", "mask_file_name")
 
-LOCK = ".lock"
-
-SMALLEST_SIDE = 64  # pixels; below, the doctor finds a fault
+COLLECTION_LOCK = ".lock"
 
 LONGEST_JPEG = 65_500  # pixels
 
-COLLECTED = "collected"  # first part of the names of files that no person named
+COLLECTED = "collected"  # prefix of file names that come from no visitor
 
 LEFT_OVER = re.compile(rf"{COLLECTED}-[0-9a-f]{{16}}(-\d+)?\.(jpg|png)")
 
@@ -47,21 +45,21 @@ Pictures, and their masks as people corrected them in the demo: PNG, 0 = backgro
 
 
 def open_collection(folder: Path) -> Path:
-    """Makes the folder of a data set that grows, or gets the one that is there ready to grow on; returns it.
+    """Creates the folder of a data set that grows, or prepares an existing one for additions; returns it.
 
     Raises:
-        DataError: It cannot be written to, or holds anything else than a whole data set of masks.
+        DataError: It cannot be written to, or holds anything but a complete data set of masks.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / SPLIT).is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+        if not (folder / SPLIT).is_dir() and any(path.name != COLLECTION_LOCK for path in folder.iterdir()):
             raise DataError(f"{folder} is no data set of these programs: name a new folder.")
-        with FileLock(folder / LOCK):
-            if not all(row.get(column) for row in read_rows(folder) for column in (*FILES, "group")):
+        with FileLock(folder / COLLECTION_LOCK):
+            if not all(row.get(column) for row in collected_rows(folder) for column in (*FILE_COLUMNS, "group")):
                 raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
             for kind in ("images", "masks"):
                 (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
-            clear_up(folder)
+            delete_left_overs(folder)
             if not (folder / "README.md").exists():
                 (folder / "README.md").write_text(README, encoding="utf-8")
     except OSError as error:
@@ -72,15 +70,15 @@ def open_collection(folder: Path) -> Path:
 def add_example(
     folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool = False, keep_all: bool = True
 ) -> int:
-    """Adds a picture and its mask to a data set, both or none; several programs may do so at once.
+    """Adds a picture and its mask to a data set atomically; several programs may do so at once.
 
     Args:
         folder: of `open_collection`.
-        name: first part of the two files' names; the rest tells pictures apart.
+        name: prefix of the two file names; a hash of the picture follows.
         picture: upright RGB.
         mask: uint8 (height, width) of 0 and 255.
         lossless: PNG for the picture, otherwise JPEG of quality 95.
-        keep_all: other masks of the same picture stay; otherwise this one takes their place.
+        keep_all: keep other masks of the same picture; otherwise this one replaces them.
 
     Returns:
         The number of pictures in the data set.
@@ -88,29 +86,29 @@ def add_example(
     Raises:
         DataError: The training program or the doctor would not accept it.
     """
-    with FileLock(folder / LOCK):
-        rows = read_rows(folder)
+    with FileLock(folder / COLLECTION_LOCK):
+        rows = collected_rows(folder)
         digest = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()[:16]
         same = [row for row in rows if digest in row["file_name"]]
         gone = [] if keep_all else same
         left = [row for row in rows if row not in gone]
         check_example(left, picture, mask)
         group = same[0]["group"] if same else digest if (mask == CAR).any() else rows[-1]["group"]
-        clear_up(folder)
-        name = free_name(folder, f"{name}-{digest}")
-        row = move_in(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
+        delete_left_overs(folder)
+        name = unused_name(folder, f"{name}-{digest}")
+        row = move_into_place(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
         write_rows(folder, [*left, row | {"source": COLLECTED, "group": group}])
         for old in gone:
-            for column in FILES:
+            for column in FILE_COLUMNS:
                 (folder / SPLIT / old[column]).unlink()
         return len(left) + 1
 
 
 def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray) -> None:
-    """Checks that a data set with these rows stays one to learn from when this picture comes in.
+    """Checks that a data set with these rows stays valid for training when this picture is added.
 
     Raises:
-        DataError: It would not.
+        DataError: It does not.
     """
     if min(picture.size) < SMALLEST_SIDE:
         raise DataError(
@@ -122,7 +120,7 @@ def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray) -> N
         raise DataError("The first picture must show a car; add one that does, then this one.")
 
 
-def read_rows(folder: Path) -> list[dict]:
+def collected_rows(folder: Path) -> list[dict]:
     """The rows of a data set's training split; none before the first.
 
     Raises:
@@ -138,7 +136,7 @@ def read_rows(folder: Path) -> list[dict]:
 
 
 def write_rows(folder: Path, rows: list[dict]) -> None:
-    """Puts new rows in place of the old ones, at one blow."""
+    """Replaces the rows atomically."""
     table = folder / SPLIT / "metadata.jsonl"
     staged = table.with_name(".metadata.partial")
     staged.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -147,8 +145,8 @@ def write_rows(folder: Path, rows: list[dict]) -> None:
     sync(table.parent)
 
 
-def free_name(folder: Path, name: str) -> str:
-    """Returns `name`, or with a number after it that no file has yet."""
+def unused_name(folder: Path, name: str) -> str:
+    """Returns `name`, with a number appended if a file already has it."""
     number, free = 1, name
     while any((folder / SPLIT).glob(f"*/{free}.*")):
         number += 1
@@ -156,8 +154,8 @@ def free_name(folder: Path, name: str) -> str:
     return free
 
 
-def move_in(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
-    """Writes a picture and its mask aside, then moves each into its place whole; returns their row."""
+def move_into_place(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
+    """Writes a picture and its mask to a temporary folder, then renames each into place; returns their row."""
     with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as staged:
         row = save_example(Path(staged), name, picture, mask, lossless)
         for file in row.values():
@@ -167,22 +165,22 @@ def move_in(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, los
     return row
 
 
-def clear_up(folder: Path) -> None:
-    """Deletes what a killed program had begun to add."""
+def delete_left_overs(folder: Path) -> None:
+    """Deletes what a killed program left half added."""
     for staged in folder.glob(".adding-*"):
         shutil.rmtree(staged)
-    listed = {row[column] for row in read_rows(folder) for column in FILES}
+    listed = {row[column] for row in collected_rows(folder) for column in FILE_COLUMNS}
     for path in [*(folder / SPLIT / "images").iterdir(), *(folder / SPLIT / "masks").iterdir()]:
         if LEFT_OVER.fullmatch(path.name) and path.relative_to(folder / SPLIT).as_posix() not in listed:
             path.unlink()
 
 
 def zip_collection(folder: Path, path: Path) -> None:
-    """Completes a data set with its card and its contact sheet, and packs it as a folder of the zip's own name."""
-    with FileLock(folder / LOCK):
-        rows = [row | {"split": SPLIT} for row in read_rows(folder)]
+    """Adds card and contact sheet to a data set, and zips it as a folder that is named like the zip."""
+    with FileLock(folder / COLLECTION_LOCK):
+        rows = [row | {"split": SPLIT} for row in collected_rows(folder)]
         finish_data_set(folder, rows, "Corrected car masks")
         with zipfile.ZipFile(path, "w") as packed:
             for file in sorted(folder.rglob("*")):
-                if file.is_file() and file.name != LOCK:
+                if file.is_file() and file.name != COLLECTION_LOCK:
                     packed.write(file, Path(path.stem) / file.relative_to(folder))

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -15,28 +15,26 @@ from carmask.demo.uploads import (
     EMPTY_LINE,
     IMAGE,
     PRIVATE,
-    keep_maps,
-    kept_maps,
+    VIEW_SIDE,
+    Upload,
+    load_maps,
     open_upload,
     path_for_page,
     save_for_page,
+    store_maps,
 )
 from carmask.files.drawing import draw_dots, heat_picture
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
 from carmask.tasks.dots_task import Dot
 
-LONGEST_SIDE = 1600  # pixels of the pictures shown
-
 MAP_LABEL = "Where the network sees it"
 
-Upload = dict[str, Any] | None
-
-Answer = tuple[str, list[list], str, str, str, str]
+DotsAnswer = tuple[str, list[list], str, str, str, str]
 
 
 class DotsModel(NamedTuple):
-    """A model for dots: its name, the names of its dots, and what opens it, once, when it is first asked for."""
+    """A model for dots: its name, the names of its dots, and the function that opens it on first use."""
 
     name: str
     labels: list[str]
@@ -45,10 +43,10 @@ class DotsModel(NamedTuple):
 
 @torch.inference_mode()
 def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
-    """Finds the dots of an upright picture and, from the same run of the network, the maps they were read from.
+    """Finds the dots of an upright picture, and their heat maps, in one run of the network.
 
     Returns:
-        The predictor's answer, and its activations as float16 (n, h, w): in 0 to 1, for the eye.
+        The predictor's answer, and its activations, float16 (n, h, w) in 0 to 1, to show.
     """
     logits = predictor.logits(picture)
     dots = predictor.task.decode(logits, (picture.height, picture.width))
@@ -56,7 +54,7 @@ def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot]
 
 
 def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:
-    """Says in one line how many dots are in a picture of `size` (height, width), and how the answer came about."""
+    """Describes an answer in one line: number of dots found, `size` (height, width), time and model."""
     found = sum(dot.x is not None for dot in dots)
     height, width = size
     words = f"{found} of {len(dots)} dots found" if found else "No dot found."
@@ -65,10 +63,10 @@ def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, mo
 
 def make_dots_answer(
     find_dots: Callable[[Image.Image], tuple[list[Dot], np.ndarray]], model_name: str
-) -> Callable[[Upload], Answer]:
-    """Returns the function behind the tab and the API, which has to find the dots and their maps."""
+) -> Callable[[Upload], DotsAnswer]:
+    """Returns the function behind the tab and the API, which needs `find_dots` for dots and maps."""
 
-    def answer(picture: Upload) -> Answer:
+    def answer(picture: Upload) -> DotsAnswer:
         """Finds the named dots in a picture.
 
         Returns the picture with the dots drawn on it; a table of name, x, y and score, with x and y in pixels of the
@@ -85,21 +83,21 @@ def make_dots_answer(
         table.write_text(dots_as_csv([(name, dots)]), encoding="utf-8")
         record.write_text(dots_as_json(name, size, dots), encoding="utf-8")
         table_rows = [list(rounded(dot)) for dot in dots]
-        return drawn, table_rows, line, str(table), str(record), keep_maps(maps, picture)
+        return drawn, table_rows, line, str(table), str(record), store_maps(maps, picture)
 
     return answer
 
 
 def make_map_answer(names: Sequence[str]) -> Callable[[Upload, str | None, str], str | None]:
-    """Returns the function that shows one of the kept maps, by name."""
+    """Returns the function that shows one of the stored maps, by name."""
 
-    def show_map(picture: Upload, kept: str | None, name: str) -> str | None:
-        """Lays the map called `name` over the grey picture; there is none before there is an answer."""
-        if kept is None:
+    def show_map(picture: Upload, stored: str | None, name: str) -> str | None:
+        """Lays the map called `name` over the grey picture; returns None before there is an answer."""
+        if stored is None:
             return None
         opened = open_upload(picture)
-        opened.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        heat = heat_picture(opened, kept_maps(kept)[names.index(name)])
+        opened.thumbnail((VIEW_SIDE, VIEW_SIDE))
+        heat = heat_picture(opened, load_maps(stored)[names.index(name)])
         return save_for_page(heat, picture, "_" + re.sub(r"\W+", "_", name))
 
     return show_map
@@ -118,7 +116,7 @@ def dots_table() -> gr.Dataframe:
     )
 
 
-def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples: Sequence[str]) -> None:
+def dots_tab(answer: Callable[[Upload], DotsAnswer], names: Sequence[str], examples: Sequence[str]) -> None:
     """Lays out the tab inside the page that is being built; the API offers `answer` as `/dots`."""
     with gr.Row(equal_height=True):
         picture = gr.Image(label="Picture", elem_id="dots-picture", alt_text="The picture", **IMAGE)
@@ -139,18 +137,20 @@ def dots_tab(answer: Callable[[Upload], Answer], names: Sequence[str], examples:
             name = gr.Dropdown(list(names), value=names[0], label="Map of", filterable=False, elem_id="dots-name")
             heat = gr.Image(label=MAP_LABEL, elem_id="dots-map", alt_text=MAP_LABEL, interactive=False, **IMAGE)
 
-    kept = gr.State()  # the file of the maps: one run of the network serves the dots and every map
+    stored = gr.State()  # the file of the maps: one run of the network serves the dots and every map
     show_map = make_map_answer(names)
-    answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, kept], "dots", cleared)
+    answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, stored], "dots", no_dots)
     for event in answered:
-        event.success(lambda kept: [gr.DownloadButton(interactive=kept is not None)] * 2, kept, downloads, **PRIVATE)
-        event.success(show_map, [picture, kept, name], heat, **PRIVATE)
+        event.success(
+            lambda stored: [gr.DownloadButton(interactive=stored is not None)] * 2, stored, downloads, **PRIVATE
+        )
+        event.success(show_map, [picture, stored, name], heat, **PRIVATE)
         event.failure(lambda: None, None, heat, **PRIVATE)
-    shown = name.input(show_map, [picture, kept, name], heat, **PRIVATE)
+    shown = name.input(show_map, [picture, stored, name], heat, **PRIVATE)
     picture.clear(lambda: None, None, heat, cancels=shown, **PRIVATE)
 
 
-def cleared(line: str) -> list:
+def no_dots(line: str) -> list:
     """The tab's outputs without an answer."""
     button = gr.DownloadButton(value=None, interactive=False)
     return [None, None, line, button, button, None]

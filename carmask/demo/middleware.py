@@ -1,4 +1,4 @@
-"""The demo's doors: what its server refuses before any function of the page runs, and what it tells browsers."""
+"""The server's middleware: requests that are refused before a function of the page runs, and security headers."""
 
 from urllib.parse import urlsplit
 
@@ -14,28 +14,28 @@ from carmask.demo.picture_zips import MAX_BYTES
 
 UPLOAD = "/gradio_api/upload"
 
-NO_ADDRESSES = "Addresses are not fetched here; upload the file itself."
+NO_URLS = "URLs are not fetched here; upload the file itself."
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
 
-FOREIGN = "This request comes from another site's page; open the demo's own page, or ask from a program."
+CROSS_SITE = "This request comes from another site's page; open the demo's own page, or use the API from a program."
 
 
-def fetch_nothing() -> None:
-    """Has every input of the page, and the route of files, refuse an address that gradio would fetch for a visitor."""
+def block_url_fetching() -> None:
+    """Makes inputs and the file route refuse URLs, which gradio would fetch on a visitor's behalf."""
 
     async def refuse_input(*_: object, **__: object) -> str:
-        raise gr.Error(NO_ADDRESSES, print_exception=False)
+        raise gr.Error(NO_URLS, print_exception=False)
 
     async def refuse_file(*_: object) -> Response:
-        raise HTTPException(403, NO_ADDRESSES)
+        raise HTTPException(403, NO_URLS)
 
     processing_utils.async_ssrf_protected_download = refuse_input
     routes.secure_url_stream_response = refuse_file
 
 
-def limited_bodies(app: ASGIApp) -> ASGIApp:
-    """Answers a request that is too large with 413; only uploads may hold the pictures of a whole batch."""
+def limit_request_size(app: ASGIApp) -> ASGIApp:
+    """Answers a request body that is too large with 413; uploads may be as large as a whole batch."""
     uploads = RequestBodyLimitMiddleware(app, MAX_BYTES + 2**20)
     others = RequestBodyLimitMiddleware(app, 2**20)
 
@@ -46,10 +46,10 @@ def limited_bodies(app: ASGIApp) -> ASGIApp:
     return by_route
 
 
-def from_foreign_page(headers: Headers) -> bool:
-    """Whether a browser sent a request on behalf of another site's page; programs say nothing of the kind.
+def is_cross_site(headers: Headers) -> bool:
+    """Whether a browser sent a request on behalf of another site's page; programs send neither header.
 
-    Behind a proxy the host may bear another name, so what the browser itself says comes first.
+    Behind a proxy the Host header may differ, so the browser's own Sec-Fetch-Site comes first.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site:
@@ -57,17 +57,17 @@ def from_foreign_page(headers: Headers) -> bool:
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
-def own_page_only(app: ASGIApp) -> ASGIApp:
-    """Answers what other sites' pages post with 403; has browsers take every answer as the type that it says."""
+def reject_cross_site_posts(app: ASGIApp) -> ASGIApp:
+    """Answers posts from other sites' pages with 403; adds `HEADERS` to every answer."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_marked(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        asks = scope.get("method", "GET") in ("GET", "HEAD", "OPTIONS")
-        welcome = asks or not from_foreign_page(Headers(scope=scope))
-        await (app if welcome else PlainTextResponse(FOREIGN, 403))(scope, receive, send_marked)
+        is_read = scope.get("method", "GET") in ("GET", "HEAD", "OPTIONS")
+        allowed = is_read or not is_cross_site(Headers(scope=scope))
+        await (app if allowed else PlainTextResponse(CROSS_SITE, 403))(scope, receive, send_with_headers)
 
     return guarded

@@ -1,4 +1,4 @@
-"""Zips of pictures from strangers: nothing is unpacked but one picture at a time, and each rule is one sentence."""
+"""Untrusted zips of pictures: opened one picture at a time, and refused with one sentence."""
 
 import re
 import stat
@@ -15,19 +15,19 @@ from carmask.files.pictures import DAMAGED, MAX_FILE_BYTES, open_noted
 
 MAX_PICTURES = 100
 
-MAX_BYTES = 200 * 2**20  # of all pictures together, as they arrive and unpacked
+MAX_BYTES = 200 * 2**20  # of all pictures together, compressed and uncompressed
 
-MAX_LIST_BYTES = 2**20  # of a zip's list of files, which is read as a whole
+MAX_DIRECTORY_BYTES = 2**20  # of a zip's central directory, which is read as a whole
 
 MAX_NAME = 250  # characters
 
-ENCRYPTED = 1  # the bit among a file's flags
+ENCRYPTED = 1  # bit of a file's flags
 
-STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
-LARGER_LIST, LARGER_LIST_BYTES = b"PK\x06\x07", 20  # says, before the end, that a longer list lies elsewhere
+ZIP64_LOCATOR, ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20  # ZIP64: the central directory is elsewhere
 
-END_OF_LIST = struct.Struct("<4s4H2LH")
+END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 
 ZIP_ERRORS = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
 
@@ -51,19 +51,19 @@ NESTED = "This is a zip inside a zip; unpack it first and put its pictures into 
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file begins as a zip does; a picture with a zip behind it is a picture."""
+    """Whether a file starts like a zip; a picture with a zip appended is a picture."""
     with open(path, "rb") as file:
-        return file.read(4) in STARTS
+        return file.read(4) in SIGNATURES
 
 
 def open_zip(path: Path) -> ZipFile:
-    """Opens a zip whose list of files is short enough to be read.
+    """Opens a zip after checking the size of its central directory.
 
     Raises:
         PictureError: It is refused as a whole.
     """
     try:
-        _check_list(path)
+        _check_directory_size(path)
         return ZipFile(path)
     except PictureError:
         raise
@@ -71,30 +71,30 @@ def open_zip(path: Path) -> ZipFile:
         raise PictureError(DAMAGED_ZIP) from None
 
 
-def _check_list(path: Path) -> None:
-    """Refuses a zip by the length of its list alone: reading millions of entries would take all memory."""
+def _check_directory_size(path: Path) -> None:
+    """Checks the size of the central directory first: reading millions of entries would take all memory."""
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 2**16 - END_OF_LIST.size - LARGER_LIST_BYTES))
+        file.seek(max(0, path.stat().st_size - 2**16 - END_OF_DIRECTORY.size - ZIP64_LOCATOR_BYTES))
         tail = file.read()
-    at = tail.rfind(STARTS[1])
-    if at < 0 or tail[max(0, at - LARGER_LIST_BYTES) :].startswith(LARGER_LIST):
+    at = tail.rfind(SIGNATURES[1])
+    if at < 0 or tail[max(0, at - ZIP64_LOCATOR_BYTES) :].startswith(ZIP64_LOCATOR):
         raise BadZipFile
-    if END_OF_LIST.unpack_from(tail, at)[5] > MAX_LIST_BYTES:
+    if END_OF_DIRECTORY.unpack_from(tail, at)[5] > MAX_DIRECTORY_BYTES:
         raise PictureError(TOO_MANY)
 
 
 def zipped_pictures(archive: ZipFile) -> list[ZipInfo]:
-    """Lists the files of a zip, but for those that systems hide.
+    """Lists the files of a zip, without hidden ones.
 
     Raises:
-        PictureError: There are none or too many, or they unpack to too much.
+        PictureError: There are none or too many, or they are too large when unpacked.
     """
     files = [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
     if not files:
         raise PictureError(EMPTY_ZIP)
     if len(files) > MAX_PICTURES:
         raise PictureError(TOO_MANY)
-    if sum(info.file_size for info in files) > MAX_BYTES:  # no file is read beyond the size that it claims
+    if sum(info.file_size for info in files) > MAX_BYTES:  # zipfile reads no file beyond its declared size
         raise PictureError(TOO_LARGE)
     return files
 
@@ -104,23 +104,23 @@ def _is_hidden(name: str) -> bool:
 
 
 def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
-    """Opens one picture of a zip, as `open_picture` does; for a moment it lies in `folder`.
+    """Opens one picture of a zip, as `open_picture` does, through a temporary file in `folder`.
 
     Raises:
-        PictureError: It is refused, as any other picture would be or for the way in which it lies in the zip.
+        PictureError: It is refused as a picture, or for how it is stored in the zip.
     """
     if stat.S_ISLNK(info.external_attr >> 16):
         raise PictureError(LINK)
     if info.flag_bits & ENCRYPTED:
         raise PictureError(LOCKED)
-    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others may claim gigabytes of memory
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # other methods may need gigabytes of memory
         raise PictureError(PACKED)
     try:
         with archive.open(info) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except ZIP_ERRORS:
         raise PictureError(DAMAGED) from None
-    if content.startswith(STARTS):
+    if content.startswith(SIGNATURES):
         raise PictureError(NESTED)
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(content)
@@ -129,7 +129,7 @@ def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
 
 
 def mask_name(name: str) -> str:
-    """The name of a picture's mask in the zip of masks: NAME_mask.png, in the picture's own sub-folder.
+    """The name of a picture's mask in the zip of masks: NAME_mask.png in the picture's sub-folder.
 
     Raises:
         PictureError: The name leads out of the zip's folder, or is too long.

@@ -1,4 +1,4 @@
-"""What a person paints on a mask: strokes of a round brush, checked and drawn at the picture's full size."""
+"""Brush strokes on a mask: validated, then painted at the picture's full size."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw
 
 MAX_POINTS = 20_000
 
-MAX_WORK = 2_000_000_000  # pixels that all strokes may paint, one over the other: about two seconds
+MAX_WORK = 2_000_000_000  # pixels that all strokes may paint together: about two seconds
 
 
 class StrokeError(ValueError):
-    """Strokes that are refused; the text is one sentence for a person."""
+    """Strokes that are refused; the message is one sentence for the visitor."""
 
 
 class Stroke(NamedTuple):
@@ -27,14 +27,14 @@ class Stroke(NamedTuple):
 
 
 def read_strokes(painted: Any, size: tuple[int, int]) -> list[Stroke]:  # noqa: ANN401 - it comes from the network
-    """Checks strokes as a page sends them, for a picture of `size` (height, width): whatever else comes is refused.
+    """Validates the strokes that a page sends for a picture of `size` (height, width).
 
     Args:
         painted: list of {"add": bool, "radius": number, "points": [x, y, x, y, ...]}.
         size: of the picture.
 
     Raises:
-        StrokeError: It is anything else, or more than may be drawn for one visitor.
+        StrokeError: They are malformed, or more than one visitor may paint.
     """
     if not isinstance(painted, list):
         raise StrokeError("These are no strokes; reload the page and paint again.")
@@ -42,7 +42,7 @@ def read_strokes(painted: Any, size: tuple[int, int]) -> list[Stroke]:  # noqa: 
         strokes = [read_stroke(stroke, max(size)) for stroke in painted]
     except (KeyError, TypeError, ValueError, OverflowError):
         raise StrokeError("These are no strokes; reload the page and paint again.") from None
-    if sum(len(stroke.points) for stroke in strokes) > MAX_POINTS or sum(map(work, strokes)) > MAX_WORK:
+    if sum(len(stroke.points) for stroke in strokes) > MAX_POINTS or sum(map(painted_pixels, strokes)) > MAX_WORK:
         raise StrokeError("These are more strokes than can be drawn; take some back, or use a smaller brush.")
     return strokes
 
@@ -51,7 +51,7 @@ def read_stroke(stroke: dict[str, Any], longest: int) -> Stroke:
     """Reads one stroke on a picture whose long side is `longest`.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError: It is no stroke.
+        KeyError, TypeError, ValueError, OverflowError: It is malformed.
     """
     radius, *numbers = (float(number) for number in (stroke["radius"], *stroke["points"]))
     within = all(math.isfinite(number) and abs(number) <= 2 * longest for number in numbers)
@@ -60,22 +60,22 @@ def read_stroke(stroke: dict[str, Any], longest: int) -> Stroke:
     return Stroke(bool(stroke["add"]), max(radius, 0.5), list(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
-def work(stroke: Stroke) -> float:
-    """About how many pixels a stroke paints, those that it paints twice counted twice."""
+def painted_pixels(stroke: Stroke) -> float:
+    """Estimates how many pixels a stroke paints, overlaps counted twice."""
     ends = zip(stroke.points, stroke.points[1:], strict=False)
     return sum(4 * stroke.radius**2 for _ in stroke.points) + sum(2 * stroke.radius * math.dist(*end) for end in ends)
 
 
-def paint(mask: np.ndarray, strokes: list[Stroke]) -> np.ndarray:
-    """Paints strokes on a mask, one after the other.
+def paint_strokes(mask: np.ndarray, strokes: list[Stroke]) -> np.ndarray:
+    """Paints strokes on a mask in order.
 
     Args:
         mask: uint8 (height, width) of 0 and 255; left untouched.
         strokes: on the picture of that mask.
 
     Returns:
-        A mask of the same shape: 255 under a stroke that adds, 0 under one that removes, to within two pixels, and
-        the very same elsewhere.
+        A mask of the same shape: 255 under a stroke that adds, 0 under one that removes, accurate to two pixels, and
+        unchanged elsewhere.
     """
     painted = Image.fromarray(mask)
     draw = ImageDraw.Draw(painted)

@@ -1,10 +1,10 @@
-"""The demo's colours and letters."""
+"""The demo's colours and fonts."""
 
 import gradio as gr
 
 
 def make_theme() -> gr.themes.Base:
-    """Gradio's soft theme, with words that stand out from their ground by at least 4.5 : 1, as WCAG 2.1 AA asks."""
+    """Gradio's soft theme with text contrast of at least 4.5 : 1, as WCAG 2.1 AA asks."""
     return gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]).set(
         block_border_width="1px",
         block_label_text_color="*primary_700",

@@ -1,4 +1,4 @@
-"""Files of the browser demo: what a person uploaded, opened with care, and what the page gives back."""
+"""Files of the browser demo: uploads, which are never trusted, and the answers to download."""
 
 import contextlib
 import os
@@ -19,9 +19,9 @@ from PIL import Image
 from carmask.errors import PictureError
 from carmask.files.pictures import open_noted
 
-FOLDER, LOCK = "carmask-", "lock"
+UPLOADS_PREFIX, UPLOADS_LOCK = "carmask-", "lock"
 
-KEPT_SECONDS = 600
+LIFETIME_SECONDS = 600
 
 SWEEP_SECONDS = 60
 
@@ -31,29 +31,33 @@ EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 
 REFUSED_LINE = "There is no answer; the message says why."
 
+VIEW_SIDE = 1600  # pixels of the longest side of a view, such as an overlay
+
 IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
 
 PRIVATE = {"preprocess": False, "api_visibility": "private"}
 
+Upload = dict[str, Any] | None
+
 
 @contextlib.contextmanager
 def upload_folder() -> Iterator[str]:
-    """Gives a new folder for uploads and answers, which is deleted in the end.
+    """Creates a folder for uploads and answers, and deletes it at the end.
 
-    Those of programs that were killed before they could do so are deleted first: their locks are free.
+    Folders left behind by killed programs are deleted first: nobody holds their locks.
     """
-    for lock in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{LOCK}"):
+    for lock in Path(tempfile.gettempdir()).glob(f"{UPLOADS_PREFIX}*/{UPLOADS_LOCK}"):
         with contextlib.suppress(Timeout, OSError), FileLock(lock, timeout=0):
             shutil.rmtree(lock.parent)
-    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder, FileLock(Path(folder) / LOCK):
+    with tempfile.TemporaryDirectory(prefix=UPLOADS_PREFIX) as folder, FileLock(Path(folder) / UPLOADS_LOCK):
         yield folder
 
 
-def uploaded_file(upload: dict[str, Any] | None) -> Path:
+def uploaded_file(upload: Upload) -> Path:
     """Returns the path of an uploaded file; only files that lie in the upload folder are ever opened.
 
     Raises:
-        gr.Error: There is no upload, or it names anything else.
+        gr.Error: There is no upload, or its path is not in the upload folder.
     """
     if not upload:
         raise gr.Error("Choose a picture first.", print_exception=False)
@@ -63,11 +67,11 @@ def uploaded_file(upload: dict[str, Any] | None) -> Path:
     return path
 
 
-def open_upload(upload: dict[str, Any] | None) -> Image.Image:
-    """Opens an uploaded picture, upright and RGB, and sweeps away what is old.
+def open_upload(upload: Upload) -> Image.Image:
+    """Opens an uploaded picture, upright and RGB, and deletes expired files.
 
     Raises:
-        gr.Error: There is none, or it is refused; the text says why.
+        gr.Error: There is no picture, or it is refused; the message says why.
     """
     path = uploaded_file(upload)
     sweep()
@@ -77,41 +81,41 @@ def open_upload(upload: dict[str, Any] | None) -> Image.Image:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
-def given_name(upload: dict[str, Any]) -> str:
-    """The person's own name of an uploaded file, without folders and without halves of characters."""
+def original_name(upload: dict[str, Any]) -> str:
+    """The name of an uploaded file on the visitor's disk, without folders and without lone surrogates."""
     name = re.split(r"[/\\]", upload.get("orig_name") or upload["path"])[-1]
     return name.encode(errors="replace").decode()
 
 
-def own_stem(upload: dict[str, Any]) -> str:
-    """Returns the person's own file name, without its ending and made harmless."""
-    return re.sub(r"[^\w-]+", "_", Path(given_name(upload)).stem)[:50].strip("_") or "picture"
+def safe_stem(upload: dict[str, Any]) -> str:
+    """The original file name without its suffix, reduced to harmless characters."""
+    return re.sub(r"[^\w-]+", "_", Path(original_name(upload)).stem)[:50].strip("_") or "picture"
 
 
 def path_for_page(upload: dict[str, Any], ending: str) -> Path:
-    """Returns a path for a new file under the person's own file name, with `ending` such as _mask.png."""
-    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{own_stem(upload)}{ending}"
+    """Returns the path of a new file, named after the upload plus `ending`, such as _mask.png."""
+    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / f"{safe_stem(upload)}{ending}"
 
 
 def save_for_page(picture: Image.Image, upload: dict[str, Any], ending: str) -> str:
-    """Saves a picture as PNG under the person's own file name plus `ending`, and returns its path."""
+    """Saves a picture as PNG, named after the upload plus `ending`, and returns its path."""
     path = path_for_page(upload, f"{ending}.png")
     picture.save(path, compress_level=1)
     return str(path)
 
 
-def keep_maps(maps: np.ndarray, upload: dict[str, Any]) -> str:
-    """Keeps what the network said of an upload for as long as the upload itself, and returns the file."""
+def store_maps(maps: np.ndarray, upload: dict[str, Any]) -> str:
+    """Saves a network's maps for an upload, to live as long as the upload, and returns the file."""
     path = path_for_page(upload, "_maps.npy")
     np.save(path, maps)
     return str(path)
 
 
-def kept_maps(path: str) -> np.ndarray:
-    """Returns what `keep_maps` kept.
+def load_maps(path: str) -> np.ndarray:
+    """Loads what `store_maps` saved.
 
     Raises:
-        gr.Error: It was deleted, as every upload is after a while.
+        gr.Error: It was deleted, as all uploads are some minutes after their last use.
     """
     try:
         return np.load(path, allow_pickle=False)
@@ -119,8 +123,8 @@ def kept_maps(path: str) -> np.ndarray:
         raise gr.Error(GONE, print_exception=False) from None
 
 
-def keep_longer(*paths: str) -> None:
-    """Begins anew the time after which these files and the folders they lie in are deleted."""
+def extend_lifetime(*paths: str) -> None:
+    """Restarts the time after which these files and their folders are deleted."""
     for path in paths:
         for one in (Path(path), Path(path).parent):
             with contextlib.suppress(FileNotFoundError):
@@ -128,15 +132,15 @@ def keep_longer(*paths: str) -> None:
 
 
 def sweep() -> None:
-    """Deletes what gradio leaves behind: aborted uploads, answers that nobody can reach any more, and kept maps."""
+    """Deletes the expired files that gradio leaves behind: aborted uploads, old answers and stored maps."""
     for path in Path(get_upload_folder()).glob("tmp*"):
         with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
-            if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+            if time.time() - path.stat().st_mtime > LIFETIME_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def sweep_by_the_clock() -> None:
-    """Sweeps every minute, also when nobody comes, for as long as the program runs."""
+def sweep_periodically() -> None:
+    """Sweeps every minute until the program ends, whether or not anybody visits."""
     while True:
         time.sleep(SWEEP_SECONDS)
         sweep()

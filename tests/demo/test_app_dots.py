@@ -85,21 +85,21 @@ def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_mode
     runs = []
     predictor = Predictor.from_pretrained(dots_model)
     counted = replace(predictor, network=lambda pixels: (runs.append(1), predictor.network(pixels))[1])
-    *_, kept = make_dots_answer(lambda picture: dots_and_maps(counted, picture), "tiny")(uploaded)
+    *_, stored = make_dots_answer(lambda picture: dots_and_maps(counted, picture), "tiny")(uploaded)
     show_map = make_map_answer(CAR_DOTS)
-    maps = {np.asarray(Image.open(show_map(uploaded, kept, name))).tobytes() for name in CAR_DOTS}
+    maps = {np.asarray(Image.open(show_map(uploaded, stored, name))).tobytes() for name in CAR_DOTS}
     assert len(runs) == 1
     assert len(maps) > 1
 
 
 def test_kept_maps_go_with_the_upload_and_the_page_says_so(uploaded, dots_model):
     predictor = Predictor.from_pretrained(dots_model)
-    *_, kept = make_dots_answer(lambda picture: dots_and_maps(predictor, picture), "tiny")(uploaded)
-    os.utime(os.path.dirname(kept), (0, 0))
+    *_, stored = make_dots_answer(lambda picture: dots_and_maps(predictor, picture), "tiny")(uploaded)
+    os.utime(os.path.dirname(stored), (0, 0))
     uploads.sweep()
-    assert not os.path.exists(kept)
+    assert not os.path.exists(stored)
     with pytest.raises(gr.Error, match="no longer on the server"):
-        make_map_answer(CAR_DOTS)(uploaded, kept, CAR_DOTS[0])
+        make_map_answer(CAR_DOTS)(uploaded, stored, CAR_DOTS[0])
 
 
 def test_there_is_no_map_before_there_is_an_answer():

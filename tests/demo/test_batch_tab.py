@@ -61,13 +61,13 @@ def png(seed):
     return store.getvalue()
 
 
-def batch_of(predictor, turn=None, runs=None):
+def batch_of(predictor, lock=None, runs=None):
     def find_margin(_, picture):
         if runs is not None:
             runs.append(picture.size)
         return car_margin(predictor, picture)
 
-    return make_batch(["one"], lambda name: predictor, find_margin, turn or threading.Lock())
+    return make_batch(["one"], lambda name: predictor, find_margin, lock or threading.Lock())
 
 
 def answer(predictor, uploads):
@@ -152,14 +152,14 @@ def test_pictures_that_are_too_large_together_are_refused(predictor, folder, mon
 
 
 def test_between_two_pictures_it_is_others_turn_and_a_visitor_who_leaves_stops_the_rest(predictor, folder):
-    turn, runs = threading.Lock(), []
-    batch = batch_of(predictor, turn, runs)([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
+    lock, runs = threading.Lock(), []
+    batch = batch_of(predictor, lock, runs)([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
     for done in range(3):
         assert f"{done} of 4 pictures" in next(batch)[1]
-        assert not turn.locked()
+        assert not lock.locked()
     batch.close()
     assert len(runs) == 2
-    assert not turn.locked()
+    assert not lock.locked()
 
 
 def test_what_a_batch_leaves_goes_with_the_other_uploads(predictor, folder):

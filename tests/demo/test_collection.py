@@ -15,7 +15,7 @@ from serving import ROOT
 import train_segformer
 from carmask.data.sources import open_data
 from carmask.demo import collection
-from carmask.demo.collection import add_example, open_collection, read_rows, zip_collection
+from carmask.demo.collection import add_example, collected_rows, open_collection, zip_collection
 from carmask.errors import DataError
 from data_scripts import doctor
 
@@ -56,7 +56,7 @@ def test_it_is_accepted_by_training_and_doctor_whatever_is_added(folder):
 def test_the_mask_is_kept_bit_for_bit_and_so_is_a_lossless_picture(folder):
     picture, mask = car(0)
     add_example(folder, "mine", picture, mask, lossless=True)
-    (row,) = read_rows(folder)
+    (row,) = collected_rows(folder)
     assert row["file_name"].startswith("images/mine-")
     with Image.open(folder / "train" / row["mask_file_name"]) as kept:
         assert (kept.format, kept.mode) == ("PNG", "L")
@@ -74,7 +74,7 @@ def test_the_same_picture_again_never_overwrites_and_stays_in_its_group(folder):
     table = next(path for path in before if path.name == "metadata.jsonl")
     assert all(after[path] == content for path, content in before.items() if path != table)
     assert after[table].startswith(before[table])
-    assert len({row["group"] for row in read_rows(folder)}) == 1
+    assert len({row["group"] for row in collected_rows(folder)}) == 1
 
 
 def test_where_a_person_corrects_again_the_new_mask_takes_the_place_of_the_old(folder):
@@ -83,7 +83,7 @@ def test_where_a_person_corrects_again_the_new_mask_takes_the_place_of_the_old(f
     add_example(folder, "a", *car(1))
     assert add_example(folder, "a", picture, np.roll(mask, 3), keep_all=False) == 2
     assert len(files(folder)) == 2 * 2 + 3  # the table, the README and the lock
-    with Image.open(folder / "train" / read_rows(folder)[-1]["mask_file_name"]) as kept:
+    with Image.open(folder / "train" / collected_rows(folder)[-1]["mask_file_name"]) as kept:
         assert np.array_equal(np.asarray(kept), np.roll(mask, 3))
     assert_accepted(folder, 2)
 
@@ -91,7 +91,7 @@ def test_where_a_person_corrects_again_the_new_mask_takes_the_place_of_the_old(f
 def test_two_visitors_at_once_lose_nothing(folder):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda seed: add_example(folder, "a", *car(seed % 8)), range(16)))
-    assert len({row["file_name"] for row in read_rows(folder)}) == 16
+    assert len({row["file_name"] for row in collected_rows(folder)}) == 16
     assert_accepted(folder, 16)
 
 
@@ -109,7 +109,7 @@ def test_two_programs_at_once_lose_nothing(folder):
     assert_accepted(folder, 12)
 
 
-@pytest.mark.parametrize("step", ["move_in", "write_rows"])
+@pytest.mark.parametrize("step", ["move_into_place", "write_rows"])
 def test_a_program_killed_while_adding_leaves_no_half_pair_after_the_next_start(folder, step, monkeypatch):
     add_example(folder, "collected", *car(0))
     add_example(folder, "collected", *car(1))
@@ -118,7 +118,7 @@ def test_a_program_killed_while_adding_leaves_no_half_pair_after_the_next_start(
     real = getattr(collection, step)
 
     def killed(folder, *rest):
-        if step == "move_in":
+        if step == "move_into_place":
             (folder / ".adding-x" / "images").mkdir(parents=True)
             real(folder, *rest)
         raise KeyboardInterrupt

@@ -12,11 +12,13 @@ from PIL import Image
 
 import app
 from carmask import Predictor
-from carmask.demo import correct_tab, uploads
-from carmask.demo.collection import open_collection, read_rows
-from carmask.demo.correct_tab import canvas_value, collect, correct, corrected_mask, make_giver, pack, show_canvas
+from carmask.demo import canvas, collect_buttons, correct_tab, uploads
+from carmask.demo.canvas import canvas_value, corrected_mask
+from carmask.demo.collect_buttons import add_to_own, make_add_to_shared, zip_own
+from carmask.demo.collection import collected_rows, open_collection
+from carmask.demo.correct_tab import correct, show_canvas
 from carmask.demo.dots_tab import DotsModel
-from carmask.demo.mask_answer import Kept, car_margin
+from carmask.demo.mask_answer import StoredAnswer, car_margin
 from carmask.demo.mask_tab import make_answer
 
 SIZE = (96, 128)  # (height, width)
@@ -29,21 +31,23 @@ def predictor(tmp_path_factory):
 
 @pytest.fixture
 def answered(predictor, tmp_path, monkeypatch):
-    """What is kept of the answer to a picture, by its number."""
+    """What is stored of the answer to a picture, by its number."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    answer = make_answer(["one"], lambda name: predictor, lambda name, picture, closer: car_margin(predictor, picture))
+    answer = make_answer(
+        ["one"], lambda name: predictor, lambda name, picture, sliding_window: car_margin(predictor, picture)
+    )
 
-    def kept(seed=0) -> Kept:
+    def stored(seed=0) -> StoredAnswer:
         path = tmp_path / "uploads" / str(seed) / "holiday.png"
         path.parent.mkdir(parents=True)
         drawn_car(SIZE, seed)[0].save(path)
         return answer({"path": str(path), "orig_name": "holiday.png"})[2]
 
-    return kept
+    return stored
 
 
-def painted(kept, *strokes):
-    return {"key": kept.picture["path"], "strokes": list(strokes)}
+def painted(stored, *strokes):
+    return {"key": stored.picture["path"], "strokes": list(strokes)}
 
 
 ADD = {"add": True, "radius": 9, "points": [20, 20, 60, 40]}
@@ -62,17 +66,17 @@ def pixels(path):
 
 
 def test_without_a_stroke_the_mask_is_the_networks_bit_for_bit(answered):
-    kept = answered()
-    path, line, *_ = correct(painted(kept), kept, None)
-    assert np.array_equal(pixels(path), pixels(kept.mask))
+    stored = answered()
+    path, line, *_ = correct(painted(stored), stored, None)
+    assert np.array_equal(pixels(path), pixels(stored.mask))
     assert "nothing corrected yet" in line
 
 
 def test_the_corrected_mask_differs_under_the_strokes_alone_and_keeps_the_persons_file_name(answered):
-    kept = answered()
-    path, line, *_ = correct(painted(kept, ADD, REMOVE), kept, None)
+    stored = answered()
+    path, line, *_ = correct(painted(stored, ADD, REMOVE), stored, None)
     assert Path(path).name == "holiday_mask.png"
-    before, after = pixels(kept.mask), pixels(path)
+    before, after = pixels(stored.mask), pixels(path)
     assert set(np.unique(after)) == {0, 255}
     assert after[20, 20] == after[40, 60] == 255
     assert after[60, 90] == 0
@@ -83,7 +87,7 @@ def test_the_corrected_mask_differs_under_the_strokes_alone_and_keeps_the_person
 
 
 def test_the_canvas_shows_no_more_than_a_small_picture_and_knows_the_full_size(answered, monkeypatch):
-    monkeypatch.setattr(correct_tab, "LONGEST_SIDE", 32)
+    monkeypatch.setattr(canvas, "CANVAS_SIDE", 32)
     value = canvas_value(answered())
     assert (value["height"], value["width"]) == SIZE
     assert value["picture"].startswith("data:image/jpeg;base64,")
@@ -99,20 +103,20 @@ def test_strokes_for_another_picture_are_refused(answered, value):
 
 
 def test_strokes_that_are_none_are_refused_in_one_sentence(answered):
-    kept = answered()
+    stored = answered()
     with pytest.raises(gr.Error, match="These are no strokes"):
-        correct(painted(kept, "x"), kept, None)
+        correct(painted(stored, "x"), stored, None)
 
 
 def test_a_person_collects_pictures_and_downloads_them_as_a_data_set(answered):
     first, second = answered(0), answered(1)
-    collection, line, _ = collect(painted(first, ADD), first, None)
+    collection, line, _ = add_to_own(painted(first, ADD), first, None)
     assert "1 picture in your data set; training needs at least two" in line
-    collection, line, _ = collect(painted(second), second, collection)
+    collection, line, _ = add_to_own(painted(second), second, collection)
     assert "2 pictures in your data set" in line
-    collection, line, _ = collect(painted(second, REMOVE), second, collection)
+    collection, line, _ = add_to_own(painted(second, REMOVE), second, collection)
     assert "2 pictures in your data set" in line  # the same picture again
-    packed = [pack(collection), pack(collection)][1]
+    packed = [zip_own(collection), zip_own(collection)][1]
     assert len(list(Path(collection).rglob("*.zip"))) == 1
     with zipfile.ZipFile(packed) as data:
         masks = sorted(name for name in data.namelist() if "/masks/" in name)
@@ -123,68 +127,68 @@ def test_a_person_collects_pictures_and_downloads_them_as_a_data_set(answered):
 
 
 def test_every_stroke_lets_picture_mask_and_collection_live_on(answered, tmp_path):
-    kept, other = answered(0), answered(1)
-    collection, *_ = collect(painted(kept, ADD), kept, None)
+    stored, other = answered(0), answered(1)
+    collection, *_ = add_to_own(painted(stored, ADD), stored, None)
     grow_old(tmp_path / "uploads")
-    correct(painted(kept, ADD), kept, collection)
+    correct(painted(stored, ADD), stored, collection)
     uploads.sweep()
-    assert len(read_rows(Path(collection) / "data")) == 1
-    corrected_mask(painted(kept), kept)
+    assert len(collected_rows(Path(collection) / "data")) == 1
+    corrected_mask(painted(stored), stored)
     with pytest.raises(gr.Error, match="no longer on the server"):
         corrected_mask(painted(other), other)
 
 
 def test_what_nobody_touches_goes_and_the_person_is_told(answered, tmp_path, monkeypatch):
-    kept = answered()
-    collection, *_ = collect(painted(kept, ADD), kept, None)
+    stored = answered()
+    collection, *_ = add_to_own(painted(stored, ADD), stored, None)
     grow_old(collection)
     os.utime(collection, (0, 0))
     uploads.sweep()
     assert not Path(collection).exists()
     with pytest.raises(gr.Error, match="no collected pictures on the server any more"):
-        pack(collection)
+        zip_own(collection)
     told = []
     monkeypatch.setattr(gr, "Warning", told.append)
-    again, line, _ = collect(painted(kept, ADD), kept, collection)
+    again, line, _ = add_to_own(painted(stored, ADD), stored, collection)
     assert "were deleted" in told[0]
     assert "1 picture" in line
     assert again != collection
 
 
-@pytest.mark.parametrize("limit", ["MAX_PICTURES", "MAX_BYTES"])
+@pytest.mark.parametrize("limit", ["MAX_COLLECTED", "MAX_COLLECTED_BYTES"])
 def test_a_full_data_set_takes_no_more_and_stays_as_it_is(answered, limit, monkeypatch):
     first, second = answered(0), answered(1)
-    collection, *_ = collect(painted(first, ADD), first, None)
-    monkeypatch.setattr(correct_tab, limit, 1)
+    collection, *_ = add_to_own(painted(first, ADD), first, None)
+    monkeypatch.setattr(collect_buttons, limit, 1)
     with pytest.raises(gr.Error, match="full"):
-        collect(painted(second), second, collection)
-    assert len(read_rows(Path(collection) / "data")) == 1
+        add_to_own(painted(second), second, collection)
+    assert len(collected_rows(Path(collection) / "data")) == 1
 
 
 def test_a_mask_of_no_use_is_refused_with_the_reason(answered):
-    kept = answered()
+    stored = answered()
     everything = {"add": True, "radius": 100, "points": [64, 48]}
     with pytest.raises(gr.Error, match="every judged pixel is car"):
-        collect(painted(kept, everything), kept, None)
+        add_to_own(painted(stored, everything), stored, None)
 
 
 def test_a_full_disk_is_said_in_one_sentence_without_a_path(answered, tmp_path):
     folder = open_collection(tmp_path / "set")
     (folder / "train" / "images").rmdir()
     (folder / "train" / "images").write_text("in the way")
-    kept = answered()
+    stored = answered()
     with pytest.raises(gr.Error, match="the server's disk refuses it") as refusal:
-        make_giver(folder)(painted(kept, ADD), kept)
+        make_add_to_shared(folder)(painted(stored, ADD), stored)
     assert str(tmp_path) not in str(refusal.value)
 
 
 def test_what_is_given_to_the_host_bears_no_name_of_a_persons(answered, tmp_path):
     folder = open_collection(tmp_path / "set")
-    kept = answered()
-    give = make_giver(folder)
+    stored = answered()
+    add_to_shared = make_add_to_shared(folder)
     for stroke in (ADD, REMOVE):
-        give(painted(kept, stroke), kept)
-    assert len(read_rows(folder)) == 2
+        add_to_shared(painted(stored, stroke), stored)
+    assert len(collected_rows(folder)) == 2
     names = [path.name for path in folder.rglob("*") if path.suffix in (".png", ".jpg")]
     assert len(names) == 4
     assert not any("holiday" in name for name in names)

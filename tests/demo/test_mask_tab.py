@@ -16,8 +16,8 @@ from PIL import Image
 import app
 from carmask import Predictor
 from carmask.demo import uploads
-from carmask.demo.mask_answer import car_margin, describe, mask_at
-from carmask.demo.mask_tab import answer_again, make_answer, show_views
+from carmask.demo.mask_answer import car_margin, describe_mask, mask_at
+from carmask.demo.mask_tab import apply_threshold, make_answer, show_views
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,9 @@ def uploaded(tmp_path, monkeypatch):
 
 def answer_of(predictor, runs):
     return make_answer(
-        ["one"], lambda name: predictor, lambda name, picture, closer: runs(car_margin(predictor, picture, closer))
+        ["one"],
+        lambda name: predictor,
+        lambda name, picture, sliding_window: runs(car_margin(predictor, picture, sliding_window)),
     )
 
 
@@ -57,16 +59,16 @@ def test_looking_closer_sees_the_picture_four_times_as_large_in_tiles(predictor)
     small.size = {"max_height": 96, "max_width": 96}
     predictor = dataclasses.replace(predictor, processor=small)
     picture, _ = drawn_car((320, 480))
-    margin = car_margin(predictor, picture, closer=True)
+    margin = car_margin(predictor, picture, sliding_window=True)
     assert margin.shape == (256, 384)
     assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, tiles=4.0), picture))
 
 
 def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploaded):
     runs = []
-    first, _, kept = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
-    surer, _, kept, *_ = answer_again(kept, 0.6)
-    again, *_ = answer_again(kept, 0.5)
+    first, _, stored = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
+    surer, _, stored, *_ = apply_threshold(stored, 0.6)
+    again, *_ = apply_threshold(stored, 0.5)
     assert len(runs) == 1
     assert pixels(surer).mean() < pixels(first).mean()
     assert np.array_equal(pixels(first), pixels(again))
@@ -74,8 +76,8 @@ def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploade
 
 
 def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, uploaded):
-    mask, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
-    *_, overlay, cut, _ = show_views(kept)
+    mask, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    *_, overlay, cut, _ = show_views(stored)
     assert (Path(overlay["over"]).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
     assert np.array_equal(pixels(overlay["under"]), np.asarray(drawn_car()[0]))
     assert pixels(cut).shape == (64, 96, 4)
@@ -87,8 +89,8 @@ def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, upl
 
 def test_the_doubtful_pixels_are_those_between_two_thresholds_and_need_no_second_run(predictor, uploaded):
     runs = []
-    _, line, kept = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
-    *_, doubt = show_views(kept)
+    _, line, stored = answer_of(predictor, lambda margin: (runs.append(1), margin)[1])(uploaded)
+    *_, doubt = show_views(stored)
     picture, _ = drawn_car()
     doubtful = (predictor.with_threshold(0.1)(picture) > 0) & (predictor.with_threshold(0.9)(picture) == 0)
     grey = np.asarray(picture.convert("L").convert("RGB"))
@@ -105,26 +107,26 @@ def test_a_sure_network_leaves_nothing_doubtful(predictor, uploaded):
 
 
 def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
-    _, line, kept = answer_of(predictor, lambda margin: margin - 100)(uploaded)
-    _, mask_button, cut_button, _, overlay, cut, _ = show_views(kept)
+    _, line, stored = answer_of(predictor, lambda margin: margin - 100)(uploaded)
+    _, mask_button, cut_button, _, overlay, cut, _ = show_views(stored)
     assert "No car found." in line
     assert (mask_button.interactive, cut_button.interactive, cut) == (True, False, None)
     assert np.array_equal(pixels(overlay["over"]), np.asarray(drawn_car()[0]))
 
 
 def test_a_person_who_moves_the_slider_keeps_it_where_it_is(predictor, uploaded):
-    _, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
-    assert show_views(kept)[0].value == predictor.threshold
-    assert show_views(answer_again(kept, 0.6)[2])[0] == gr.skip()
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    assert show_views(stored)[0].value == predictor.threshold
+    assert show_views(apply_threshold(stored, 0.6)[2])[0] == gr.skip()
 
 
 def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploaded, tmp_path):
-    _, _, kept = answer_of(predictor, lambda margin: margin)(uploaded)
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
     for folder in tmp_path.glob("tmp*"):
         os.utime(folder, (0, 0))
     uploads.sweep()
     assert not list(tmp_path.glob("tmp*"))
-    for ask in (lambda: answer_again(kept, 0.6), lambda: answer_again(None, 0.6), lambda: show_views(kept)):
+    for ask in (lambda: apply_threshold(stored, 0.6), lambda: apply_threshold(None, 0.6), lambda: show_views(stored)):
         with pytest.raises(gr.Error, match="no longer on the server"):
             ask()
 
@@ -136,7 +138,7 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
 def test_the_line_says_how_much_is_car(car_pixels, words):
     mask = np.zeros((100, 100), np.uint8)
     mask.ravel()[:car_pixels] = 255
-    assert words in describe(mask, 0.1, 0.1, "model")
+    assert words in describe_mask(mask, 0.1, 0.1, "model")
 
 
 @pytest.fixture
@@ -177,7 +179,9 @@ def test_a_model_is_opened_once_and_only_when_it_is_asked_for(model_folders, mon
 def test_a_model_that_cannot_be_opened_is_said_in_one_sentence_and_the_next_one_answers(model_folders, uploaded):
     models = app.mask_models()
     open_model = app.make_opener(models)
-    answer = make_answer(list(models), open_model, lambda name, picture, closer: car_margin(open_model(name), picture))
+    answer = make_answer(
+        list(models), open_model, lambda name, picture, sliding_window: car_margin(open_model(name), picture)
+    )
     with pytest.raises(gr.Error) as refusal:
         answer(uploaded, "damaged")
     assert refusal.value.message == "The model damaged cannot be opened; choose another one."

@@ -232,7 +232,7 @@ def test_every_answer_tells_browsers_to_take_it_as_what_it_says(demo):
         assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
 
 
-FOREIGN = [
+CROSS_SITE = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
@@ -240,7 +240,7 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("headers", CROSS_SITE)
 @pytest.mark.parametrize("route", ["upload", "call/mask", "queue/join", "run/predict"])
 def test_pages_of_other_sites_cannot_post(demo, route, headers):
     assert httpx.post(f"{demo}/gradio_api/{route}", headers=headers, json={}).status_code == 403

@@ -84,7 +84,7 @@ def test_no_file_is_read_beyond_the_size_that_it_claims(make, tmp_path):
 
 
 def test_a_list_of_too_many_files_is_refused_unread(make, monkeypatch):
-    monkeypatch.setattr(picture_zips, "MAX_LIST_BYTES", 100)
+    monkeypatch.setattr(picture_zips, "MAX_DIRECTORY_BYTES", 100)
     monkeypatch.setattr(picture_zips, "ZipFile", None)
     assert "give fewer" in refusal(make(*((f"{index}.png", b"") for index in range(3))))
 

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from carmask.demo.strokes import MAX_POINTS, Stroke, StrokeError, paint, read_strokes
+from carmask.demo.strokes import MAX_POINTS, Stroke, StrokeError, paint_strokes, read_strokes
 
 SIZE = (90, 120)  # (height, width)
 
@@ -29,7 +29,7 @@ def distance(start, end):
 )
 def test_a_stroke_paints_what_lies_under_it_and_leaves_every_other_pixel_as_it_is(is_car, radius, points):
     before = random_mask()
-    after = paint(before, [Stroke(is_car, radius, points)])
+    after = paint_strokes(before, [Stroke(is_car, radius, points)])
     far = np.min([distance(*ends) for ends in zip(points, points[1:] or points, strict=False)], axis=0)
     assert (after[far <= radius - 2] == (255 if is_car else 0)).all()
     assert np.array_equal(after[far > radius + 2], before[far > radius + 2])
@@ -38,9 +38,9 @@ def test_a_stroke_paints_what_lies_under_it_and_leaves_every_other_pixel_as_it_i
 
 def test_a_later_stroke_goes_over_an_earlier_one():
     add, remove = Stroke(True, 20, [(50, 50)]), Stroke(False, 5, [(50, 50)])
-    assert paint(random_mask(), [add, remove])[50, 50] == 0
-    assert paint(random_mask(), [remove, add])[50, 50] == 255
-    assert np.array_equal(paint(random_mask(), []), random_mask())
+    assert paint_strokes(random_mask(), [add, remove])[50, 50] == 0
+    assert paint_strokes(random_mask(), [remove, add])[50, 50] == 255
+    assert np.array_equal(paint_strokes(random_mask(), []), random_mask())
 
 
 def test_strokes_come_from_the_page_as_it_sends_them():
@@ -82,5 +82,5 @@ def test_the_most_that_may_be_painted_takes_a_few_seconds_at_most():
     side, radius = 9000, 900
     strokes = read_strokes([{"add": True, "radius": radius, "points": [4500, 4500] * 600}], (side, side))
     start = time.process_time()
-    paint(np.zeros((side, side), np.uint8), strokes)
+    paint_strokes(np.zeros((side, side), np.uint8), strokes)
     assert time.process_time() - start < 10
