@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import SegformerForSemanticSegmentation
 
 from carmask import ModelError
-from carmask.commands.export import made_up_pixels, write_onnx, write_openvino
+from carmask.commands.export import made_up_pixels
 from carmask.errors import RuntimeFileError
+from carmask.inference.exporting import write_onnx, write_openvino
 from carmask.inference.loading import load_network, torch_function
 from carmask.inference.runtimes import FILES, Network, import_optional, open_exported
 

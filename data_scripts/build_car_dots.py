@@ -10,7 +10,7 @@ from pathlib import Path
 from carmask.command_line import exit_code
 from carmask.data.card import count_line
 from carmask.data.folder import staged_folder
-from carmask.files.pictures import find_pictures
+from carmask.files.picture_folders import find_pictures
 from data_scripts import from_coco, from_csv, merge
 from data_scripts.build_mixture import run
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from carmask.data.importing import BadPair
+from carmask.data.pairs import BadPair
 
 Size = tuple[int, int]
 

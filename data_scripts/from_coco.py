@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from carmask.command_line import exit_code
-from carmask.data.importing import BadPair, Dots, Pair, add_options, import_pairs
+from carmask.data.importing import add_options, import_pairs
 from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.data.pairs import BadPair, Dots, Pair
 from carmask.errors import DataError
-from carmask.files.pictures import find_pictures
+from carmask.files.picture_folders import find_pictures
 from data_scripts.coco_outlines import Size, paint, wide_hull
 
 

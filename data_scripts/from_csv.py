@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 from carmask.command_line import exit_code
-from carmask.data.importing import BadFile, BadPair, Dots, Pair, add_options, import_pairs
+from carmask.data.importing import BadFile, add_options, import_pairs
+from carmask.data.pairs import BadPair, Dots, Pair
 from carmask.errors import DataError
-from carmask.files.pictures import find_pictures
+from carmask.files.picture_folders import find_pictures
 
 Point = tuple[float, float] | None  # x and y in pixels; None: not in the picture
 

@@ -10,16 +10,9 @@ import numpy as np
 from PIL import Image
 
 from carmask.command_line import exit_code
-from carmask.data.importing import (
-    BadPair,
-    Pair,
-    add_options,
-    import_pairs,
-    match_names,
-    open_mask,
-    pictures_without_car,
-)
+from carmask.data.importing import add_options, import_pairs, match_names, pictures_without_car
 from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED
+from carmask.data.pairs import BadPair, Pair, open_mask
 from carmask.errors import DataError
 
 NO_ENDING = re.compile(r"(?!)")

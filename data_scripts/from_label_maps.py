@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from carmask.command_line import exit_code
-from carmask.data.importing import BadPair, Pair, add_options, import_pairs, match_names, open_mask
+from carmask.data.importing import add_options, import_pairs, match_names
 from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED
+from carmask.data.pairs import BadPair, Pair, open_mask
 
 PICTURE_ENDING = re.compile(r"_(leftImg8bit|rightImg8bit|image|img|rgb)$")
 LABEL_ENDING = re.compile(r"_(gt(Fine|Coarse)_labelIds|labelIds|labels?|mask|seg|gt|L)$")

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from carmask.command_line import exit_code, natural_number, percent
 from carmask.data.card import count_line
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
-from carmask.data.importing import BadPair, group_function
+from carmask.data.importing import group_function
 from carmask.data.layout import SPLITS
+from carmask.data.pairs import BadPair
 from carmask.errors import DataError
 from carmask.files.pictures import DECODE_ERRORS
 from data_scripts.merge import common_dot_names, read_rows

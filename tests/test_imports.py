@@ -88,10 +88,10 @@ def test_no_folder_holds_more_than_16_files():
 WITHOUT = """
 import builtins, importlib, sys
 stock = builtins.__import__
-def without(name, namespace=None, *rest):
-    if name in ("fcntl", "resource") and (namespace or {}).get("__name__", "").startswith("carmask"):
+def without(name, globals=None, *rest, **named):
+    if name in ("fcntl", "resource") and (globals or {}).get("__name__", "").startswith("carmask"):
         raise ImportError(name)  # libraries have their own way on Windows
-    return stock(name, namespace, *rest)
+    return stock(name, globals, *rest, **named)
 builtins.__import__ = without
 for module in sys.argv[1:]:
     importlib.import_module(module)

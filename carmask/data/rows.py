@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from carmask.data.layout import NOT_JUDGED
 from carmask.errors import DataError, PictureError, first_line
-from carmask.files.pictures import DECODE_ERRORS, find_pictures, grey_rgb, open_picture, upright_rgb
+from carmask.files.picture_folders import find_pictures
+from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
 

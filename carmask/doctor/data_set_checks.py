@@ -12,7 +12,7 @@ from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
 from carmask.doctor.row_checks import Examined, examine, path_of, read_dot_names, read_rows
 from carmask.errors import DataError
-from carmask.files.pictures import pictures_below
+from carmask.files.picture_folders import pictures_below
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from carmask.data.importing import JPEG_FORMATS
 from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS
+from carmask.data.pairs import JPEG_FORMATS
 from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError

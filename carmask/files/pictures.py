@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from carmask.errors import DataError, PictureError
+from carmask.errors import PictureError
 from carmask.files.png_data import holds_its_pixels
 
 MAX_PIXELS = 89_478_485
@@ -34,10 +34,6 @@ BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 
 Size = tuple[int, int]
-
-ENDINGS = {
-    ".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif",
-}  # fmt: skip
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
@@ -80,12 +76,6 @@ DAMAGED = "This picture file is damaged or incomplete; open it in a picture prog
 NOT_A_PICTURE = "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file."
 
 TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and try again."
-
-
-def pictures_below(folder: Path) -> list[Path]:
-    """Lists the picture files in and below a folder, sorted; hidden files and other kinds of files do not count."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -267,13 +257,3 @@ def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
     for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
         grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
     return grey
-
-
-def find_pictures(folder: Path) -> list[Path]:
-    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.")
-    pictures = pictures_below(folder)
-    if not pictures:
-        raise DataError(f"{folder} holds no pictures.")
-    return pictures

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from carmask.errors import PictureError
 from carmask.files.disk import write_whole
-from carmask.files.pictures import ENDINGS, open_reduced, pictures_below
+from carmask.files.picture_folders import ENDINGS, pictures_below
+from carmask.files.pictures import open_reduced
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dot_files import dots_as_csv, dots_as_json
 from carmask.tasks.dots_task import Dot

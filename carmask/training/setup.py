@@ -1,96 +1,103 @@
 """What a run learns from: the data set and what its truth means, its rows, unlabelled pictures, and a teacher."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from accelerate import Accelerator
-from datasets import DatasetDict
+from datasets import DatasetDict, IterableDataset
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.dots_column import open_dots, swapped_pairs
-from carmask.data.rows import check_split, grey_rows, row_names, unlabelled_rows
+from carmask.data.rows import Pair, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
+from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import RunError
-from carmask.files.pictures import find_pictures
+from carmask.files.picture_folders import find_pictures
 from carmask.hub.licences import find_folder
 from carmask.inference.loading import load_network, load_processor
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
-from carmask.training.config import TrainConfig, dot_settings
 from carmask.training.distillation import DistillationLoss
-from carmask.training.loader import Rows, make_examples, make_loader, make_processor, to_pixels
+from carmask.training.examples import Examples
+from carmask.training.loader import make_loader, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 
 
-def open_task(config: TrainConfig) -> tuple[DatasetDict, MaskTask | DotsTask]:
-    """The data set, and what its truth means.
+def open_task(
+    data: str, task: str, streaming: bool, settings: dict[str, float | str]
+) -> tuple[DatasetDict, MaskTask | DotsTask]:
+    """The data set, and the task with its `settings`.
 
     Raises:
         DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
     """
-    if config.task == "mask":
-        return open_data(config.data, streaming=config.streaming), MaskTask()
-    splits, entries = open_dots(config.data)
-    settings = dot_settings(config)
-    pairs = swapped_pairs(entries, settings.pop("swap", ""))
-    return splits, DotsTask.from_entries(entries, pairs=pairs, **settings)
+    if task == "mask":
+        return open_data(data, streaming=streaming), MaskTask()
+    splits, entries = open_dots(data)
+    pairs = swapped_pairs(entries, settings.get("swap", ""))
+    numbers = {name: value for name, value in settings.items() if name != "swap"}
+    return splits, DotsTask.from_entries(entries, pairs=pairs, **numbers)
 
 
-def warn_of_faults(config: TrainConfig, accelerator: Accelerator) -> None:
-    """Prints what the data doctor finds wrong with the pictures of a run that begins; the run goes on."""
-    if accelerator.is_main_process and not (config.streaming or config.resume):
-        faults = summary(config.data)
-        if faults:
-            accelerator.print(faults, flush=True)
+def warn_of_faults(data: str, accelerator: Accelerator) -> None:
+    """Prints what the data doctor finds wrong with the pictures; the run goes on."""
+    faults = summary(data) if accelerator.is_main_process else ""
+    if faults:
+        accelerator.print(faults, flush=True)
 
 
-def read_rows(config: TrainConfig, splits: DatasetDict) -> Rows:
-    """The rows to learn from; every row but those of a stream is read once, so that bad ones are met before a step.
+def read_rows(
+    splits: DatasetDict, longest: int, unlabelled: str
+) -> tuple[Sequence[Pair] | IterableDataset, list[str]]:
+    """The rows to learn from, pictures no longer than `longest` pixels, and their names; a stream's rows bring theirs.
+
+    Every row but those of a stream is read once, so that a bad one is met before the first step.
 
     Raises:
         DataError: a row cannot be used.
     """
     for name in set(splits) - {"train"}:
         check_split(splits[name])
-    if config.streaming:
-        return Rows(splits["train"], [])
-    longest = int(config.crop * config.scale_jitter)
+    if is_stream(splits["train"]):
+        return splits["train"], []
     rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
-    if config.unlabelled:
-        rows = ConcatDataset([rows, unlabelled_rows(Path(config.unlabelled), longest)])
-        names += map(str, find_pictures(Path(config.unlabelled)))
-    return Rows(rows, names)
+    if unlabelled:
+        rows = ConcatDataset([rows, unlabelled_rows(Path(unlabelled), longest)])
+        names += map(str, find_pictures(Path(unlabelled)))
+    return rows, names
 
 
-def beside(config: TrainConfig) -> list[Path]:
-    """The files beside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
-    folder = find_folder(config.teacher) if config.teacher else None
+def extra_inputs(teacher: str, unlabelled: str) -> list[Path]:
+    """The files outside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
+    folder = find_folder(teacher) if teacher else None
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if folder else []
-    return weights + (find_pictures(Path(config.unlabelled)) if config.unlabelled else [])
+    return weights + (find_pictures(Path(unlabelled)) if unlabelled else [])
 
 
 def make_distillation_loss(
-    config: TrainConfig, network: PreTrainedModel, task: MaskTask | DotsTask, rows: Rows
+    network: PreTrainedModel, teacher: str, teacher_features: bool, processor: BaseImageProcessor, examples: Examples
 ) -> DistillationLoss:
-    """What the network learns from a batch, with its teacher if there is one.
+    """The loss of `network` on the task of `examples`, with a teacher if its folder is given.
 
     Raises:
-        RunError: the teacher cannot teach this network.
+        RunError: the teacher does not fit this network.
     """
+    if not teacher:
+        return DistillationLoss(network, examples.task)
     try:
-        teacher = load_network(config.teacher) if config.teacher else None
-        if teacher:
-            own, other = make_processor(config), load_processor(config.teacher)
-            if (own.image_mean, own.image_std) != (other.image_mean, other.image_std):
-                raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
-        criterion = DistillationLoss(network, task, teacher)
-        if config.teacher_features:
-            measured = replace(config, seed=config.seed + 1, paste=0.0, batch_size=16, workers=0)
-            crops = make_loader(make_examples(measured, task, rows, range(FEATURE_CROPS)), measured)
-            criterion.fit_features(to_pixels(batch["grey"], make_processor(config)) for batch in crops)
+        opened, its_processor = load_network(teacher), load_processor(teacher)
+        if (processor.image_mean, processor.image_std) != (its_processor.image_mean, its_processor.image_std):
+            raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
+        criterion = DistillationLoss(network, examples.task, opened)
+        if teacher_features:
+            measured = replace(examples, seed=examples.seed + 1, paste=0.0, numbers=range(FEATURE_CROPS))
+            crops = make_loader(measured, batch_size=16)
+            criterion.fit_features(to_pixels(batch["grey"], processor) for batch in crops)
         return criterion
     except ValueError as error:
-        raise RunError(f"The teacher {config.teacher} cannot teach: {error}") from error
+        raise RunError(f"The teacher {teacher} cannot be used: {error}") from error

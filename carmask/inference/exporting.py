@@ -1,0 +1,97 @@
+"""Writes a network as a file for ONNX Runtime or OpenVINO."""
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
+from transformers.image_processing_utils import BaseImageProcessor
+
+from carmask.inference.runtimes import import_optional
+
+SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
+
+
+class OneAttention(torch.autograd.Function):
+    """Attention, written to ONNX as ONNX Runtime's own operation, which need not store a weight for every pair."""
+
+    @staticmethod
+    def forward(_: object, query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
+        """Attends from `query` (B, N, C) to `key` and `value` (B, M, C); returns (B, N, C)."""
+        query, key, value = (tokens.unflatten(2, (heads, -1)).transpose(1, 2) for tokens in (query, key, value))
+        return F.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2).flatten(2)
+
+    @staticmethod
+    def symbolic(graph, query, key, value, heads: int, scale: float):  # noqa: ANN001, ANN205 (torch's own, unnamed types)
+        """The node that ONNX gets."""
+        node = graph.op("com.microsoft::MultiHeadAttention", query, key, value, num_heads_i=heads, scale_f=scale)
+        return node.setType(query.type())
+
+
+def attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: None, scaling: float, **settings: float
+) -> tuple[Tensor, None]:
+    """`OneAttention` as transformers calls it: from (B, heads, N, d) to (B, N, heads, d)."""
+    heads = module.num_attention_heads
+    query, key, value = (tokens.transpose(1, 2).flatten(2) for tokens in (query, key, value))
+    return OneAttention.apply(query, key, value, heads, scaling).unflatten(2, (heads, -1)), None
+
+
+AttentionInterface.register("one_operation", attend)
+
+
+class Logits(nn.Module):
+    """A network whose answer is its logits alone."""
+
+    def __init__(self, network: PreTrainedModel):
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """Maps `pixel_values` (B, 3, H, W) to logits (B, n, h, w)."""
+        return self.network(pixel_values).logits
+
+
+def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> dict[str, str]:
+    """What a user of the file alone must know: labels, task, and what to do with a picture before the network."""
+    config = network.config.to_dict()
+    facts = {key: config[key] for key in ("task", "threshold", "mirror") if key in config}
+    facts["labels"] = [network.config.id2label[index] for index in range(network.config.num_labels)]
+    facts["input"] = "pixel_values float32 (B, 3, H, W): (grey * rescale_factor - image_mean) / image_std, RGB order"
+    settings = processor.to_dict()
+    facts |= {key: settings[key] for key in ("image_mean", "image_std", "rescale_factor", "size", "resample")}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
+
+
+def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str], one_attention: bool = False) -> None:
+    """Writes the network as ONNX, with free batch, height and width.
+
+    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`.
+    """
+    sizes = {0: "batch", 2: "height", 3: "width"}
+    stock_attention = network.config._attn_implementation
+    if one_attention and isinstance(network, SegformerForSemanticSegmentation):
+        network.set_attn_implementation("one_operation")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of every size it reads; check_parity tries several
+        torch.onnx.export(
+            Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
+            dynamic_axes={"pixel_values": sizes, "logits": sizes}, opset_version=18, dynamo=False,
+        )  # fmt: skip
+    network.set_attn_implementation(stock_attention)
+    onnx = import_optional("onnx")
+    stored = onnx.load(file)
+    onnx.helper.set_model_props(stored, facts)
+    onnx.save(stored, file)
+
+
+def write_openvino(onnx_file: Path, file: Path, facts: dict[str, str]) -> None:
+    """Writes an ONNX file again as OpenVINO's `model.xml` and `model.bin`, in full precision."""
+    openvino = import_optional("openvino")
+    model = openvino.convert_model(onnx_file)
+    for key, value in facts.items():
+        model.set_rt_info(value, ["carmask", key])
+    openvino.save_model(model, file, compress_to_fp16=False)
