@@ -1,8 +1,9 @@
 BIN = .venv/bin
 
-# `make embedded-models` in the top folder runs this: the embedded models anew, from the real data; a stopped run goes on where it was. All takes some hours on two cores,
-# but for the longest step of each model for masks: minutes with GPU=1, more than a day without. PRECISION=bf16 is
-# 1.4 times as fast on processors with AVX512-BF16 (benchmarks/train_speed.py --crop 384).
+# `make embedded-models` in the top folder runs this: it makes the embedded models again from the real data; a stopped run
+# goes on where it was. Everything takes some hours on two cores, except the longest step of each mask model: minutes
+# with GPU=1, more than a day without. PRECISION=bf16 is 1.4 times as fast on processors with AVX512-BF16
+# (benchmarks/train_speed.py --crop 384).
 DATA ?= ../shared/data
 PRECISION ?= no
 TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
@@ -16,7 +17,7 @@ FILES = config.json preprocessor_config.json model.safetensors curves.png scores
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
 
-# Where each model is judged, and which looks at pictures are tried for it on validation.
+# The data set on which each model is scored, and the inference settings that are tried for it on validation.
 DATA_car-mask-fcn = data/mixture
 DATA_car-mask-b0 = data/mixture
 DATA_car-dots-fcn = data/car-dots
@@ -77,7 +78,7 @@ runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 		--teacher_features --stagewise_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
 		--side 384 --half $(GO_ON)
 
-# The pictures without a car once more, for the teacher to label.
+# The pictures without a car a second time, for the teacher to label.
 data/negatives: data/mixture/README.md
 	mkdir -p $@
 	ln -f data/mixture/train/images/no_cars_* $@
