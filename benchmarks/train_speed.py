@@ -25,15 +25,14 @@ from transformers import SegformerForSemanticSegmentation
 from carmask.files.system import keep_freed_memory
 from carmask.networks.initial_weights import initialise_network
 from carmask.tasks.mask_task import MaskTask
-from carmask.training.config import TrainConfig
 from carmask.training.distillation import DistillationLoss
 from carmask.training.loader import make_processor, to_pixels
 from carmask.training.loop import EMA_DECAY
-from carmask.training.run import start_run
+from carmask.training.state import start_run
 
 
-class Way(NamedTuple):
-    """One way to train: with whose head, whether freed memory is kept, in how many processes, and in which numbers."""
+class Variant(NamedTuple):
+    """One way to train: with whose head, whether freed memory is kept, in how many processes, in which precision."""
 
     ours: bool
     keep: bool
@@ -41,35 +40,43 @@ class Way(NamedTuple):
     precision: str = "no"
 
 
-WAYS = {
-    "stock head, memory given back": Way(ours=False, keep=False, processes=1),
-    "our head, memory given back": Way(ours=True, keep=False, processes=1),
-    "our head, memory kept": Way(ours=True, keep=True, processes=1),
-    "our head, memory kept, a process for each core": Way(ours=True, keep=True, processes=os.cpu_count() or 1),
-    "the same in bfloat16": Way(ours=True, keep=True, processes=os.cpu_count() or 1, precision="bf16"),
+VARIANTS = {
+    "stock head, memory given back": Variant(ours=False, keep=False, processes=1),
+    "our head, memory given back": Variant(ours=True, keep=False, processes=1),
+    "our head, memory kept": Variant(ours=True, keep=True, processes=1),
+    "our head, memory kept, a process for each core": Variant(ours=True, keep=True, processes=os.cpu_count() or 1),
+    "the same in bfloat16": Variant(ours=True, keep=True, processes=os.cpu_count() or 1, precision="bf16"),
 }
 WARM_STEPS = 3
 TURN_STEPS = 4
 
 
-def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connection, lines: list[Connection]) -> None:
-    """Trains on made-up crops in a process of its own: for each number of steps asked for it answers the seconds."""
+class Setup(NamedTuple):
+    """What all variants train: a network with initial weights, on batches of crops."""
+
+    model: str
+    batch_size: int
+    crop: int
+
+
+def serve(variant: Variant, place: dict[str, str], setup: Setup, asked: Connection, lines: list[Connection]) -> None:
+    """Trains on random crops in a process of its own: for each number of steps asked for it answers the seconds."""
     for line in lines:
         line.close()  # the far ends, inherited: held here, they would keep this process alive after the first one
     os.environ |= place  # tells accelerate which of the processes this is
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // way.processes))
-    if way.keep:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // variant.processes))
+    if variant.keep:
         keep_freed_memory()
-    accelerator = Accelerator(cpu=True, mixed_precision=way.precision)
-    network, fresh = initialise_network("segformer", config.model, MaskTask(), [], [])
-    if not way.ours:
+    accelerator = Accelerator(cpu=True, mixed_precision=variant.precision)
+    network, newly_initialised = initialise_network("segformer", setup.model, MaskTask(), [], [])
+    if not variant.ours:
         stock = SegformerForSemanticSegmentation(network.config)
         stock.load_state_dict(network.state_dict())
         network = stock
-    run, processor = start_run(config, network, fresh), make_processor(config)
+    run, processor = start_run(network, newly_initialised, learning_rate=2e-4), make_processor(512, square=True)
     criterion, optimizer = accelerator.prepare(DistillationLoss(network, MaskTask()), run.optimizer)
     criterion.train()
-    shape = (config.batch_size, config.crop, config.crop)
+    shape = (setup.batch_size, setup.crop, setup.crop)
     grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
     for steps in iter(asked.recv, 0):
         start = time.perf_counter()
@@ -84,39 +91,44 @@ def serve(way: Way, place: dict[str, str], config: TrainConfig, asked: Connectio
     accelerator.end_training()
 
 
-def start_processes(way: Way, config: TrainConfig, lines: list[Connection]) -> list[Connection]:
-    """Starts the processes of one way, joined as torchrun would join them; gives the line to each, and adds to all."""
+def start_processes(variant: Variant, setup: Setup, lines: list[Connection]) -> list[Connection]:
+    """Starts the processes of one variant as torchrun would; returns the line to each, and adds these to `lines`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    for rank in range(way.processes):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": way.processes, "LOCAL_WORLD_SIZE": way.processes}
-        place = shared | {name: str(value) for name, value in place.items()} if way.processes > 1 else {}
+    for rank in range(variant.processes):
+        place = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": variant.processes,
+            "LOCAL_WORLD_SIZE": variant.processes,
+        }
+        place = shared | {name: str(value) for name, value in place.items()} if variant.processes > 1 else {}
         line, asked = get_context("fork").Pipe()
         lines.append(line)
-        get_context("fork").Process(target=serve, args=(way, place, config, asked, lines), daemon=True).start()
+        get_context("fork").Process(target=serve, args=(variant, place, setup, asked, lines), daemon=True).start()
         asked.close()  # so that the line is cut if the process dies
-    return lines[-way.processes :]
+    return lines[-variant.processes :]
 
 
 def seconds_for(lines: Sequence[Connection], steps: int) -> float:
-    """Lets all processes of one way take `steps` steps together; gives the seconds of the slowest."""
+    """Lets all processes of one variant take `steps` steps together; returns the seconds of the slowest."""
     for line in lines:
         line.send(steps)
     return max(line.recv() for line in lines)
 
 
-def measure(config: TrainConfig, rounds: int) -> dict[str, float]:
-    """Pictures per second of each way, the median of its turns."""
+def measure(setup: Setup, rounds: int) -> dict[str, float]:
+    """Pictures per second of each variant, the median of its turns."""
     opened = []
-    lines = {name: start_processes(way, config, opened) for name, way in WAYS.items()}
+    lines = {name: start_processes(variant, setup, opened) for name, variant in VARIANTS.items()}
     for of_one in lines.values():
         seconds_for(of_one, WARM_STEPS)
-    rates = {name: [] for name in WAYS}
+    rates = {name: [] for name in VARIANTS}
     for _ in range(rounds):
         for name, of_one in lines.items():
-            pictures = TURN_STEPS * config.batch_size * WAYS[name].processes
+            pictures = TURN_STEPS * setup.batch_size * VARIANTS[name].processes
             rates[name].append(pictures / seconds_for(of_one, TURN_STEPS))
     for line in opened:
         line.send(0)
@@ -129,16 +141,15 @@ def main() -> None:
     parser.add_argument("--model", default="scratch-b0", help="scratch-b0, -b1 or -b2 (default: %(default)s)")
     parser.add_argument("--crop", type=int, default=192, help="side of the crops (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=8, help="crops of a process and step (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each way (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each variant (default: %(default)s)")
     given = parser.parse_args()
-    config = TrainConfig(data="", output="", model=given.model, crop=given.crop, batch_size=given.batch_size)
-    rates = measure(config, given.rounds)
+    rates = measure(Setup(given.model, given.batch_size, given.crop), given.rounds)
     print(f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}; {given.model}")
     print(f"{given.batch_size} crops of {given.crop} × {given.crop} a process and step, {given.rounds} rounds\n")
     print("| | times as fast as the first | pictures/s | steps/s |\n|---|---:|---:|---:|")
     first = next(iter(rates.values()))
     for name, rate in rates.items():
-        steps = rate / config.batch_size / WAYS[name].processes
+        steps = rate / given.batch_size / VARIANTS[name].processes
         print(f"| {name} | {rate / first:.2f} | {rate:.1f} | {steps:.2f} |")
 
 

@@ -11,10 +11,10 @@ def run(monkeypatch, *arguments):
     return train_segformer.main()
 
 
-def options(tiny_data, tiny_start, path, **changes):
+def options(data, model, path, /, **changes):
     """The arguments of a run of six steps."""
     settings = {
-        "data": tiny_data, "model": tiny_start, "output": path, "steps": 6, "batch_size": 4, "crop": 64, "side": 96,
+        "data": data, "model": model, "output": path, "steps": 6, "batch_size": 4, "crop": 64, "side": 96,
         "validate_every": 3, "workers": 0, "learning_rate": 1e-3,
     }  # fmt: skip
-    return [part for name, value in (settings | changes).items() for part in (f"--{name}", value)]
+    return [part for name, value in (settings | changes).items() for part in (f"--{name.replace('_', '-')}", value)]

@@ -20,17 +20,17 @@ def random_crop(
     scale_jitter: float = LARGEST_SCALE,
     square: bool = False,
 ) -> Pair:
-    """Cuts a square of `crop` pixels at a random scale, place, rotation and stretch, in one affine step.
+    """Cuts a square of `crop` pixels at a random scale (scale jitter), place, rotation and stretch, in one warp.
 
-    With `square` the whole picture is pressed into a square first, for a network that will see it so. Half of the
-    crops of a picture with something to find are centred near it. Beyond the edge the picture is a plain grey and a
-    mask is not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
+    With `square` the whole picture is first resized to a square, for a network that will see it so. Half of the crops
+    of a picture with something to find are centred near it. Beyond the edge the picture is a plain grey and a mask is
+    not judged; points move with the picture, and those outside the crop lie outside 0 to 1.
     """
     height, width = grey.shape
     sides = np.array([width, height])
     long_side = crop * math.exp(rng.uniform(math.log(SMALLEST_SCALE), math.log(scale_jitter)))
-    zoom = long_side / (sides if square else np.full(2, sides.max()))
-    half = crop / 2 / zoom
+    scale = long_side / (sides if square else np.full(2, sides.max()))
+    half = crop / 2 / scale
     centre = np.array([random_place(*of_side, rng) for of_side in zip(sides, half, strict=True)])
     to_find = places_to_find(truth)
     if len(to_find) and rng.random() < 0.5:
@@ -38,7 +38,7 @@ def random_crop(
     angle = math.radians(rng.normal(0, 5) if rng.random() < 0.5 else 0)
     stretch = math.exp(rng.uniform(-0.15, 0.15))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = turn @ np.diag([1 / (zoom[0] * stretch), stretch / zoom[1]])  # from crop to picture coordinates
+    matrix = turn @ np.diag([1 / (scale[0] * stretch), stretch / scale[1]])  # from crop to picture coordinates
     start = centre - matrix @ [crop / 2, crop / 2]
     grey = warp(grey, matrix, start, crop, int(rng.integers(256)))
     if is_mask(truth):
@@ -62,7 +62,7 @@ def warp(
 ) -> np.ndarray:
     """Samples uint8 `values` (H, W) at `matrix @ (x, y) + start` for each crop pixel, or the pixel nearest to it."""
     picture = Image.fromarray(np.ascontiguousarray(values))
-    shrink = 1 if nearest else max(1, int(np.linalg.norm(matrix[:, 0])))  # averages before it samples coarsely
+    shrink = 1 if nearest else max(1, int(np.linalg.norm(matrix[:, 0])))  # averages pixels before coarse sampling
     if shrink > 1:
         picture = picture.reduce(shrink)
     sampling = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
@@ -71,10 +71,10 @@ def warp(
 
 
 def photometric_augmentation(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each now and then.
+    """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each at random.
 
-    A part alone is blurred too, as a number plate may be: a car that is pasted or composed is often less sharp than
-    what is around it, and a network must not learn that what is less sharp is car.
+    Sometimes only a part is blurred, as a number plate may be: a car that is pasted or composed is often less sharp
+    than its surroundings, and a network must not learn that whatever is less sharp is a car.
     """
     values = grey.astype(np.float32) / 255
     if rng.random() < 0.8:

@@ -1,4 +1,4 @@
-"""What a training run changes, and its checkpoints, which are whole or absent: safetensors, and JSON for the rest."""
+"""Checkpoints of a training run, written atomically: tensors as safetensors, the rest as JSON."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from carmask.training.state import Run
 
 
 def save_checkpoint(output: Path, run: Run) -> None:
-    """Writes the run's state to `output`/checkpoint-STEP; earlier ones go only when this one was read back whole.
+    """Writes the run's state to `output`/checkpoint-STEP; earlier ones are removed once it has been read back.
 
-    One of this step that is whole stays as it is.
+    A whole one of this step is left as it is.
 
     Raises:
-        OSError, SafetensorError: it cannot be written; the earlier ones are as they were.
+        OSError, SafetensorError: it cannot be written; the earlier ones are unchanged.
     """
     run.saved = time.monotonic()
     final, unfinished = output / f"{CHECKPOINT}-{run.step}", output / UNFINISHED_CHECKPOINT
@@ -112,7 +112,7 @@ def load_newest(output: Path, run: Run) -> list[str]:
         restore(run, state, tensors)
         return skipped
     damaged = f"; {', '.join(skipped)} is damaged" if skipped else ""
-    raise CheckpointError(f"There is no whole checkpoint in {output}{damaged}; start anew with --overwrite.")
+    raise CheckpointError(f"There is no whole checkpoint in {output}{damaged}; start again with --overwrite.")
 
 
 def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:

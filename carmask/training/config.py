@@ -16,6 +16,15 @@ SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` 
 
 LARGEST_SCALE = 3.0
 
+HEADINGS = {  # in --help, by the first option below each
+    "data": "what most people need first",
+    "settings": "network and augmentation",
+    "teacher": "distillation from a larger network",
+    "accumulate": "memory and speed",
+    "validate_every": "validation, curves and publishing",
+    "plan": "dry run, new run or resumed run",
+}
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -23,43 +32,47 @@ class TrainConfig:
 
     data: str = HfArg(help="Folder of data_scripts/, of parquet files or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
-    model: str = HfArg(default="", help="Start: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2.")
+    model: str = HfArg(
+        default="", help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2."
+    )
     task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
     network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
+    steps: int = HfArg(default=2000, help="Updates of the weights.")
+    batch_size: int = HfArg(default=8, help="Crops per process and step.")
+    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
+    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
+    learning_rate: float = HfArg(
+        default=2e-4, help="Highest rate of AdamW; new parts of a network learn at 5 times it."
+    )
     settings: list[str] = HfArg(
         default_factory=list,
         help="The network's own settings: skips=2 (docs/networks.md); the dots': sigma=0.03 (docs/dots.md).",
     )
-    streaming: bool = HfArg(default=False, help="Read the training pictures as they come: for more than fit here.")
-    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
-    unlabelled: str = HfArg(default="", help="Folder of more pictures, for the teacher alone to label.")
-    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage by stage, then chained.")
-    stagewise_share: float = HfArg(default=0.3, help="Share of the steps in which each stage learns on its own.")
-    steps: int = HfArg(default=2000, help="Updates of the weights.")
-    batch_size: int = HfArg(default=8, help="Crops per process and step.")
-    accumulate: int = HfArg(default=1, help="Batches per update.")
-    crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
     scale_jitter: float = HfArg(default=LARGEST_SCALE, help="Longest a picture is in a crop, in sides of the crop.")
-    paste: float = HfArg(default=0.0, help="Masks: share of the crops that get what another crop shows of a car.")
-    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
-    learning_rate: float = HfArg(default=2e-4, help="Highest AdamW step size; new parts use 5 times as much.")
-    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
-    workers: int = HfArg(default=1, help="Processes that prepare crops.")
+    paste: float = HfArg(default=0.0, help="Masks: share of the crops onto which the car of another crop is pasted.")
     seed: int = HfArg(default=0, help="Fixes every random choice.")
+    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
+    teacher_features: bool = HfArg(default=False, help="Learn its features too, stage-wise at first, then end-to-end.")
+    stagewise_share: float = HfArg(default=0.3, help="Share of the steps that are stage-wise.")
+    unlabelled: str = HfArg(default="", help="Folder of more pictures, which only the teacher labels.")
+    accumulate: int = HfArg(default=1, help="Batches per update (gradient accumulation).")
+    workers: int = HfArg(default=1, help="Processes that prepare crops.")
+    streaming: bool = HfArg(default=False, help="Stream the training pictures, for a data set larger than the disk.")
     half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
+    validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
     report_to: Literal["none", "trackio", "tensorboard", "wandb"] = HfArg(
-        default="none", help="Where curves go as well."
+        default="none", help="Tracker that gets the curves as well."
     )
     push_to_hub: str = HfArg(default="", help="Name such as anna/my-model: publish the model there at the end.")
-    plan: bool = HfArg(default=False, help="Say what the run costs in minutes, memory and disk, and end.")
+    plan: bool = HfArg(default=False, help="Dry run: say what the run costs in minutes, memory and disk, and end.")
     overwrite: bool = HfArg(default=False, help="Replace an existing output.")
     resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
 
     @property
     def square(self) -> bool:
-        """Whether the network sees pictures pressed into a square of `side`, not in their own shape.
+        """Whether the network sees pictures resized to a square of `side`, not in their own shape.
 
-        So a SegFormer for masks does: it is what transformers' own pipeline shows it, and its cells tile the picture.
+        A SegFormer for masks does, as in transformers' own pipeline.
         """
         return self.task == "mask" and self.network == "segformer"
 
@@ -84,24 +97,25 @@ def check(config: TrainConfig) -> None:
         raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
     for name, (low, high) in RANGES.items():
         if not low <= getattr(config, name) <= high:
-            raise RunError(f"--{name} is {getattr(config, name)}; it must lie between {low} and {high}.")
+            option = name.replace("_", "-")
+            raise RunError(f"--{option} is {getattr(config, name)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
-        raise RunError("--teacher_features needs a --teacher and --network segformer.")
+        raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
     if config.paste and config.task == "dots":
         raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":
-        raise RunError("A --teacher teaches masks alone; leave it out with --task dots.")
+        raise RunError("A --teacher is for masks; leave it out with --task dots.")
     for name in ("paste", "unlabelled"):
         if config.streaming and getattr(config, name):
-            raise RunError(f"--{name} needs all pictures at hand; leave it or --streaming out.")
+            raise RunError(f"--{name} needs all pictures at once; leave it or --streaming out.")
     if config.streaming and config.task == "dots":
         raise RunError("--streaming is for masks; leave it out with --task dots.")
     dot_settings(config)
     if config.report_to != "none" and not importlib.util.find_spec(config.report_to):
-        remedy = f"run pip install {config.report_to}, or leave out --report_to."
-        raise RunError(f"{config.report_to} is not installed; {remedy}")  # accelerate would leave it out in silence
+        remedy = f"run pip install {config.report_to}, or leave out --report-to."
+        raise RunError(f"{config.report_to} is not installed; {remedy}")  # accelerate would silently ignore it
     check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
     if config.push_to_hub:
         check_hub(config.push_to_hub)

@@ -1,4 +1,4 @@
-"""A small network learns from a larger one: its soft maps, and its features stage by stage, then end to end."""
+"""Knowledge distillation: a network learns a larger one's soft maps, and its features stage-wise, then end-to-end."""
 
 from collections.abc import Iterable
 
@@ -6,22 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
+from carmask.training.loader import to_pixels
 
-NOISE = 0.1  # on what a stage is given stage-wise, so that it does not rely on perfect features
+NOISE = 0.1  # on the input of a stage that learns stage-wise, so that it does not rely on perfect features
 
-FEATURE_WEIGHT = 0.5  # of the feature loss once the stages are chained
+FEATURE_WEIGHT = 0.5  # of the feature loss end-to-end
 
 
 class DistillationLoss(nn.Module):
     """The loss of one training step as a module, so that several processes can share the step.
 
     Without a teacher it is the task's loss. With one, the student also learns the teacher's soft maps. After
-    `fit_features` its stages learn the teacher's features too: stage-wise, each stage gets the target of the
-    stage before as its input, and all learn at once; end-to-end, the stages are chained as usual.
+    `fit_features` its stages learn the teacher's features too: stage-wise, each stage gets as its input the features
+    that the stage before should give; end-to-end, it gets those that the stage before does give.
 
     Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Romero et al. 2015, https://arxiv.org/abs/1412.6550.
     """
@@ -35,7 +37,7 @@ class DistillationLoss(nn.Module):
         self.rotations: list[tuple[Tensor, Tensor]] = []  # per stage: mean and (student, teacher) matrix
 
     def train(self, mode: bool = True) -> "DistillationLoss":
-        """Sets the student's mode; the teacher stays as it is used."""
+        """Sets the student's mode; the teacher stays in evaluation mode."""
         self.student.train(mode)
         return self
 
@@ -45,12 +47,12 @@ class DistillationLoss(nn.Module):
             return self.task.loss(self.student(pixel_values).logits, target)
         options = {"output_hidden_states": True} if self.rotations else {}
         with torch.no_grad():
-            taught = self.teacher(pixel_values, **options)
-            margin = self.teacher_task.margin(taught.logits)
+            answer = self.teacher(pixel_values, **options)
+            margin = self.teacher_task.margin(answer.logits)
         if not self.rotations:
             logits = self.student(pixel_values).logits
             return self.task.loss(logits, target) + self.task.teacher_loss(logits, margin)
-        wanted = self.targets(taught.hidden_states)
+        wanted = self.targets(answer.hidden_states)
         features = self.stages(pixel_values, wanted if stage_wise else None)
         feature_loss = sum(F.mse_loss(found, want) for found, want in zip(features, wanted, strict=True))
         logits = self.student.decode_head(wanted if stage_wise and step % 2 else features)
@@ -58,7 +60,7 @@ class DistillationLoss(nn.Module):
         return loss + (1 if stage_wise else FEATURE_WEIGHT) * feature_loss
 
     def stages(self, pixel_values: Tensor, stage_wise: list[Tensor] | None) -> list[Tensor]:
-        """The student's features; with `stage_wise` each stage starts from the target before it, plus noise."""
+        """The student's features; with `stage_wise` each stage's input is the target before it, plus noise."""
         features = []
         x = pixel_values
         for index, stage in enumerate(self.student.segformer.stages):
@@ -67,7 +69,7 @@ class DistillationLoss(nn.Module):
         return features
 
     def targets(self, features: Iterable[Tensor]) -> list[Tensor]:
-        """What the student's stages shall give: the teacher's features in the student's widths, layer-normed."""
+        """The features that the student should have: the teacher's in the student's widths, layer-normed."""
         rotated = []
         for maps, (mean, matrix) in zip(features, self.rotations, strict=True):
             maps = F.conv2d(maps - mean.to(maps)[:, None, None], matrix.to(maps)[:, :, None, None])
@@ -85,7 +87,7 @@ class DistillationLoss(nn.Module):
             ValueError: teacher and student differ in the number or strides of their stages.
         """
         if self.teacher.config.model_type == "unet":
-            raise ValueError("A U-Net has no feature maps to teach; choose another teacher.")
+            raise ValueError("A U-Net gives no feature maps to learn from; choose another teacher.")
         batches = list(batches)
         stages = list(
             zip(*(self.teacher(pixels, output_hidden_states=True).hidden_states for pixels in batches), strict=True)
@@ -107,3 +109,16 @@ class DistillationLoss(nn.Module):
             else:
                 matrix = torch.linalg.eigh(values.T @ values).eigenvectors[:, -width:].T
             self.rotations.append((mean, matrix / deviation))
+
+
+def batch_loss(
+    criterion: nn.Module,
+    batch: dict[str, Tensor],
+    processor: BaseImageProcessor,
+    device: torch.device,
+    step: int = 0,
+    stage_wise: bool = False,
+) -> Tensor:
+    """The `criterion`'s loss for a batch of examples, computed on `device`."""
+    grey, target = (batch[name].to(device) for name in ("grey", "target"))
+    return criterion(to_pixels(grey, processor), target, step, stage_wise)

@@ -1,22 +1,21 @@
-"""What a training run will cost, found out before it is begun."""
+"""The dry run: what a training run will cost, measured before it begins."""
 
 import math
 import shutil
 import time
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
+from torch.utils.data import DataLoader
+from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.streams import is_stream
 from carmask.evaluation.validation import validate
 from carmask.inference.predictor import Predictor
-from carmask.training.config import TrainConfig
-from carmask.training.distillation import DistillationLoss
-from carmask.training.examples import Examples
-from carmask.training.loader import make_loader, make_processor, to_pixels
+from carmask.training.distillation import DistillationLoss, batch_loss
+from carmask.training.loop import LoopSettings
 from carmask.training.memory import peak_memory
 from carmask.training.optimizer import optimizer_step
 from carmask.training.output_folder import existing_part
@@ -25,33 +24,32 @@ from carmask.training.state import Run
 WARM_BATCHES, TIMED_BATCHES, TIMED_PICTURES = 2, 6, 6
 
 
-def plan(
+def dry_run(
     run: Run,
     criterion: DistillationLoss,
-    config: TrainConfig,
-    accelerator: Accelerator,
-    examples: Examples,
+    loader: DataLoader,
     splits: DatasetDict,
+    settings: LoopSettings,
+    accelerator: Accelerator,
 ) -> str:
     """The steps, minutes, memory and disk of the rest of a run, a line each; `run` takes a few steps to time them."""
-    steps, crops = config.steps - run.step, examples.numbers.stop // config.steps
-    step = seconds_per_batch(run, criterion, config, accelerator, examples) * config.accumulate
-    picture = seconds_per_picture(run, config, splits)
-    every = config.validate_every or max(1, config.steps // 10)
-    validations = math.ceil(steps / every)
-    judged = validations * len(splits["validation"]) + sum(len(splits[name]) for name in splits if name != "train")
+    steps, validation, rows = settings.steps - run.step, splits["validation"], loader.dataset.rows
+    step = seconds_per_batch(run, criterion, loader, settings, accelerator) * accelerator.gradient_accumulation_steps
+    picture = seconds_per_picture(run, validation, settings.processor)
+    validations = math.ceil(steps / settings.validate_every)
+    pictures = validations * len(validation) + sum(len(splits[name]) for name in splits if name != "train")
     network = sum(value.nbytes for value in run.network.state_dict().values())
-    most, stays = 10 * network, network // (2 if config.half else 1)
-    folder = existing_part(Path(config.output))
+    during, at_end = 10 * network, network // (2 if settings.half else 1)
+    folder = existing_part(settings.output)
     passes = "from a stream"
-    if not is_stream(splits["train"]):
-        passes = f"{crops * steps / len(examples.rows):.1f} times through {len(examples.rows)} pictures"
-    return f"""steps: {steps} of {crops} crops, {passes}
-time: about {minutes(steps * step + judged * picture)}: {step:.2f} s a step, {validations} validations of \
-{minutes(len(splits["validation"]) * picture)}
+    if not is_stream(rows):
+        passes = f"{settings.crops_per_update * steps / len(rows):.1f} times through {len(rows)} pictures"
+    return f"""steps: {steps} of {settings.crops_per_update} crops, {passes}
+time: about {minutes(steps * step + pictures * picture)}: {step:.2f} s a step, {validations} validations of \
+{minutes(len(validation) * picture)}
 memory: {peak_memory(accelerator.device) / 2**30:.2f} GB a process, \
 {accelerator.num_processes} on {accelerator.device.type}
-disk: {most / 2**20:.0f} MB while it runs, {stays / 2**20:.0f} MB at the end; \
+disk: {during / 2**20:.0f} MB while it runs, {at_end / 2**20:.0f} MB at the end; \
 {shutil.disk_usage(folder).free / 2**20:.0f} MB are free in {folder}"""
 
 
@@ -61,30 +59,27 @@ def minutes(seconds: float) -> str:
 
 
 def seconds_per_batch(
-    run: Run, criterion: DistillationLoss, config: TrainConfig, accelerator: Accelerator, examples: Examples
+    run: Run, criterion: DistillationLoss, loader: DataLoader, settings: LoopSettings, accelerator: Accelerator
 ) -> float:
-    """How long one batch takes, crops and all, once the first ones are done."""
-    loader = make_loader(examples, config, accelerator)
+    """How long one batch takes, with making its crops, after a few to warm up."""
     criterion, optimizer = accelerator.prepare(criterion, run.optimizer)
     run.ema.to(accelerator.device)
     criterion.train()
-    processor = make_processor(config)
+    stage_wise = settings.is_stage_wise(run.step)
     times = [time.perf_counter()]
     for batch in islice(loader, WARM_BATCHES + TIMED_BATCHES):
-        grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
-        loss = criterion(to_pixels(grey, processor), target, run.step, config.teacher_features)
-        optimizer_step(loss, criterion, optimizer, accelerator, factor=0.0)
+        loss = batch_loss(criterion, batch, settings.processor, accelerator.device, run.step, stage_wise)
+        optimizer_step(loss, criterion, optimizer, accelerator, multiplier=0.0)
         run.update_ema(0.5)
         times.append(time.perf_counter())
     timed = times[WARM_BATCHES:] if len(times) > WARM_BATCHES + 1 else times
     return (timed[-1] - timed[0]) / (len(timed) - 1)
 
 
-def seconds_per_picture(run: Run, config: TrainConfig, splits: DatasetDict) -> float:
-    """How long it takes to judge one picture of the validation split, as the mean of a few from all over it."""
-    split = splits["validation"]
-    chosen = np.unique(np.linspace(0, len(split) - 1, TIMED_PICTURES).astype(int))
-    predictor = Predictor.from_network(run.ema, make_processor(config))
+def seconds_per_picture(run: Run, validation: Dataset, processor: BaseImageProcessor) -> float:
+    """How long the validation of one picture takes: the mean of a few, evenly spread over the split."""
+    chosen = np.unique(np.linspace(0, len(validation) - 1, TIMED_PICTURES).astype(int))
+    predictor = Predictor.from_network(run.ema, processor)
     start = time.perf_counter()
-    validate(predictor, split.select(chosen), calibrate=True)
+    validate(predictor, validation.select(chosen), calibrate=True)
     return (time.perf_counter() - start) / len(chosen)

@@ -1,4 +1,4 @@
-"""One row of a data set → one training example; everything random about it follows from one number."""
+"""Training examples: augmented crops of the rows of a data set, each fixed by the seed and one number."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ BUFFER = 1000  # rows of a stream among which the next one is drawn
 
 @dataclass(frozen=True)
 class Examples(Dataset):
-    """A numbered supply of training examples, squares of `crop` pixels a side.
+    """A data set of numbered training examples, squares of `crop` pixels a side.
 
     Example n depends on `seed` and n alone, and every `len(rows)` examples use each row once, in a new order. So a run
-    can stop after any example and go on with the next, on any number of worker processes, without keeping any state
-    but n; `numbers` are those to supply.
+    can stop after any example and go on with the next, with any number of workers, and n is all the state there is;
+    `numbers` are those in this data set.
 
-    On a share `paste` of the crops lies what another row's crop shows of a car: few pictures so become many. A crop
-    that nobody judged stays as it is, since only the pasted car would be judged there.
-    Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177 (copy and paste).
+    Copy-paste augmentation: onto a share `paste` of the crops the car in another row's crop is pasted. A crop that is
+    nowhere judged stays as it is, since only the pasted car would be judged there.
+    Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177.
     """
 
     rows: Sequence[Pair]
@@ -55,7 +55,7 @@ class Examples(Dataset):
     def __getitem__(self, place: int) -> dict[str, Tensor | str]:
         """One example: `grey` uint8 (crop, crop), and its `target` as the task paints it.
 
-        And the `name` of its picture and what is its `fault`, which is "" if it can be learnt from.
+        Also the `name` of its picture, and its `fault`, which is "" if it can be used.
         """
         number = self.numbers[place]
         rng = np.random.default_rng((self.seed, *divmod(number, len(self.rows))))
@@ -91,8 +91,8 @@ class Examples(Dataset):
 class StreamedExamples(Examples):
     """As `Examples`, from rows that can only be read one after the other.
 
-    Each process reads a share of the rows, in each epoch in another order, and its workers decode them: so nothing is
-    read twice, and nothing depends on the number of workers. A run goes on by counting the rows that it has had.
+    Each process reads its share of the rows, in another order in each epoch, and its workers decode them: nothing is
+    read twice, and nothing depends on the number of workers. A resumed run skips the rows that it has used.
     """
 
     rows: datasets.IterableDataset
@@ -104,7 +104,7 @@ class StreamedExamples(Examples):
         return zip(super().order(batch, process, processes), rows, strict=False)
 
     def __getitem__(self, placed: tuple[int, dict]) -> dict[str, Tensor | str]:
-        """One example, as those of `Examples`; it has a fault if the row cannot be used."""
+        """One example as in `Examples`; it has a fault if the row cannot be used."""
         place, row = placed
         name = Path((row["image"] or {}).get("path") or "").name or "A row without a file"
         rng = np.random.default_rng((self.seed, self.numbers[place]))

@@ -1,9 +1,5 @@
-"""How training examples come to a process: from rows at hand, or from a stream for more than the disk holds."""
+"""How training examples become batches, and batches pixels."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
-import datasets
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -11,51 +7,23 @@ from torch.utils.data import DataLoader
 from transformers import SegformerImageProcessorPil
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.data.rows import Pair
-from carmask.data.streams import is_stream
-from carmask.tasks.dots_task import DotsTask
-from carmask.tasks.mask_task import MaskTask
-from carmask.training.config import TrainConfig
-from carmask.training.examples import Examples, StreamedExamples
-from carmask.training.signals import leave_signals
+from carmask.training.examples import Examples
+from carmask.training.signals import ignore_signals
 
 
-class Rows(NamedTuple):
-    """What to learn from: pairs at hand and what people know them by, or a stream, whose rows bring their names."""
-
-    pairs: Sequence[Pair] | datasets.IterableDataset
-    names: list[str]
-
-
-def make_examples(config: TrainConfig, task: MaskTask | DotsTask, rows: Rows, numbers: range) -> Examples:
-    """The examples of these numbers."""
-    kind = StreamedExamples if is_stream(rows.pairs) else Examples
-    return kind(
-        rows.pairs,
-        task,
-        config.crop,
-        config.seed,
-        numbers,
-        config.scale_jitter,
-        config.paste,
-        rows.names,
-        config.square,
-    )
-
-
-def make_loader(examples: Examples, config: TrainConfig, accelerator: Accelerator | None = None) -> DataLoader:
+def make_loader(
+    examples: Examples, batch_size: int, workers: int = 0, accelerator: Accelerator | None = None
+) -> DataLoader:
     """The batches of this process, or without an accelerator those of all."""
     share = (accelerator.process_index, accelerator.num_processes) if accelerator else ()
-    order = examples.order(config.batch_size, *share)
-    return DataLoader(
-        examples, config.batch_size, sampler=order, num_workers=config.workers, worker_init_fn=leave_signals
-    )
+    order = examples.order(batch_size, *share)
+    return DataLoader(examples, batch_size, sampler=order, num_workers=workers, worker_init_fn=ignore_signals)
 
 
-def make_processor(config: TrainConfig) -> SegformerImageProcessorPil:
-    """What turns pictures into pixels: the long side fits `side` and the shape is kept, or they become a square."""
-    names = ("height", "width") if config.square else ("max_height", "max_width")
-    return SegformerImageProcessorPil(size=dict.fromkeys(names, config.side))
+def make_processor(side: int, square: bool) -> SegformerImageProcessorPil:
+    """What turns pictures into pixels: their long side becomes `side`; they keep their shape or become a `square`."""
+    names = ("height", "width") if square else ("max_height", "max_width")
+    return SegformerImageProcessorPil(size=dict.fromkeys(names, side))
 
 
 def to_pixels(grey: Tensor, processor: BaseImageProcessor) -> Tensor:

@@ -1,143 +1,177 @@
-"""The training loop: updates, validations and checkpoints, step by step."""
+"""The training loop: updates, validations and checkpoints."""
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from datasets import DatasetDict
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 from tqdm import tqdm
+from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
 from carmask.evaluation.validation import BEST, headline, validate
 from carmask.inference.model_folder import save_model
 from carmask.inference.predictor import Predictor
 from carmask.training.checkpoints import save_checkpoint
-from carmask.training.config import TrainConfig
-from carmask.training.distillation import DistillationLoss
-from carmask.training.examples import Examples
-from carmask.training.loader import make_loader, make_processor, to_pixels
+from carmask.training.distillation import DistillationLoss, batch_loss
 from carmask.training.optimizer import lr_multiplier, optimizer_step
 from carmask.training.output_folder import resume_hint
 from carmask.training.signals import check_finite, noted_signals
 from carmask.training.state import Run
-from carmask.training.trackers import SAMPLES, tell
+from carmask.training.trackers import SAMPLES, log_validation
 
-MOST_SKIPPED = 20  # a scale that was too high is halved each time, from 65536
+MOST_SKIPPED = 20  # updates in a row: float16's loss scale, 65536 at first, is halved at each of them
 
 MOST_LOST = 300  # seconds between two checkpoints
 
-EMA_DECAY = 0.998  # of the exponential moving average of the weights, which is what is kept
+EMA_DECAY = 0.998  # of the exponential moving average of the weights, which is what the model folder holds
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the training loop needs of the options."""
+
+    output: Path
+    steps: int
+    crops_per_update: int  # of all processes together
+    validate_every: int
+    stage_wise_steps: float  # so many first steps of a distillation are stage-wise
+    seed: int
+    half: bool
+    processor: BaseImageProcessor
+
+    def is_stage_wise(self, step: int) -> bool:
+        """Whether each stage learns on its own in a step."""
+        return step < self.stage_wise_steps
+
+    def is_validation_step(self, step: int) -> bool:
+        """Whether the EMA of the weights is to be validated after a step."""
+        return step == self.steps or step > 0 and step % self.validate_every == 0
 
 
 def train_loop(
     run: Run,
     criterion: DistillationLoss,
-    config: TrainConfig,
+    loader: DataLoader,
+    validation: Dataset,
+    settings: LoopSettings,
     accelerator: Accelerator,
-    examples: Examples,
-    splits: DatasetDict,
 ) -> None:
-    """Takes the run from its step to the last, with a validation and a checkpoint every so often.
+    """Trains from the step of `run` to the last, with regular validations on the split `validation`, and checkpoints.
 
     Raises:
-        RunError: the loss or its gradient is no number any more, and nothing of that step is kept; or a signal asked
-            the run to stop, and a checkpoint is kept.
+        RunError: the loss or the gradient norm is not finite, and nothing of that step is kept; or a signal asked the
+            run to stop, and a checkpoint is kept.
     """
-    processor, learnt = make_processor(config), []
     criterion, optimizer = accelerator.prepare(criterion, run.optimizer)
     run.ema.to(accelerator.device)
     criterion.train()
     run.timed = run.step, time.perf_counter()
-    if run.validation_due:  # it was stopped before or in its validation
-        validate_on_main_process(run, config, accelerator, splits)
-    bar = tqdm(total=config.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
-    skipped = 0  # updates in a row, as float16 leaves out those whose gradient is not finite
+    if run.validation_due:  # it was stopped before or during its validation
+        validate_on_main_process(run, validation, settings, accelerator)
+    bar = tqdm(total=settings.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
+    learnt, skipped = [], 0  # of this update; updates in a row
     with noted_signals() as noted, bar:
-        for batch in make_loader(examples, config, accelerator):
-            # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
-            step_seed = (config.seed * config.steps + run.step) * accelerator.num_processes
-            torch.manual_seed(step_seed + accelerator.process_index)
-            with accelerator.accumulate(criterion):
-                stage_wise = config.teacher_features and run.step < config.stagewise_share * config.steps
-                grey, target = (batch[name].to(accelerator.device) for name in ("grey", "target"))
-                loss = criterion(to_pixels(grey, processor), target, run.step, stage_wise)
-                if any(batch["fault"]):
-                    loss = loss * math.nan  # all processes stop, not only that which met the picture
-                gradient = optimizer_step(
-                    loss, criterion, optimizer, accelerator, lr_multiplier(run.step, config.steps)
-                )
+        for batch in loader:
+            loss, gradient_norm = train_step(run, criterion, optimizer, batch, settings, accelerator)
             both = torch.stack([loss.detach().float(), torch.tensor(float(bool(noted)), device=loss.device)])
-            loss, asked = accelerator.reduce(both, "mean").tolist()
+            loss, stop = accelerator.reduce(both, "mean").tolist()
             learnt += zip(batch["name"], batch["fault"], strict=True)
-            check_finite(loss, gradient, run.step, learnt, config.output)
+            check_finite(loss, gradient_norm, run.step, learnt, settings.output)
             run.losses.append(loss)
-            if not accelerator.sync_gradients:
-                continue
-            skipped = skipped + 1 if accelerator.optimizer_step_was_skipped else 0
-            if skipped > MOST_SKIPPED:
-                words = f"The gradient of {skipped} updates in a row was not finite in float16, up to step {run.step}"
-                raise RunError(f"{words}; train in bf16 or without --mixed_precision.{resume_hint(config.output)}")
-            learnt.clear()
-            run.step += 1
-            bar.update()
-            bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
-            run.update_ema(min(EMA_DECAY, run.step / (run.step + 10)))
-            after_update(run, config, accelerator, splits, stop=asked > 0)
+            if accelerator.sync_gradients:
+                skipped = skipped + 1 if accelerator.optimizer_step_was_skipped else 0
+                check_not_skipped(skipped, run.step, settings.output)
+                learnt.clear()
+                run.step += 1
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
+                run.update_ema(min(EMA_DECAY, run.step / (run.step + 10)))
+                after_update(run, validation, settings, accelerator, stop > 0)
 
 
-def is_validation_step(step: int, config: TrainConfig) -> bool:
-    """Whether the EMA of the weights is to be validated after a step."""
-    every = config.validate_every or max(1, config.steps // 10)
-    return step == config.steps or step > 0 and step % every == 0
+def train_step(
+    run: Run,
+    criterion: nn.Module,
+    optimizer: Optimizer,
+    batch: dict,
+    settings: LoopSettings,
+    accelerator: Accelerator,
+) -> tuple[Tensor, float]:
+    """Learns from one batch; returns its loss and, after the last batch of an update, the gradient norm."""
+    # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
+    step_seed = (settings.seed * settings.steps + run.step) * accelerator.num_processes
+    torch.manual_seed(step_seed + accelerator.process_index)
+    with accelerator.accumulate(criterion):
+        stage_wise = settings.is_stage_wise(run.step)
+        loss = batch_loss(criterion, batch, settings.processor, accelerator.device, run.step, stage_wise)
+        if any(batch["fault"]):
+            loss = loss * math.nan  # all processes stop, not only that which met the picture
+        multiplier = lr_multiplier(run.step, settings.steps)
+        return loss, optimizer_step(loss, criterion, optimizer, accelerator, multiplier)
 
 
-def after_update(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict, stop: bool) -> None:
+def check_not_skipped(skipped: int, step: int, output: Path) -> None:
+    """Refuses to go on when float16 has skipped too many updates in a row, since their gradients were not finite.
+
+    Raises:
+        RunError: so it has.
+    """
+    if skipped > MOST_SKIPPED:
+        words = f"The gradient of {skipped} updates in a row was not finite in float16, up to step {step}"
+        raise RunError(f"{words}; train in bf16 or without --mixed_precision.{resume_hint(output)}")
+
+
+def after_update(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator, stop: bool) -> None:
     """Writes a checkpoint now and then, before a validation and before the run stops; validates if that is due.
 
-    A run that stops does not validate first, since who stopped it may not wait; it will when it goes on.
+    A run that is stopped does not validate first, since whoever stopped it may not wait; it will when it is resumed.
 
     Raises:
         RunError: it stops here.
     """
-    run.validation_due = is_validation_step(run.step, config)
+    run.validation_due = settings.is_validation_step(run.step)
     if accelerator.is_main_process and (run.validation_due or stop or time.monotonic() - run.saved > MOST_LOST):
-        save_checkpoint(Path(config.output), run)
+        save_checkpoint(settings.output, run)
     if stop:
         accelerator.wait_for_everyone()
         accelerator.end_training()
-        raise RunError(f"Stopped after step {run.step}.{resume_hint(config.output)}")
+        raise RunError(f"Stopped after step {run.step}.{resume_hint(settings.output)}")
     if run.validation_due:
-        validate_on_main_process(run, config, accelerator, splits)
+        validate_on_main_process(run, validation, settings, accelerator)
 
 
-def validate_on_main_process(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
+def validate_on_main_process(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> None:
     """Has one process validate while the others wait."""
     if accelerator.is_main_process:
-        keep_best(run, config, accelerator, splits)
+        keep_best(run, validation, settings, accelerator)
     accelerator.wait_for_everyone()
     run.losses.clear()
     run.validation_due = False
 
 
-def keep_best(run: Run, config: TrainConfig, accelerator: Accelerator, splits: DatasetDict) -> None:
-    """Validates the EMA of the weights, keeps it if it is the best so far, and tells."""
-    output, pace = Path(config.output), (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
-    predictor = Predictor.from_network(run.ema, make_processor(config))
+def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> None:
+    """Validates the EMA of the weights, saves it if it is the best so far, and logs the scores."""
+    steps_per_second = (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
+    predictor = Predictor.from_network(run.ema, settings.processor)
     samples = SAMPLES if accelerator.trackers else 0
-    scores, worst = validate(predictor, splits["validation"], worst=samples, calibrate=True)
-    loss = float(np.mean(run.losses))
+    scores, worst = validate(predictor, validation, worst=samples, calibrate=True)
+    kind, loss = predictor.task.kind, float(np.mean(run.losses))
     run.losses.clear()
     line = {"step": run.step, "loss": loss} | scores["all"]
-    best = max((old[BEST[config.task]] for old in run.history), default=-1.0)
+    best = max((old[BEST[kind]] for old in run.history), default=-1.0)
     run.history.append(line)
-    tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(config.task, scores)}")
-    if line[BEST[config.task]] > best:
+    tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(kind, scores)}")
+    if line[BEST[kind]] > best:
         run.ema.config.threshold = line.get("threshold", predictor.threshold)
-        save_model(output, run.ema, make_processor(config), config.half)
+        save_model(settings.output, run.ema, settings.processor, settings.half)
     if accelerator.trackers:
-        crops = config.batch_size * config.accumulate * accelerator.num_processes
-        tell(accelerator, run, scores, crops * pace, worst)
+        log_validation(accelerator, run, scores, settings.crops_per_update * steps_per_second, worst)
     run.timed = run.step, time.perf_counter()

@@ -1,4 +1,4 @@
-"""How a training run uses memory, and what it does if that is not enough."""
+"""How much memory a training run uses, and what it does when that is not enough."""
 
 import copy
 from dataclasses import replace
@@ -11,10 +11,9 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
 from carmask.files.system import peak_resident_bytes
-from carmask.training.config import TrainConfig
-from carmask.training.distillation import DistillationLoss
+from carmask.training.distillation import DistillationLoss, batch_loss
 from carmask.training.examples import Examples
-from carmask.training.loader import make_loader, make_processor, to_pixels
+from carmask.training.loader import make_loader
 
 
 def peak_memory(device: torch.device) -> int:
@@ -24,32 +23,35 @@ def peak_memory(device: torch.device) -> int:
     return peak_resident_bytes()
 
 
-def fitting(
-    config: TrainConfig, criterion: DistillationLoss, examples: Examples, accelerator: Accelerator
-) -> TrainConfig:
-    """The options with a batch size that fits into memory: halved, with `accumulate` doubled, as often as it takes.
+def fitting_batch_size(
+    criterion: DistillationLoss,
+    examples: Examples,
+    batch_size: int,
+    processor: BaseImageProcessor,
+    accelerator: Accelerator,
+    stage_wise: bool,
+) -> int:
+    """The batch size, divided as often as it takes to fit into memory, with gradient accumulation multiplied instead.
 
-    A step learns from as many crops as asked for; only batch norm sees fewer of them at a time.
+    An update learns from as many crops as before; only batch norm sees fewer of them at a time.
 
     Raises:
         RunError: not even one crop fits.
     """
-    size, processor = config.batch_size, make_processor(config)
-    example = next(iter(make_loader(examples, replace(config, workers=0))))
-    while not fits(criterion, repeated(example, size), processor, accelerator, config.teacher_features):
+    size = batch_size
+    example = next(iter(make_loader(replace(examples, numbers=range(1)), batch_size=1)))
+    while not fits(criterion, repeated(example, size), processor, accelerator, stage_wise):
         if size == 1:
-            raise RunError(f"Not even one crop of {config.crop} pixels fits into memory; take a smaller --crop.")
+            raise RunError(f"Not even one crop of {examples.crop} pixels fits into memory; take a smaller --crop.")
         size //= next(factor for factor in range(2, size + 1) if size % factor == 0)
     size = int(accelerator.gather(torch.tensor([size], device=accelerator.device)).min())
-    if size == config.batch_size:
-        return config
-    accumulate = config.accumulate * config.batch_size // size
-    accelerator.gradient_accumulation_steps = accumulate
-    accelerator.print(
-        f"--batch_size {config.batch_size} does not fit into memory; going on with --batch_size {size} "
-        f"--accumulate {accumulate}, which learns from as many crops in a step."
-    )
-    return replace(config, batch_size=size, accumulate=accumulate)
+    if size < batch_size:
+        accelerator.gradient_accumulation_steps = accelerator.gradient_accumulation_steps * batch_size // size
+        accelerator.print(
+            f"--batch-size {batch_size} does not fit into memory; going on with --batch-size {size} --accumulate "
+            f"{accelerator.gradient_accumulation_steps}, which learns from as many crops in an update."
+        )
+    return size
 
 
 def repeated(example: dict[str, Tensor], size: int) -> dict[str, Tensor]:
@@ -64,17 +66,16 @@ def fits(
     accelerator: Accelerator,
     stage_wise: bool,
 ) -> bool:
-    """Whether a step fits, tried on a copy, beside what the running average and AdamW will hold."""
+    """Whether a step fits, tried on a copy, while as much is allocated as the EMA and AdamW will need."""
     device = accelerator.device
     try:
         trial = copy.deepcopy(criterion).to(device).train()
         held = [torch.empty_like(value) for value in trial.student.parameters() for _ in range(3)]
         with accelerator.autocast():
-            pixel_values = to_pixels(batch["grey"].to(device), processor)
-            trial(pixel_values, batch["target"].to(device), 0, stage_wise).backward()
+            batch_loss(trial, batch, processor, device, stage_wise=stage_wise).backward()
         del held
         return True
-    except (RuntimeError, MemoryError) as error:  # torch has no class of its own for this on a CPU
+    except (RuntimeError, MemoryError) as error:  # torch has no error class for this on a CPU
         if not out_of_memory(error):
             raise
         return False

@@ -1,4 +1,4 @@
-"""The folder that a training run writes: when it may be used, and how a model gets into it whole."""
+"""The folder that a training run writes: when it may be used, and what a run does to it at its beginning and end."""
 
 import json
 import os
@@ -27,11 +27,11 @@ MAY_CHANGE = {
 def check_output(output: Path, settings: dict, defaults: dict) -> None:
     """Finds out, before anything is read or written, whether a run with these settings may use the folder.
 
-    `defaults` are what runs had that know fewer settings.
+    `defaults` stand in for settings that did not exist yet when the run in the folder began.
 
     Raises:
-        RunError: it cannot be written, another run uses it, it holds something and may not be replaced, or not be
-            resumed with these settings.
+        RunError: it cannot be written, another run uses it, it holds something that may not be replaced, or its run
+            cannot be resumed with these settings.
     """
     if output.is_file():
         raise RunError(f"The output {output} is a file; choose another output.")
@@ -75,7 +75,7 @@ def claim(output: Path, shared: bool = False) -> TextIO:
 
 
 def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
-    """Demands a checkpoint of a run with the same settings, but for those that change nothing done so far.
+    """Demands a checkpoint of a run with the same settings, but for those that do not affect the steps done.
 
     Raises:
         RunError: there is none, it is damaged, or a setting differs.
@@ -85,10 +85,11 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
     try:
         before = defaults | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError(f"The {SETTINGS} in {output} is damaged; start anew with --overwrite.") from error
+        raise RunError(f"The {SETTINGS} in {output} is damaged; start again with --overwrite.") from error
     for name in sorted(settings.keys() - MAY_CHANGE):
         if settings[name] != before.get(name):
-            raise RunError(f"The run in {output} had --{name} {before.get(name)}; resume it with the same.")
+            option = name.replace("_", "-")
+            raise RunError(f"The run in {output} had --{option} {before.get(name)}; resume it with the same.")
 
 
 def check_same_run(output: Path, settings: dict) -> None:
@@ -100,7 +101,7 @@ def check_same_run(output: Path, settings: dict) -> None:
     before = settings | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
     if before["fingerprint"] != settings["fingerprint"]:
         changed = "The data set, an unlabelled picture or the teacher has changed"
-        raise RunError(f"{changed} since the run in {output} began; start anew with --overwrite.")
+        raise RunError(f"{changed} since the run in {output} began; start again with --overwrite.")
     if before["processes"] != settings["processes"]:
         had, given = (f"{count} process{'es' * (count > 1)}" for count in (before["processes"], settings["processes"]))
         raise RunError(f"The run in {output} had {had}, not {given}; resume it with as many.")
@@ -110,20 +111,20 @@ def check_same_run(output: Path, settings: dict) -> None:
 
 
 def remove_checkpoints(output: Path) -> None:
-    """Removes every checkpoint; one that is half removed no longer has a finished one's name."""
+    """Removes every checkpoint, each renamed first, so that a half-removed one is never taken for a whole one."""
     shutil.rmtree(output / UNFINISHED_CHECKPOINT, ignore_errors=True)
     for folder in all_checkpoints(output):
         shutil.rmtree(folder.rename(output / UNFINISHED_CHECKPOINT))
 
 
-def resume_hint(output: str) -> str:
-    """How a run that ended too early goes on, if it does, as one more sentence."""
-    checkpoints = all_checkpoints(Path(output))
+def resume_hint(output: Path) -> str:
+    """How to resume a run that ended early, if it has a checkpoint, as one more sentence."""
+    checkpoints = all_checkpoints(output)
     return f" The same command with --resume goes on from {checkpoints[0].name}." if checkpoints else ""
 
 
 def open_output(output: Path, settings: dict) -> TextIO:
-    """Makes the folder, and keeps other runs out; what is in it stays.
+    """Makes the folder, and keeps other runs out; nothing in it is changed.
 
     Returns:
         The open file that keeps other runs out.
@@ -142,9 +143,9 @@ def open_output(output: Path, settings: dict) -> TextIO:
 
 
 def begin_output(output: Path, settings: dict) -> None:
-    """Notes the settings; the checkpoints of a run that this one replaces go.
+    """Writes the settings, and removes the checkpoints of a run that this one replaces.
 
-    An old model stays until the first new one takes its place.
+    An old model stays until the first new one replaces it.
 
     Raises:
         RunError: it cannot be written.

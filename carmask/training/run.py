@@ -1,17 +1,19 @@
 """One training run: data set in, a network that learns step by step, model folder out."""
 
-import copy
 import os
 import shlex
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TextIO
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
+from carmask.data.streams import is_stream
 from carmask.errors import CheckpointError, DataError, ModelError, RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.validation import validate
@@ -23,30 +25,21 @@ from carmask.hub.upload import PublishError, upload
 from carmask.inference.model_folder import LOCK, LOGS
 from carmask.inference.predictor import Predictor
 from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise_network
+from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.mask_task import MaskTask
 from carmask.training.checkpoints import load_newest
-from carmask.training.config import TrainConfig, network_settings
-from carmask.training.dry_run import plan
-from carmask.training.loader import make_examples
-from carmask.training.loop import train_loop
-from carmask.training.memory import fitting, out_of_memory
-from carmask.training.optimizer import make_optimizer
+from carmask.training.config import TrainConfig, dot_settings, network_settings
+from carmask.training.dry_run import dry_run
+from carmask.training.examples import Examples, StreamedExamples
+from carmask.training.loader import make_loader, make_processor
+from carmask.training.loop import LoopSettings, train_loop
+from carmask.training.memory import fitting_batch_size, out_of_memory
 from carmask.training.output_folder import begin_output, open_output, remove_checkpoints, resume_hint
-from carmask.training.setup import beside, make_distillation_loss, open_task, read_rows, warn_of_faults
-from carmask.training.state import Run
+from carmask.training.setup import extra_inputs, make_distillation_loss, open_task, read_rows, warn_of_faults
+from carmask.training.state import Run, start_run
 from carmask.training.trackers import start_tracker
 
 SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
-
-
-def start_run(config: TrainConfig, network: PreTrainedModel, newly_initialised: set[str]) -> Run:
-    """A new run of `network`, or the run of the last checkpoint."""
-    optimizer = make_optimizer(network, newly_initialised, config.learning_rate)
-    run = Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
-    if config.resume:
-        skipped = load_newest(Path(config.output), run)
-        words = f", without {', '.join(skipped)}, which is not whole" if skipped else ""
-        PartialState().print(f"Going on from step {run.step}{words}.")
-    return run
 
 
 def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
@@ -85,7 +78,7 @@ def train(config: TrainConfig) -> None:
     """Trains as the options say.
 
     Raises:
-        RunError: says in one sentence what is wrong, and how to go on if the run can.
+        RunError: says in one sentence what is wrong, and how to resume the run where that is possible.
     """
     keep_freed_memory()
     try:
@@ -93,18 +86,18 @@ def train(config: TrainConfig) -> None:
     except (DataError, ModelError, CheckpointError) as error:
         raise RunError(str(error)) from error
     except OSError as error:
-        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(config.output)}"
+        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(Path(config.output))}"
         raise RunError(words, this_process_only=True) from error
     except SafetensorError as error:
-        raise RunError(f"{config.output} cannot be written: {error}.{resume_hint(config.output)}") from error
+        raise RunError(f"{config.output} cannot be written: {error}.{resume_hint(Path(config.output))}") from error
     except (RuntimeError, MemoryError) as error:
         if "DataLoader worker (pid" in str(error):  # "is killed by signal", or "exited unexpectedly"
-            words = "A process that prepares crops was ended, mostly for want of memory; close what else runs here"
+            words = "A process that prepares crops was killed, probably since memory ran out; close other programs"
         elif out_of_memory(error):
-            words = "Memory was not enough; close what else runs here, or start anew with a smaller --crop"
+            words = "Memory ran out; close other programs, or start again with a smaller --crop"
         else:
             raise
-        raise RunError(f"{words}.{resume_hint(config.output)}", this_process_only=True) from error
+        raise RunError(f"{words}.{resume_hint(Path(config.output))}", this_process_only=True) from error
 
 
 def check_not_split() -> None:
@@ -118,43 +111,102 @@ def check_not_split() -> None:
             raise RunError(f"{name} splits a network, and these are small; use DDP: accelerate launch --multi_gpu.")
 
 
-def run_all(config: TrainConfig) -> None:
-    """The whole run: data, network, steps with validations, model folder."""
-    output, patience = Path(config.output), timedelta(hours=6)  # the others wait while one validates
-    check_not_split()
-    accelerator = Accelerator(
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """What spreads the run over processes and devices, in the precision that was asked for, and logs its curves."""
+    hours = timedelta(hours=6)  # how long the others wait while one validates
+    return Accelerator(
         gradient_accumulation_steps=config.accumulate,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=patience)],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=hours)],
         log_with=None if config.report_to == "none" else config.report_to,
-        project_dir=str(output / LOGS),
+        project_dir=str(Path(config.output) / LOGS),
     )
-    set_seed(config.seed)
-    splits, task = open_task(config)
-    start = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
-    starts = origins([start, config.teacher])
-    network, newly_initialised = initialise_network(config.network, start, task, network_settings(config), starts)
-    warn_of_faults(config, accelerator)
-    rows = read_rows(config, splits)
-    criterion = make_distillation_loss(config, network, task, rows)
-    way = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision}
-    facts = way | {"origin": starts, "device": accelerator.device.type}
-    facts |= made_with(splits, beside(config))
+
+
+def make_examples(config: TrainConfig, task: MaskTask | DotsTask, splits: DatasetDict) -> Examples:
+    """The training examples; which of them a run learns from is known only when its step is.
+
+    Raises:
+        DataError: a row of a split cannot be used.
+    """
+    rows, names = read_rows(splits, int(config.crop * config.scale_jitter), config.unlabelled)
+    kind = StreamedExamples if is_stream(rows) else Examples
+    return kind(
+        rows,
+        task,
+        config.crop,
+        config.seed,
+        numbers=range(0),
+        scale_jitter=config.scale_jitter,
+        paste=config.paste,
+        names=names,
+        square=config.square,
+    )
+
+
+def claim_output(config: TrainConfig, facts: dict[str, Any], accelerator: Accelerator) -> TextIO | None:
+    """Makes the output folder of a run that will write one, and starts the tracker, on the main process.
+
+    Returns:
+        The open file that keeps other runs out.
+    """
+    lock = None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process and not config.plan:
-        settings = vars(config) | way | {"fingerprint": facts["data"]}
+        output = Path(config.output)
+        settings = vars(config) | {name: facts[name] for name in ("processes", "precision")}
+        settings["fingerprint"] = facts["data"]
         lock = open_output(output, settings)
         begin_output(output, settings | {"tracker_run": start_tracker(accelerator, output, settings)})
     accelerator.wait_for_everyone()
-    run = start_run(config, network, newly_initialised)
-    batch = config.batch_size * config.accumulate * accelerator.num_processes
-    examples = make_examples(config, task, rows, range(run.step * batch, config.steps * batch))
-    config = fitting(config, criterion, make_examples(config, task, rows, range(1)), accelerator)
+    return lock
+
+
+def loop_settings(config: TrainConfig, processor: BaseImageProcessor, processes: int) -> LoopSettings:
+    """The options that the loop needs."""
+    return LoopSettings(
+        output=Path(config.output),
+        steps=config.steps,
+        crops_per_update=config.batch_size * config.accumulate * processes,
+        validate_every=config.validate_every or max(1, config.steps // 10),
+        stage_wise_steps=config.stagewise_share * config.steps if config.teacher_features else 0,
+        seed=config.seed,
+        half=config.half,
+        processor=processor,
+    )
+
+
+def run_all(config: TrainConfig) -> None:
+    """The whole run: data, network, steps with validations, model folder."""
+    check_not_split()
+    accelerator = make_accelerator(config)
+    set_seed(config.seed)
+    splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config))
+    weights = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
+    origin = origins([weights, config.teacher])
+    network, newly_initialised = initialise_network(config.network, weights, task, network_settings(config), origin)
+    if not (config.streaming or config.resume):
+        warn_of_faults(config.data, accelerator)
+    examples, processor = make_examples(config, task, splits), make_processor(config.side, config.square)
+    criterion = make_distillation_loss(network, config.teacher, config.teacher_features, processor, examples)
+    facts = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision, "origin": origin}
+    facts |= {"device": accelerator.device.type} | made_with(splits, extra_inputs(config.teacher, config.unlabelled))
+    lock = claim_output(config, facts, accelerator)
+    run = start_run(network, newly_initialised, config.learning_rate)
+    if config.resume:
+        skipped = load_newest(Path(config.output), run)
+        words = f", without {', '.join(skipped)}, which is damaged or not finished" if skipped else ""
+        accelerator.print(f"Going on from step {run.step}{words}.")
+    batch_size = fitting_batch_size(
+        criterion, examples, config.batch_size, processor, accelerator, config.teacher_features
+    )
+    settings = loop_settings(config, processor, accelerator.num_processes)
+    numbers = range(run.step * settings.crops_per_update, config.steps * settings.crops_per_update)
+    loader = make_loader(replace(examples, numbers=numbers), batch_size, config.workers, accelerator)
     if config.plan:
-        accelerator.print(plan(run, criterion, config, accelerator, examples, splits))
-        accelerator.end_training()
-        return
-    train_loop(run, criterion, config, accelerator, examples, splits)
-    if accelerator.is_main_process:
-        finish(run, config, splits, facts)
-        lock.close()
+        accelerator.print(dry_run(run, criterion, loader, splits, settings, accelerator))
+    else:
+        train_loop(run, criterion, loader, splits["validation"], settings, accelerator)
+        if lock:
+            finish(run, config, splits, facts)
+            lock.close()
     accelerator.end_training()

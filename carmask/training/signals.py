@@ -1,4 +1,4 @@
-"""How a run ends before its time: by a signal, or by a number that is none; and how it goes on."""
+"""How a run ends early: by a signal, or by a loss or gradient that is not finite; and how it can be resumed."""
 
 import math
 import os
@@ -49,22 +49,22 @@ def noted_signals() -> Iterator[list[float]]:
         restore()
 
 
-def leave_signals(worker: int) -> None:
-    """Has a process that prepares crops go on until its parent ends it, since the parent needs its next crops."""
+def ignore_signals(worker: int) -> None:
+    """Lets a process that prepares crops run until its parent ends it, since the parent still needs its crops."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
-def check_finite(loss: float, gradient: float, step: int, learnt: list[tuple[str, str]], output: str) -> None:
-    """Demands that the loss of a step and the length of its gradient are numbers.
+def check_finite(loss: float, gradient_norm: float, step: int, learnt: list[tuple[str, str]], output: Path) -> None:
+    """Demands that the loss and the gradient norm of a step are finite.
 
     `learnt` has, for each crop that this process learnt from in the step, the name of its picture and what is wrong
     with it, which is mostly nothing.
 
     Raises:
-        RunError: one is not; the sentence names the files that all processes together learnt from in that step.
+        RunError: one is not; the sentence names the files that all processes learnt from in that step.
     """
-    if math.isfinite(loss + gradient):
+    if math.isfinite(loss + gradient_norm):
         return
     learnt = gather_object(learnt)
     faults = [fault for _, fault in learnt if fault]
@@ -73,8 +73,8 @@ def check_finite(loss: float, gradient: float, step: int, learnt: list[tuple[str
     names = sorted({name for name, _ in learnt})
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     files = ", ".join(names[:MOST_NAMED]) + more
-    remedy = "go on with --resume" if all_checkpoints(Path(output)) else "start again"
+    remedy = "go on with --resume" if all_checkpoints(output) else "start again"
     raise RunError(
-        f"The loss is {loss} and its gradient {gradient} at step {step}, learnt from {files}. "
-        f"Look at these, or {remedy} and half the --learning_rate."
+        f"The loss is {loss} and the gradient norm {gradient_norm} at step {step}, learnt from {files}. "
+        f"Check these files, or {remedy} with half the --learning-rate."
     )

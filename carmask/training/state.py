@@ -1,5 +1,6 @@
 """The state of a training run: the network, its EMA, the optimizer, and how far they are."""
 
+import copy
 import time
 from dataclasses import dataclass, field
 
@@ -7,14 +8,16 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from carmask.training.optimizer import make_optimizer
+
 
 @dataclass
 class Run:
-    """The network, the running average of its weights, the optimizer, and how far they are.
+    """The network, the exponential moving average (EMA) of its weights, the optimizer, and how far they are.
 
     `losses` are those since the last validation, `history` has a line for each validation; `timed` is the step and the
-    moment of the last one, or of the start, `saved` the moment of the last checkpoint, and
-    a validation of this step may be `validation_due`.
+    moment of the last one, or of the beginning, `saved` the moment of the last checkpoint; `validation_due` says that
+    the EMA of this step is still to be validated.
     """
 
     network: nn.Module
@@ -29,9 +32,15 @@ class Run:
 
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:
-        """Moves the running average towards the network's weights and batch statistics."""
+        """Moves the EMA towards the network's weights and batch statistics."""
         for mean, value in zip(self.ema.state_dict().values(), self.network.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
+
+
+def start_run(network: nn.Module, newly_initialised: set[str], learning_rate: float) -> Run:
+    """A new run; the parameters named in `newly_initialised` learn at a higher rate."""
+    optimizer = make_optimizer(network, newly_initialised, learning_rate)
+    return Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)

@@ -55,7 +55,7 @@ def test_a_batch_that_does_not_fit_is_halved_with_the_accumulation_doubled_and_s
     room_for(3)
     large = options(tiny_data, tiny_mask_model, tmp_path / "large", batch_size=8, accumulate=1)
     assert run(monkeypatch, *large) == 0
-    assert "going on with --batch_size 2 --accumulate 4" in capsys.readouterr().out
+    assert "going on with --batch-size 2 --accumulate 4" in capsys.readouterr().out
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("asked", "large"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -63,7 +63,7 @@ def test_a_batch_that_does_not_fit_is_halved_with_the_accumulation_doubled_and_s
 def test_an_odd_batch_is_cut_into_equal_parts(tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, room_for):
     room_for(4)
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "a", batch_size=9, steps=1)) == 0
-    assert "going on with --batch_size 3 --accumulate 3" in capsys.readouterr().out
+    assert "going on with --batch-size 3 --accumulate 3" in capsys.readouterr().out
 
 
 def test_where_not_even_one_crop_fits_the_run_says_so(

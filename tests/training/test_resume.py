@@ -15,7 +15,7 @@ from training import options, run
 from carmask.errors import RunError
 from carmask.training import loop
 from carmask.training import run as training_run
-from carmask.training.loader import to_pixels
+from carmask.training.distillation import batch_loss
 from carmask.training.output_folder import claim
 from carmask.training.signals import SAME_SECONDS, SIGNALS, noted_signals
 
@@ -29,10 +29,10 @@ def stopped_at_once(number, monkeypatch, *arguments):
 
     def signal_first(*given):
         signal.raise_signal(number)
-        return to_pixels(*given)
+        return batch_loss(*given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "to_pixels", signal_first)
+        patched.setattr(loop, "batch_loss", signal_first)
         return run(patched, *arguments)
 
 
@@ -76,7 +76,7 @@ def test_a_run_killed_while_it_validates_loses_no_step_and_ends_as_if_never_kill
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "validate", die)
-        for resume in ([], ["--resume"]):  # the second time in the validation that it owes
+        for resume in ([], ["--resume"]):  # the second time in the validation that was still due
             with pytest.raises(Killed):
                 run(patched, *options(tiny_data, tiny_mask_model, parts), *resume)
             assert (parts / "checkpoint-3").is_dir()
@@ -132,9 +132,9 @@ def test_memory_that_runs_out_in_the_night_is_said_in_one_sentence_with_the_way_
         seen.append(given)
         if len(seen) == 5:
             raise RuntimeError(words)
-        return to_pixels(*given)
+        return batch_loss(*given)
 
-    monkeypatch.setattr(loop, "to_pixels", no_room)
+    monkeypatch.setattr(loop, "batch_loss", no_room)
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model")) == 1
     sentence = capsys.readouterr().err.splitlines()[-1]
     assert "emory" in sentence
@@ -147,7 +147,7 @@ def test_another_fault_of_a_process_that_prepares_crops_is_not_taken_for_want_of
     def fail(*given):
         raise RuntimeError("Caught RuntimeError in DataLoader worker process 0.")
 
-    monkeypatch.setattr(loop, "to_pixels", fail)
+    monkeypatch.setattr(loop, "batch_loss", fail)
     with pytest.raises(RuntimeError, match="Caught"):
         run(monkeypatch, *options(tiny_data, tiny_mask_model, tmp_path / "model"))
 

@@ -108,7 +108,7 @@ def test_a_segformer_sees_squares_and_the_others_the_shape_of_the_picture(
 def test_a_student_learns_from_a_teacher(tmp_path, tiny_mask_model, tiny_data, monkeypatch, features):
     teacher = save_balanced(tiny_network("fcn"), tmp_path / "teacher")
     output = tmp_path / "student"
-    flags = ["--teacher", teacher, *(["--teacher_features", "--stagewise_share", "0.5"] if features else [])]
+    flags = ["--teacher", teacher, *(["--teacher-features", "--stagewise-share", "0.5"] if features else [])]
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=20, validate_every=10), *flags) == 0
     history = json.loads((output / "scores.json").read_text())["history"]
     assert history[-1]["loss"] < history[0]["loss"]
@@ -124,7 +124,7 @@ def test_a_teacher_that_sees_pictures_in_another_brightness_is_refused(
 
 
 @pytest.mark.parametrize("stage", range(4))
-def test_forced_stages_learn_from_the_teacher_not_from_each_other(stage):
+def test_stages_learn_stage_wise_from_the_teacher_not_from_each_other(stage):
     criterion = DistillationLoss(tiny_network(), MaskTask(), tiny_network("fcn"))
     criterion.fit_features([torch.rand(4, 3, 64, 64) for _ in range(2)])
     pixel_values = torch.rand(2, 3, 64, 64)
@@ -182,7 +182,7 @@ def test_a_run_is_not_resumed_with_other_settings_or_from_damage(
     output = tmp_path / "model"
     killed_in("finish", monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=1))
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2, batch_size=2), "--resume") == 1
-    assert "had --batch_size 4" in capsys.readouterr().err
+    assert "had --batch-size 4" in capsys.readouterr().err
     settings = (output / "run.json").read_text()
     (output / "run.json").write_text(settings[:50])
     assert run(monkeypatch, *options(tiny_data, tiny_mask_model, output, steps=2), "--resume") == 1
@@ -265,7 +265,7 @@ def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
         ({"crop": 50}, "--crop"),
         ({"steps": 0}, "--steps"),
         ({"workers": -1}, "--workers"),
-        ({"learning_rate": -1}, "--learning_rate"),
+        ({"learning_rate": -1}, "--learning-rate"),
         ({"network": "fcn"}, "network of the type segformer"),
         ({"stagewise_share": 0.2, "teacher_features": True}, "--teacher"),
         ({"unlabelled": "no/such/folder"}, "--teacher"),

@@ -116,7 +116,7 @@ def test_a_wandb_that_is_not_logged_in_ends_the_run_before_the_old_one_is_touche
     assert run(monkeypatch, *arguments, "--overwrite") == 1
     wandb.teardown()
     last = capsys.readouterr().err.splitlines()[-1]
-    remedy = "run wandb login, or set WANDB_MODE=offline, or leave out --report_to."
+    remedy = "run wandb login, or set WANDB_MODE=offline, or leave out --report-to."
     assert last == f"train_segformer: wandb cannot start: No API key configured; {remedy}"
     assert contents(output) == before
 
@@ -133,7 +133,7 @@ def test_a_tracker_that_is_broken_is_one_sentence_and_old_curves_stay(tmp_path):
     (tmp_path / "tensorboard/carmask/curves").touch()
     with pytest.raises(RunError) as error:
         start_tracker(SimpleNamespace(init_trackers=broken), tmp_path, settings())
-    words = "Descriptors cannot be created directly; repair it, or leave out --report_to."
+    words = "Descriptors cannot be created directly; repair it, or leave out --report-to."
     assert str(error.value) == f"tensorboard cannot start: {words}"
     assert (tmp_path / "tensorboard/carmask/curves").exists()
 
