@@ -196,12 +196,12 @@ def main() -> None:
     parser.add_argument("--worst", type=int, default=0, help="also the so many worst pictures of each source")
     labels = "which labels of a model of many mean car, such as car,truck (default: %(default)s)"
     parser.add_argument("--car-labels", default=",".join(CAR_LABELS), help=labels)
-    parser.add_argument("--tiles", type=times, default=1.0, help="see pictures so many times as large, in pieces")
+    parser.add_argument("--sliding-window", type=times, default=1.0, help="see pictures so many times as large")
     arguments = parser.parse_args()
     try:
         for model in arguments.models or mask_folders():
             opened = Predictor.from_pretrained(model, car_labels=arguments.car_labels.split(","))
-            predictor = replace(opened, tiles=arguments.tiles)
+            predictor = replace(opened, magnification=arguments.sliding_window)
             dots = predictor.task.kind == "dots"
             splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)
             name, split = choose_split(splits, arguments.data, arguments.split)

@@ -37,11 +37,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--threshold", type=probability, help="probability above which a pixel is car, or a dot is in the picture"
     )
     parser.add_argument(
-        "--tiles",
+        "--sliding-window",
         type=times,
         default=1.0,
         metavar="TIMES",
-        help="see a picture up to so many times as large, piece by piece: for small cars in large pictures",
+        help="sliding-window inference: see a picture up to so many times as large, for small cars in large pictures",
     )
     return parser.parse_args(argv)
 
@@ -51,7 +51,7 @@ def gather(value: list) -> list[list]:
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         return [value]
-    gathered = [None] * processes
+    gathered: list[list] = [[]] * processes
     distributed.init_process_group("gloo", timeout=timedelta(days=30))
     distributed.all_gather_object(gathered, value)
     distributed.destroy_process_group()
@@ -71,7 +71,7 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
             "of a checkout."
         )
     predictor = Predictor.from_pretrained(model, threads, arguments.car_labels)
-    predictor = replace(predictor, tiles=arguments.tiles)
+    predictor = replace(predictor, magnification=arguments.sliding_window)
     if arguments.task:
         check_task(predictor, arguments.task)
     return predictor.with_threshold(arguments.threshold) if arguments.threshold else predictor

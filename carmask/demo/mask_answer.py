@@ -14,6 +14,7 @@ from carmask.demo.uploads import VIEW_SIDE, Upload, uploaded_file
 from carmask.errors import ModelError
 from carmask.files.drawing import overlay_mask
 from carmask.inference.predictor import Predictor
+from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
 DOUBTFUL = 0.1, 0.9  # a pixel whose probability of car is between these is doubtful
@@ -45,7 +46,7 @@ def car_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool 
     `sliding_window` runs sliding-window inference on an enlarged picture. The margin stays float32, so that `mask_at`
     gives exactly the predictor's mask at any threshold.
     """
-    return replace(predictor, tiles=SLIDING_WINDOW_ZOOM if sliding_window else predictor.tiles).margin(picture).numpy()
+    return replace(predictor, magnification=SLIDING_WINDOW_ZOOM if sliding_window else predictor.magnification).margin(picture).numpy()
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
@@ -62,7 +63,8 @@ def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
     """The share, 0 to 1, of doubtful pixels in a picture of `size` (height, width), at the resolution of the view."""
     scale = min(1, VIEW_SIDE / max(size))
-    return doubtful_pixels(margin, tuple(max(1, round(side * scale)) for side in size)).mean() / 255
+    height, width = (max(1, round(side * scale)) for side in size)
+    return doubtful_pixels(margin, (height, width)).mean() / 255
 
 
 def describe_share(mask: np.ndarray) -> str:
@@ -87,7 +89,7 @@ def describe_mask(mask: np.ndarray, doubtful: float, seconds: float, model_name:
 
 def find_model(
     models: Sequence[str], open_model: Callable[[str], Predictor], model: str | None
-) -> tuple[str, MaskTask]:
+) -> tuple[str, MaskTask | DotsTask]:
     """Returns name and task of the chosen model, by default the first one.
 
     Raises:

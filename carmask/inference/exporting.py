@@ -25,7 +25,7 @@ class OneAttention(torch.autograd.Function):
         return F.scaled_dot_product_attention(query, key, value, scale=scale).transpose(1, 2).flatten(2)
 
     @staticmethod
-    def symbolic(graph, query, key, value, heads: int, scale: float):  # noqa: ANN001, ANN205 (torch's own, unnamed types)
+    def symbolic(graph: Any, query: Any, key: Any, value: Any, heads: int, scale: float) -> Any:  # noqa: ANN401 (of torch)
         """The node that ONNX gets."""
         node = graph.op("com.microsoft::MultiHeadAttention", query, key, value, num_heads_i=heads, scale_f=scale)
         return node.setType(query.type())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from carmask.inference.runtimes import exported_file
 from carmask.inference.sliding_window import blended
 from carmask.networks.resizing import resize_maps
 from carmask.tasks.auto import CAR_LABELS, task_for
-from carmask.tasks.dots_task import Dot, DotsTask
+from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
 SMALLEST = 32  # pixels; below it a network has no last stage
@@ -32,11 +33,12 @@ def network_size(size: tuple[int, int], limits: dict[str, int], multiple: int = 
     while keeping the shape. Each side is the nearest multiple of `multiple`, and none falls below 32 pixels.
     """
     if "max_height" not in limits:
-        sides = limits["height"], limits["width"]
+        sides = [limits["height"], limits["width"]]
     else:
         scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
-        sides = tuple(int(side * scale) for side in size)
-    return tuple(max(SMALLEST, (side + multiple // 2) // multiple * multiple) for side in sides)
+        sides = [int(side * scale) for side in size]
+    height, width = (max(SMALLEST, (side + multiple // 2) // multiple * multiple) for side in sides)
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,20 @@ class Predictor:
 
     A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
     pixels (B, 3, H, W) to logits (B, n, h, w) and may be torch or any other run-time; `name` says which model it is.
-    With `tiles` above 1 the network sees a picture up to so many times as large as usual, though no larger than it
-    is, piece by piece: for masks of small objects in large pictures.
+    With `magnification` above 1 a sliding window sees a picture up to so many times as large as usual, though no larger
+    than it is: for masks of small objects in large pictures.
     """
 
     network: Callable[[Tensor], Tensor]
     processor: BaseImageProcessor
     task: MaskTask | DotsTask
     name: str = ""
-    tiles: float = 1.0
+    magnification: float = 1.0
 
     def __post_init__(self) -> None:
-        """Demands that tiles are for masks (ModelError)."""
-        if self.tiles > 1 and self.task.kind != "mask":
-            raise ModelError("Tiles are for masks alone; leave them out with a model for dots.")
+        """Demands that sliding-window inference is for masks (ModelError)."""
+        if self.magnification > 1 and self.task.kind != "mask":
+            raise ModelError("Sliding-window inference is for masks alone; leave it out with a model for dots.")
 
     @property
     def threshold(self) -> float:
@@ -75,10 +77,10 @@ class Predictor:
         return network_size(size, limits, self.task.multiple)
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The size at which the network sees a whole picture of `size`, in one window or, with tiles, in several."""
+        """The size at which the network sees a whole picture of `size`, in one window or, magnified, in several."""
         window = self.window_size(size)
-        zoom = max(1, min(self.tiles, size[0] / window[0], size[1] / window[1]))
-        return tuple(round(side * zoom) for side in window)
+        zoom = max(1, min(self.magnification, size[0] / window[0], size[1] / window[1]))
+        return round(window[0] * zoom), round(window[1] * zoom)
 
     def pixel_values(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
         """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W).
@@ -111,14 +113,14 @@ class Predictor:
         return (maps + resize_maps(mirrored, maps.shape[-2:])) / 2
 
     @torch.inference_mode()
-    def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray | list[Dot]:
+    def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Any:  # noqa: ANN401 - np.ndarray or list[Dot], by task
         """Answers for `picture` at the full size it has when upright; the picture itself stays as it is.
 
         `size` (height, width) is the full size of a picture that was opened smaller, as `open_reduced` does.
         """
         picture = upright_rgb(picture)
         size = size or (picture.height, picture.width)
-        if self.task.kind == "dots":
+        if isinstance(self.task, DotsTask):
             return self.task.decode(self.logits(picture, size), size)
         return self.task.decode_margin(self.margin(picture, size), size)
 
@@ -128,12 +130,13 @@ class Predictor:
 
         `size` is as for a call.
         """
-        size = size or (picture.height, picture.width)
+        assert isinstance(self.task, MaskTask)
+        task, size = self.task, size or (picture.height, picture.width)
         window, seen = self.window_size(size), self.seen_size(size)
         if seen == window:
-            return self.task.margin(self.logits(picture, size))
+            return task.margin(self.logits(picture, size))
         grey = self._resized(picture, seen)
-        return blended(grey, window, lambda views: self.task.margin(self._maps(self._normalised(views))))
+        return blended(grey, window, lambda views: task.margin(self._maps(self._normalised(views))))
 
     @torch.inference_mode()
     def activations(self, picture: Image.Image) -> np.ndarray:

@@ -27,7 +27,7 @@ def write_int8(onnx_file: Path, file: Path, pixel_values: Iterable[Tensor]) -> N
     import_optional("onnxruntime")
     quantization = importlib.import_module("onnxruntime.quantization")
 
-    class Reader(quantization.CalibrationDataReader):
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined]  # imported above
         """Hands the pictures to the calibration one by one."""
 
         rest = iter(pixel_values)
@@ -54,6 +54,6 @@ def mask_overlap(before: Predictor, after: Predictor, pictures: Iterable[Image.I
     common, either = 0, 0
     for picture in pictures:
         masks = [predictor(picture) > 0 for predictor in (before, after)]
-        common += np.count_nonzero(masks[0] & masks[1])
-        either += np.count_nonzero(masks[0] | masks[1])
+        common += int(np.count_nonzero(masks[0] & masks[1]))
+        either += int(np.count_nonzero(masks[0] | masks[1]))
     return common / either if either else 1.0

@@ -90,7 +90,7 @@ def openvino_core() -> "openvino.Core":
 
 def open_openvino(file: Path, threads: int) -> Network:
     """Opens an OpenVINO file; with `threads` it runs as many calls side by side as there are cores for."""
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    settings: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings |= {"NUM_STREAMS": max(1, (os.cpu_count() or 1) // threads), "PERFORMANCE_HINT": "THROUGHPUT"}
     model = openvino_core().compile_model(file, "CPU", settings)

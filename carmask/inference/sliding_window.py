@@ -1,4 +1,4 @@
-"""Pictures seen piece by piece: overlapping windows of the network's usual size, their maps blended into one."""
+"""Sliding-window inference: overlapping windows of the network's usual size, their maps blended into one."""
 
 from collections.abc import Callable
 from itertools import product

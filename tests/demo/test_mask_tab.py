@@ -1,4 +1,4 @@
-"""The laws on what the Mask tab shows: models, thresholds and views, without a browser."""
+"""The Mask tab without a browser: models, thresholds and views."""
 
 import copy
 import dataclasses
@@ -54,14 +54,14 @@ def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, thresh
     assert np.array_equal(mask, predictor.with_threshold(threshold)(picture))
 
 
-def test_looking_closer_sees_the_picture_four_times_as_large_in_tiles(predictor):
+def test_looking_closer_sees_the_picture_four_times_as_large_magnified(predictor):
     small = copy.deepcopy(predictor.processor)
     small.size = {"max_height": 96, "max_width": 96}
     predictor = dataclasses.replace(predictor, processor=small)
     picture, _ = drawn_car((320, 480))
     margin = car_margin(predictor, picture, sliding_window=True)
     assert margin.shape == (256, 384)
-    assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, tiles=4.0), picture))
+    assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, magnification=4.0), picture))
 
 
 def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploaded):

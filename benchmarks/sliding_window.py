@@ -1,6 +1,6 @@
-"""Measures when it helps to see a large picture piece by piece: IoU and seconds by `--tiles`, on ever smaller cars.
+"""Measures when it helps to see a large picture by a sliding window: IoU and seconds, on ever smaller cars.
 
-    python benchmarks/tiles.py models/car-mask-fcn --data data/mixture --source intelecai
+    python benchmarks/sliding_window.py models/car-mask-fcn --data data/mixture --source intelecai
 
 Pictures of 12 megapixels are laid out of the validation pictures of one source, `across` times `across` of them, so
 that each shows `across` squared scenes with cars so many times smaller.
@@ -25,7 +25,7 @@ from carmask.inference.predictor import check_task
 
 SIZE = (4000, 3000)  # (width, height) of a picture
 PICTURES = {1: 6, 2: 4, 4: 2, 6: 1}  # how many of so many scenes across
-TILES = (1, 2, 4)
+MAGNIFICATIONS = (1, 2, 4)
 
 
 def lay_out(split: datasets.Dataset, across: int, number: int) -> tuple[Image.Image, np.ndarray]:
@@ -41,7 +41,7 @@ def lay_out(split: datasets.Dataset, across: int, number: int) -> tuple[Image.Im
 
 
 def main() -> None:
-    """Reads the command line and prints a line for each layout, a column for each number of tiles."""
+    """Reads the command line and prints a line for each layout, a column for each magnification."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="model folder for masks")
     parser.add_argument("--data", required=True, help="data set folder")
@@ -55,14 +55,18 @@ def main() -> None:
         sys.exit(str(error))
     if arguments.source:
         split = split.select([number for number, name in enumerate(split["source"]) if name == arguments.source])
-    print("| scenes in 12 megapixels | " + " | ".join(f"IoU, --tiles {tiles} (s)" for tiles in TILES) + " |")
-    print("|---" * (1 + len(TILES)) + "|")
+    print(
+        "| scenes in 12 megapixels | "
+        + " | ".join(f"IoU, --sliding-window {magnification} (s)" for magnification in MAGNIFICATIONS)
+        + " |"
+    )
+    print("|---" * (1 + len(MAGNIFICATIONS)) + "|")
     for across, count in PICTURES.items():
         pairs = [lay_out(split, across, number) for number in range(count)]
         cells = []
-        for tiles in TILES:
+        for magnification in MAGNIFICATIONS:
             start = time.perf_counter()
-            masks = [replace(predictor, tiles=float(tiles))(picture) for picture, _ in pairs]
+            masks = [replace(predictor, magnification=float(magnification))(picture) for picture, _ in pairs]
             seconds = (time.perf_counter() - start) / len(pairs)
             cells.append(f"{mask_scores(masks, [truth for _, truth in pairs])['iou']:.3f} ({seconds:.1f})")
         print(f"| {across} × {across} | {' | '.join(cells)} |", flush=True)
