@@ -1,5 +1,6 @@
 """Starts the demo the way a person does, for the tests that talk to it."""
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_START = 300
@@ -56,10 +59,26 @@ def wait_for(port, process, log):
 
 def ask(demo, content, name="picture.png", route="mask"):
     """Uploads a file under a name and asks for its answer: the name of the last event, and what came with it."""
+    uploaded = httpx.post(f"{demo}/gradio_api/upload", files={"files": (name, content)}, timeout=300)
+    path = uploaded.raise_for_status().json()[0]
+    return answer_to(demo, {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}, route)
+
+
+def answer_to(demo, given, route="mask"):
+    """Asks for the answer to a file that is named as an uploaded one would be."""
+    data = {"mask": [given, None, False], "batch": [[given], None]}[route]
     with httpx.Client(base_url=f"{demo}/gradio_api", timeout=300) as browser:
-        path = browser.post("upload", files={"files": (name, content)}).raise_for_status().json()[0]
-        given = {"path": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
-        data = {"mask": [given, None, False], "batch": [[given], None]}[route]
         event = browser.post(f"call/{route}", json={"data": data}).raise_for_status().json()["event_id"]
         kind, answer = browser.get(f"call/{route}/{event}").text.strip().split("\n")[-2:]
     return kind.removeprefix("event: "), json.loads(answer.removeprefix("data: "))
+
+
+def mask_of(demo, content, name="picture.png"):
+    """The mask that the running demo answers with, and its name."""
+    kind, answer = ask(demo, content, name)
+    assert kind == "complete", answer
+    opened = Image.open(io.BytesIO(httpx.get(answer[0]["url"]).content))
+    assert (opened.format, opened.mode, opened.info) == ("PNG", "L", {})
+    mask = np.asarray(opened)
+    assert set(np.unique(mask)) <= {0, 255}
+    return mask, answer[0]["orig_name"]

@@ -1,4 +1,4 @@
-"""Tries what the page must hold when the whole world comes: a flood of visitors, large and refused pictures, time.
+"""Load test of the page: many visitors at once, large and refused pictures, deletion of old files.
 
     python tests/soak_page.py
 
@@ -26,24 +26,24 @@ from serving import ROOT, ask, running_demo
 
 VISITORS, QUEUE = 60, 20
 SIDE = 9400  # pixels: 88 megapixels
-KEPT = 4  # seconds
+LIFETIME = 4  # seconds
 SHORT_LIVED = ("-c", f"""
 from carmask.demo import uploads
-uploads.LIFETIME_SECONDS, uploads.SWEEP_SECONDS = {KEPT}, 1
+uploads.LIFETIME_SECONDS, uploads.SWEEP_SECONDS = {LIFETIME}, 1
 import app
 app.main()
 """)  # fmt: skip
 broken = []
 
 
-def limit(words: str, value: float, most: float) -> None:
+def check_limit(words: str, value: float, most: float) -> None:
     """Prints a measured value and notes it if it is above what it may be."""
     print(f"{'ok' if value <= most else 'BROKEN':7} {words}: {value:.2f}, at most {most:g}", flush=True)
     if value > most:
         broken.append(words)
 
 
-async def visit(browser: httpx.AsyncClient, path: str, function: int) -> str:
+async def ask_as_page(browser: httpx.AsyncClient, path: str, function: int) -> str:
     """Asks for one mask as the page does, and returns how it ended: masked, or what the visitor was told."""
     session = os.urandom(6).hex()
     given = {"path": path, "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
@@ -59,7 +59,7 @@ async def visit(browser: httpx.AsyncClient, path: str, function: int) -> str:
     return "left without an answer"
 
 
-async def flood(address: str) -> None:
+async def check_flood(address: str) -> None:
     """Sixty visitors ask at once: the queue's twenty are answered, the others told at once, and nobody hangs."""
     page = httpx.get(f"{address}/config").json()
     function = next(one["id"] for one in page["dependencies"] if one["api_name"] == "mask")
@@ -68,21 +68,21 @@ async def flood(address: str) -> None:
         files = {"files": ("a.png", encoded(drawn_car((600, 900))[0], "PNG"))}
         (path,) = (await browser.post("upload", files=files)).json()
         began = time.monotonic()
-        ends = await asyncio.gather(*(visit(browser, path, function) for _ in range(VISITORS)))
+        ends = await asyncio.gather(*(ask_as_page(browser, path, function) for _ in range(VISITORS)))
     print(f"{time.monotonic() - began:.1f} s for {VISITORS} visitors; told: {set(ends)}")
     masked, busy = ends.count("masked"), ends.count("Queue is full")
-    limit("visitors who were neither answered nor told that the page is busy", VISITORS - masked - busy, 0)
-    limit("places of the queue that were left empty", QUEUE - masked, 0)
-    limit("visitors who were let in", VISITORS - busy, 2 * QUEUE)
+    check_limit("visitors who were neither answered nor told that the page is busy", VISITORS - masked - busy, 0)
+    check_limit("places of the queue that were left empty", QUEUE - masked, 0)
+    check_limit("visitors who were let in", VISITORS - busy, 2 * QUEUE)
 
 
 def megabytes(process: int, what: str) -> float:
-    """VmRSS, what a process holds, or VmHWM, the most it held since `forget_peak`."""
+    """VmRSS, what a process holds, or VmHWM, the most it held since `reset_peak`."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1000
 
 
-def forget_peak(process: int) -> float:
+def reset_peak(process: int) -> float:
     """Begins anew to watch for the most memory; returns what is held now, in MB."""
     Path(f"/proc/{process}/clear_refs").write_text("5")
     return megabytes(process, "VmRSS")
@@ -125,28 +125,28 @@ def half(picture: Image.Image, kind: str) -> bytes:
     return content[: len(content) // 2]
 
 
-def remember(address: str, process: int) -> None:
+def check_memory(address: str, process: int) -> None:
     """Asks for heavy, refused and fifty common pictures, and looks at the memory."""
     ask(address, encoded(drawn_car()[0], "PNG"))
     for name, content in heavy_pictures().items():
-        idle = forget_peak(process)
+        idle = reset_peak(process)
         kind, answer = ask(address, content)
         assert kind == "complete", answer
-        limit(f"MB above idle for {name} of 88 megapixels", megabytes(process, "VmHWM") - idle, 1500)
+        check_limit(f"MB above idle for {name} of 88 megapixels", megabytes(process, "VmHWM") - idle, 1500)
     for name, content in refused_pictures().items():
-        idle, began = forget_peak(process), time.monotonic()
+        idle, began = reset_peak(process), time.monotonic()
         kind, answer = ask(address, content)
         assert kind == "error", answer
-        limit(f"seconds to refuse {name}", time.monotonic() - began, 2)
-        limit(f"MB above idle to refuse {name}", megabytes(process, "VmHWM") - idle, 300)
+        check_limit(f"seconds to refuse {name}", time.monotonic() - began, 2)
+        check_limit(f"MB above idle to refuse {name}", megabytes(process, "VmHWM") - idle, 300)
     held = []
     for index in range(50):
         ask(address, encoded(drawn_car((1500, 2000), index)[0], "JPEG"))
         held.append(megabytes(process, "VmRSS"))
-    limit("memory after 50 pictures by that after 10", held[-1] / held[9], 1.1)
+    check_limit("memory after 50 pictures by that after 10", held[-1] / held[9], 1.1)
 
 
-def forget(model: Path, folder: Path) -> None:
+def check_deletion(model: Path, folder: Path) -> None:
     """Whatever came in or went out is deleted after its time, and all of it when the demo ends."""
     with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)) as (address, _, _):
         ask(address, encoded(drawn_car()[0], "PNG"))
@@ -154,18 +154,18 @@ def forget(model: Path, folder: Path) -> None:
         ask(address, encoded(drawn_car()[0], "PNG"), route="batch")
         abort_upload(address)
         assert files_in(folder), "Nothing was there to be deleted."
-        end = time.monotonic() + KEPT + 20
+        end = time.monotonic() + LIFETIME + 20
         while files_in(folder) and time.monotonic() < end:
             time.sleep(0.5)
-        limit("files left after their time", len(files_in(folder)), 0)
+        check_limit("files left after their time", len(files_in(folder)), 0)
         ask(address, encoded(drawn_car()[0], "PNG"))
-    limit("files left after the end", len(files_in(folder)), 0)
+    check_limit("files left after the end", len(files_in(folder)), 0)
     with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)) as (address, process, _):
         ask(address, encoded(drawn_car()[0], "PNG"))
         process.kill()
     killed = len(files_in(folder))
     with running_demo(model, program=SHORT_LIVED, TMPDIR=str(folder)):
-        limit(f"files left at the restart of a killed demo, which left {killed}", len(files_in(folder)), 0)
+        check_limit(f"files left at the restart of a killed demo, which left {killed}", len(files_in(folder)), 0)
 
 
 def abort_upload(address: str) -> None:
@@ -193,10 +193,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = save_balanced(tiny_network(), Path(folder) / "model")
         with running_demo() as (address, process, _):
-            asyncio.run(flood(address))
-            remember(address, process.pid)
+            asyncio.run(check_flood(address))
+            check_memory(address, process.pid)
         (Path(folder) / "files").mkdir()
-        forget(model, Path(folder) / "files")
+        check_deletion(model, Path(folder) / "files")
     if broken:
         sys.exit(f"Broken: {'; '.join(broken)}.")
     print("The page held.")

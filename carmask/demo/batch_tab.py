@@ -74,14 +74,14 @@ def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture
     Raises:
         gr.Error: There are none, or the batch is refused as a whole.
     """
-    paths = [uploaded_file(upload) for upload in uploads or [None]]
+    paths = [uploaded_file(upload) for upload in uploads or []] or [uploaded_file(None)]
     try:
         if sum(path.stat().st_size for path in paths) > MAX_BYTES:
             raise PictureError(TOO_LARGE)
         if not any(map(is_zip, paths)):
             if len(paths) > MAX_PICTURES:
                 raise PictureError(TOO_MANY)
-            named = zip(map(original_name, uploads), paths, strict=True)
+            named = zip(map(original_name, uploads or []), paths, strict=True)
             yield [BatchPicture(name, partial(open_noted, path)) for name, path in named]
         elif len(paths) > 1:
             raise PictureError(MIXED)
@@ -111,9 +111,9 @@ def draw_mask(
     mask = mask_at(margin, threshold, size)
     with archive.open(target, "w") as file:
         Image.fromarray(mask).save(file, "PNG", compress_level=1)
-    shares = np.count_nonzero(mask) / mask.size, doubtful_share(margin, size)
+    share, doubtful = round(np.count_nonzero(mask) / mask.size, 5), round(doubtful_share(margin, size), 5)
     overlay = small_overlay(picture, Image.fromarray(mask), GALLERY_SIDE)
-    return BatchRow(given.name, *(round(share, 5) for share in shares), round(time.perf_counter() - start, 2)), overlay
+    return BatchRow(given.name, share, doubtful, round(time.perf_counter() - start, 2)), overlay
 
 
 def draw_masks(
@@ -206,7 +206,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
         )  # fmt: skip
     with gr.Row(elem_id="many-actions"):
         line = gr.Markdown(CHOOSE_FILES, label="Result", elem_id="many-line")
-        button = {"scale": 0, "min_width": 200}
+        button: dict = {"scale": 0, "min_width": 200}
         start = gr.Button("Draw masks", variant="primary", elem_id="draw", **button)
         download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
     model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
@@ -222,7 +222,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
 
     drawn = gr.State()
     shown = [gallery, table, download]
-    latest = {"api_name": "batch", "concurrency_id": "batch", "show_progress_on": gallery, "preprocess": False}
+    latest: dict = {"api_name": "batch", "concurrency_id": "batch", "show_progress_on": gallery, "preprocess": False}
     answered = start.click(batch, [files, model], [download, line, drawn], **latest)
     answered.success(show_batch, drawn, shown, **PRIVATE)
     answered.failure(lambda: no_batch(NO_MASKS), None, [*shown, line, drawn], **PRIVATE)

@@ -58,4 +58,4 @@ def corrected_mask(painted: CanvasValue, stored: StoredAnswer | None) -> tuple[n
         corrected = paint_strokes(mask, read_strokes(painted.get("strokes"), stored.size))
     except StrokeError as refusal:
         raise gr.Error(str(refusal), print_exception=False) from None
-    return corrected, np.count_nonzero(corrected != mask)
+    return corrected, int(np.count_nonzero(corrected != mask))

@@ -27,6 +27,7 @@ ZIP_NAME = "car-masks.zip"
 def add_to_own(painted: CanvasValue, stored: StoredAnswer | None, collection: str | None) -> list:
     """Adds the picture and its corrected mask to the visitor's own data set, which is stored among the uploads."""
     mask, _ = corrected_mask(painted, stored)
+    assert stored
     folder = Path(collection) / "data" if collection else None
     if folder and not folder.is_dir():
         gr.Warning("The pictures you had collected were deleted; this one begins a new data set.")
@@ -48,6 +49,7 @@ def make_add_to_shared(folder: Path) -> Callable[[CanvasValue, StoredAnswer | No
     def add_to_shared(painted: CanvasValue, stored: StoredAnswer | None) -> str:
         """Adds the picture and its corrected mask, without the visitor's file name."""
         mask, _ = corrected_mask(painted, stored)
+        assert stored
         add_answer(folder, COLLECTED, stored, mask, keep_all=True)
         return "Added; thank you."
 

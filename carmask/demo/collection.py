@@ -53,7 +53,7 @@ def open_collection(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / SPLIT).is_dir() and any(path.name != COLLECTION_LOCK for path in folder.iterdir()):
-            raise DataError(f"{folder} is no data set of these programs: name a new folder.")
+            raise DataError(f"{folder} is not a data set of these programs: name a new folder.")
         with FileLock(folder / COLLECTION_LOCK):
             if not all(row.get(column) for row in collected_rows(folder) for column in (*FILE_COLUMNS, "group")):
                 raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
@@ -132,7 +132,7 @@ def collected_rows(folder: Path) -> list[dict]:
     try:
         return [dict(json.loads(line)) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (ValueError, TypeError) as error:
-        raise DataError(f"{table} is no list of rows in JSON: repair it, or name a new folder.") from error
+        raise DataError(f"{table} is not a list of rows in JSON: repair it, or name a new folder.") from error
 
 
 def write_rows(folder: Path, rows: list[dict]) -> None:

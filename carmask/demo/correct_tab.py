@@ -61,13 +61,13 @@ def correct_tab(tab: gr.Tab, stored: gr.State, shared: Path | None) -> None:
         alt = "The corrected mask"
         settings = IMAGE | {"height": 536}
         mask = gr.Image(label="Corrected mask", elem_id="corrected", alt_text=alt, interactive=False, **settings)
-    button = {"interactive": False, "scale": 0, "min_width": 230}
+    button: dict = {"interactive": False, "scale": 0, "min_width": 230}
     with gr.Row(elem_id="correct-actions"):
         line = gr.Markdown(NO_MASK, label="Result", elem_id="correct-line")
         download = gr.DownloadButton("Download mask", elem_id="download-corrected", **button)
         adding = gr.Button("Add to the data set", variant="primary", elem_id="add", **button)
     outputs = [mask, line, download, adding]
-    quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     collection = gr.State()
     shown = tab.select(show_canvas, stored, [canvas, *outputs], **quiet)
     shown.failure(lambda: [None, *no_mask()], None, [canvas, *outputs], **PRIVATE)

@@ -26,7 +26,7 @@ from carmask.demo.uploads import (
 from carmask.files.drawing import draw_dots, heat_picture
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
-from carmask.tasks.dots_task import Dot
+from carmask.tasks.dots_task import Dot, DotsTask
 
 MAP_LABEL = "Where the network sees it"
 
@@ -49,6 +49,7 @@ def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot]
         The predictor's answer, and its activations, float16 (n, h, w) in 0 to 1, to show.
     """
     logits = predictor.logits(picture)
+    assert isinstance(predictor.task, DotsTask)
     dots = predictor.task.decode(logits, (picture.height, picture.width))
     return dots, predictor.task.activations(logits).numpy().astype(np.float16)
 

@@ -15,7 +15,7 @@ NOT_SHOWN_BY_BROWSERS = {".tif", ".tiff", ".heic", ".heif"}
 
 
 def answer_pictures(
-    inputs: list[Component],
+    inputs: list,
     chosen: Examples | None,
     answer: Callable[..., tuple],
     outputs: list[Component],
@@ -36,12 +36,13 @@ def answer_pictures(
         The events that answer, for what else a tab does then.
     """
 
-    def answer_if_any(upload: Upload, *settings: str) -> tuple | dict:
+    def answer_if_any(upload: Upload | None, *settings: str) -> tuple | dict:
         return answer(upload, *settings) if upload else gr.skip()
 
     picture, *settings = inputs
-    latest, named = {"trigger_mode": "always_last"}, {"api_name": api_name, "preprocess": False}
-    queued = {"inputs": inputs, "outputs": outputs, "concurrency_id": api_name, "show_progress_on": outputs[0]}
+    latest: dict = {"trigger_mode": "always_last"}
+    named: dict = {"api_name": api_name, "preprocess": False}
+    queued: dict = {"inputs": inputs, "outputs": outputs, "concurrency_id": api_name, "show_progress_on": outputs[0]}
     # Not `change`, which fires twice when one picture replaces another.
     answered = [picture.upload(answer, **queued, **named, **latest)]
     picture.upload(as_browsers_show, picture, picture, show_progress="hidden", **PRIVATE, **latest)

@@ -37,7 +37,7 @@ from carmask.inference.predictor import Predictor
 
 AMBER = (255, 176, 0)
 
-THRESHOLD_RANGE = {
+THRESHOLD_RANGE: dict = {
     "minimum": 0.01,
     "maximum": 0.99,
     "step": 0.01,
@@ -136,14 +136,14 @@ def mask_tab(answer: Callable[..., MaskAnswer], models: Sequence[str], examples:
         mask = gr.Image(label="Mask", elem_id="mask", alt_text=words, interactive=False, **IMAGE)
     with gr.Row(elem_id="actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
-        button = {"interactive": False, "scale": 0, "min_width": 200}
+        button: dict = {"interactive": False, "scale": 0, "min_width": 200}
         downloads = [
             gr.DownloadButton("Download mask", variant="primary", elem_id="download", **button),
             gr.DownloadButton("Download cut-out", elem_id="download-cutout", **button),
         ]
     with gr.Row(elem_id="settings"):
-        label, wide = "How sure a pixel must be to count as car", {"interactive": False, "min_width": 300}
-        slider = gr.Slider(value=0.5, label=label, elem_id="threshold", **THRESHOLD_RANGE, **wide)
+        label, shape = "How sure a pixel must be to count as car", THRESHOLD_RANGE | {"min_width": 300}
+        slider = gr.Slider(value=0.5, label=label, interactive=False, elem_id="threshold", **shape)
         model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="model")
         words = "For small cars in a large picture; takes longer."
         sliding_window = gr.Checkbox(label="Sliding window", info=words, elem_id="sliding-window", min_width=200)
@@ -160,7 +160,7 @@ def mask_tab(answer: Callable[..., MaskAnswer], models: Sequence[str], examples:
     outputs = [mask, line, stored]
     inputs = [picture, model, sliding_window]
     answer_pictures(inputs, chosen, answer, outputs, "mask", lambda words: [None, words, None])
-    quiet = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(apply_threshold, [stored, slider], [*outputs, *downloads], **quiet)
     stored.change(show_views, stored, [slider, *downloads, views, overlay, cut, doubt], **quiet)
     return stored

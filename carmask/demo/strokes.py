@@ -37,13 +37,13 @@ def read_strokes(painted: Any, size: tuple[int, int]) -> list[Stroke]:  # noqa: 
         StrokeError: They are malformed, or more than one visitor may paint.
     """
     if not isinstance(painted, list):
-        raise StrokeError("These are no strokes; reload the page and paint again.")
+        raise StrokeError("These strokes cannot be read; reload the page and paint again.")
     try:
         strokes = [read_stroke(stroke, max(size)) for stroke in painted]
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise StrokeError("These are no strokes; reload the page and paint again.") from None
+        raise StrokeError("These strokes cannot be read; reload the page and paint again.") from None
     if sum(len(stroke.points) for stroke in strokes) > MAX_POINTS or sum(map(painted_pixels, strokes)) > MAX_WORK:
-        raise StrokeError("These are more strokes than can be drawn; take some back, or use a smaller brush.")
+        raise StrokeError("These are more strokes than can be painted; undo some, or use a smaller brush.")
     return strokes
 
 

@@ -33,11 +33,11 @@ REFUSED_LINE = "There is no answer; the message says why."
 
 VIEW_SIDE = 1600  # pixels of the longest side of a view, such as an overlay
 
-IMAGE = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
+IMAGE: dict[str, Any] = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
 
-PRIVATE = {"preprocess": False, "api_visibility": "private"}
+PRIVATE: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
 
-Upload = dict[str, Any] | None
+Upload = dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def upload_folder() -> Iterator[str]:
         yield folder
 
 
-def uploaded_file(upload: Upload) -> Path:
+def uploaded_file(upload: Upload | None) -> Path:
     """Returns the path of an uploaded file; only files that lie in the upload folder are ever opened.
 
     Raises:
@@ -67,7 +67,7 @@ def uploaded_file(upload: Upload) -> Path:
     return path
 
 
-def open_upload(upload: Upload) -> Image.Image:
+def open_upload(upload: Upload | None) -> Image.Image:
     """Opens an uploaded picture, upright and RGB, and deletes expired files.
 
     Raises:

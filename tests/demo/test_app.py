@@ -1,16 +1,14 @@
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 
 import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import ROOT, served_demo
+from serving import ROOT, answer_to, served_demo
 
 from carmask import Predictor
 from carmask.demo import uploads
@@ -56,12 +54,7 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
 
 def test_only_uploaded_files_are_opened(demo):
     for path in ("/etc/hostname", str(ROOT / "app.py"), str(ROOT), "../app.py"):
-        request = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, None, False]}
-        headers = {"Content-Type": "application/json"}
-        posted = urllib.request.Request(f"{demo}/gradio_api/call/mask", json.dumps(request).encode(), headers)
-        event = json.load(urllib.request.urlopen(posted))["event_id"]
-        answer = urllib.request.urlopen(f"{demo}/gradio_api/call/mask/{event}").read().decode()
-        assert answer.startswith("event: error")
+        assert answer_to(demo, {"path": path, "meta": {"_type": "gradio.FileData"}})[0] == "error"
 
 
 @pytest.mark.parametrize(

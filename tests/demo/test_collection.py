@@ -1,4 +1,4 @@
-"""The laws on the data set that grows: whole after every addition, and ready for training and for the doctor."""
+"""The collected data set: valid after every addition, and ready for training and for the doctor."""
 
 import shutil
 import subprocess
@@ -157,7 +157,7 @@ def test_an_inverted_mask_is_not_added(folder):
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear")
-    with pytest.raises(DataError, match="no data set of these programs"):
+    with pytest.raises(DataError, match="not a data set of these programs"):
         open_collection(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 

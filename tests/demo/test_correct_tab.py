@@ -1,4 +1,4 @@
-"""The laws on the Correct tab: what is painted, what is collected and how long it stays, without a browser."""
+"""The Correct tab without a browser: what is painted, what is collected and how long it stays."""
 
 import os
 import zipfile
@@ -31,7 +31,7 @@ def predictor(tmp_path_factory):
 
 @pytest.fixture
 def answered(predictor, tmp_path, monkeypatch):
-    """What is stored of the answer to a picture, by its number."""
+    """The stored answer to a picture, by its number."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     answer = make_answer(
         ["one"], lambda name: predictor, lambda name, picture, sliding_window: car_margin(predictor, picture)
@@ -104,7 +104,7 @@ def test_strokes_for_another_picture_are_refused(answered, value):
 
 def test_strokes_that_are_none_are_refused_in_one_sentence(answered):
     stored = answered()
-    with pytest.raises(gr.Error, match="These are no strokes"):
+    with pytest.raises(gr.Error, match="These strokes cannot be read"):
         correct(painted(stored, "x"), stored, None)
 
 

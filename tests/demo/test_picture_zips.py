@@ -1,4 +1,4 @@
-"""The laws on zips from strangers: what is opened, what is refused, and in which words."""
+"""Untrusted zips: what is opened, what is refused, and with which message."""
 
 import io
 import struct

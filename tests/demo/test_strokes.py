@@ -74,7 +74,7 @@ def test_strokes_come_from_the_page_as_it_sends_them():
     ],
 )
 def test_whatever_is_no_stroke_or_too_much_is_refused_in_one_sentence(painted):
-    with pytest.raises(StrokeError, match=r"^These are [a-z, ]+; [a-z, ]+\.$"):
+    with pytest.raises(StrokeError, match=r"^These [a-z, ]+; [a-z, ]+\.$"):
         read_strokes(painted, SIZE)
 
 

@@ -15,5 +15,5 @@ function fill() {
     else image.removeAttribute("src");
   }
 }
-fill(); // the first value is there before there is anything to watch
+fill(); // `watch` misses the first value
 watch("value", fill);

@@ -1,12 +1,12 @@
-// Runs once, inside a gr.HTML component. The server's value is {key, width, height, picture, mask}: a picture of
-// width × height pixels and its mask, both as small data URLs. The page's value is {key, strokes}: what was painted
-// since, each stroke as {add, radius, points: [x, y, x, y, …]} in pixels of the full picture.
+// Runs once, inside a gr.HTML component. The server sets the value {key, width, height, picture, mask}: a picture of
+// width × height pixels and its mask, both as reduced data URLs. The page sets {key, strokes}: what was painted since,
+// each stroke as {add, radius, points: [x, y, x, y, …]} in pixels of the full picture.
 const RED = "rgb(255, 64, 64)";
 const LONG_SIDE = 1280; // pixels of the canvas
 
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), screen = canvas.getContext("2d");
-const wash = document.createElement("canvas"), paint = wash.getContext("2d"); // red where car is
+const layer = document.createElement("canvas"), paint = layer.getContext("2d"); // red where the mask is car
 let base = null, picture = null, mask = null; // the server's value, and its two pictures
 let strokes = [], stroke = null, brush = { x: 0, y: 0, seen: false };
 
@@ -37,8 +37,8 @@ function paintStroke({ add, radius, points }, first = 0) {
 
 function repaint() {
   paint.globalCompositeOperation = "copy";
-  paint.imageSmoothingEnabled = mask.width > wash.width;
-  paint.drawImage(mask, 0, 0, wash.width, wash.height);
+  paint.imageSmoothingEnabled = mask.width > layer.width;
+  paint.drawImage(mask, 0, 0, layer.width, layer.height);
   for (const one of strokes) paintStroke(one);
   show();
 }
@@ -47,7 +47,7 @@ function show() {
   screen.globalAlpha = 1;
   screen.drawImage(picture, 0, 0, canvas.width, canvas.height);
   screen.globalAlpha = 0.5;
-  screen.drawImage(wash, 0, 0);
+  screen.drawImage(layer, 0, 0);
   screen.globalAlpha = 1;
   if (!brush.seen) return;
   const scale = canvas.width / base.width;
@@ -64,40 +64,40 @@ function showButtons() {
   for (const button of [find(".undo"), find(".clear")]) button.disabled = !strokes.length;
 }
 
-function tell() {
+function sendStrokes() {
   showButtons();
   props.value = { key: base.key, strokes: structuredClone(strokes) };
   trigger("input");
 }
 
-function extend() {
+function extendStroke() {
   const last = stroke.points.slice(-2), tenth = (number) => Math.round(number * 10) / 10;
   if (last.length && Math.hypot(brush.x - last[0], brush.y - last[1]) < stroke.radius / 5) return;
   stroke.points.push(tenth(brush.x), tenth(brush.y));
   paintStroke(stroke, Math.max(0, stroke.points.length - 4));
 }
 
-function lower() {
+function startStroke() {
   stroke = { add: adding(), radius: Math.round(radius() * 10) / 10, points: [] };
   strokes.push(stroke);
-  extend();
+  extendStroke();
 }
 
-function lift() {
+function endStroke() {
   if (!stroke) return;
   if (!stroke.points.length) strokes.pop();
   stroke = null;
-  tell();
+  sendStrokes();
 }
 
 function undo() {
   stroke = null;
   strokes.pop();
   repaint();
-  tell();
+  sendStrokes();
 }
 
-function follow(event) {
+function moveBrush(event) {
   const box = canvas.getBoundingClientRect();
   brush.x = ((event.clientX - box.left) / box.width) * base.width;
   brush.y = ((event.clientY - box.top) / box.height) * base.height;
@@ -107,17 +107,17 @@ function follow(event) {
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || stroke) return;
   canvas.setPointerCapture(event.pointerId);
-  follow(event);
-  lower();
+  moveBrush(event);
+  startStroke();
   show();
 });
 canvas.addEventListener("pointermove", (event) => {
-  follow(event);
-  if (stroke && event.buttons) extend();
+  moveBrush(event);
+  if (stroke && event.buttons) extendStroke();
   show();
 });
-canvas.addEventListener("pointerup", lift);
-canvas.addEventListener("pointercancel", () => { // a second finger zooms the page
+canvas.addEventListener("pointerup", endStroke);
+canvas.addEventListener("pointercancel", () => { // a second finger started a pinch zoom
   if (!stroke) return;
   strokes.pop();
   stroke = null;
@@ -125,7 +125,7 @@ canvas.addEventListener("pointercancel", () => { // a second finger zooms the pa
 });
 for (const leave of ["pointerleave", "blur"])
   canvas.addEventListener(leave, () => {
-    if (leave === "blur") lift();
+    if (leave === "blur") endStroke();
     brush.seen = stroke !== null;
     if (base) show();
   });
@@ -136,12 +136,12 @@ canvas.addEventListener("keydown", (event) => {
   if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
     if (strokes.length) undo();
   } else if (event.key === " ") {
-    stroke ? lift() : lower();
+    stroke ? endStroke() : startStroke();
   } else if (step) {
     const far = radius() * (event.shiftKey ? 4 : 1);
     brush.x = Math.min(Math.max(brush.x + step[0] * far, 0), base.width);
     brush.y = Math.min(Math.max(brush.y + step[1] * far, 0), base.height);
-    if (stroke) extend();
+    if (stroke) extendStroke();
   } else return;
   event.preventDefault();
   brush.seen = true;
@@ -154,7 +154,7 @@ find(".undo").addEventListener("click", undo);
 find(".clear").addEventListener("click", () => {
   strokes = [];
   repaint();
-  tell();
+  sendStrokes();
 });
 find("input[type=range]").addEventListener("input", () => {
   if (!base) return;
@@ -164,7 +164,7 @@ find("input[type=range]").addEventListener("input", () => {
 
 watch("value", async () => {
   const value = props.value;
-  if (value && !value.picture) return; // the page's own
+  if (value && !value.picture) return; // set by this script
   const before = base;
   base = value || null;
   canvas.hidden = !base;
@@ -178,9 +178,9 @@ watch("value", async () => {
   if (!base) return;
   [picture, mask] = await Promise.all([loaded(base.picture), loaded(base.mask)]);
   const scale = LONG_SIDE / longest();
-  canvas.width = wash.width = Math.max(1, Math.round(base.width * scale));
-  canvas.height = wash.height = Math.max(1, Math.round(base.height * scale));
+  canvas.width = layer.width = Math.max(1, Math.round(base.width * scale));
+  canvas.height = layer.height = Math.max(1, Math.round(base.height * scale));
   if (before?.key !== base.key) brush = { x: base.width / 2, y: base.height / 2, seen: false };
   repaint();
-  tell();
+  sendStrokes();
 });
