@@ -85,8 +85,8 @@ def column(split: datasets.Dataset, name: str) -> list:
 
 def difference(indices: list[int], first: Counts, second: Counts, groups: list, score: str) -> Difference:
     """The `paired_difference` of some of the pictures."""
-    chosen = ([values[index] for index in indices] for values in (first, second, groups))
-    return paired_difference(*chosen, SCORES[score])
+    chosen: list[list] = [[values[index] for index in indices] for values in (first, second, groups)]
+    return paired_difference(chosen[0], chosen[1], chosen[2], SCORES[score])
 
 
 def better(score: str, one: Difference) -> str:
@@ -170,7 +170,7 @@ def compare(arguments: argparse.Namespace) -> None:
     if arguments.card and not card.is_file():
         raise DataError(f"There is no {card} to write the tables into; give B as a model folder that has its card.")
     print(f"A is {arguments.first}, B is {arguments.second}.")
-    tiles, captions, parts = [], [], []
+    tiles, captions, parts = list[Image.Image](), list[str](), []
     for place, (data, (name, split)) in enumerate(zip(arguments.data, opened, strict=True)):
         first, second = (count_pixels(predictor, split) for predictor in predictors)
         differences = compare_sources(split, first, second)

@@ -70,7 +70,7 @@ def check_parity(network: Network, exported: Network) -> tuple[float, float]:
             raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
         difference = max(difference, ((wanted - found).abs().max() / wanted.std()).item())
         masks = [F.interpolate(maps, size=shape[2:], mode="bilinear").argmax(1) for maps in (wanted, found)]
-        equal += (masks[0] == masks[1]).sum().item()
+        equal += int((masks[0] == masks[1]).sum())
         pixels += masks[0].numel()
     share = equal / pixels
     if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):

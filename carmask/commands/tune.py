@@ -41,6 +41,8 @@ from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
 from carmask.hub.model_card import describe_inference_settings, rescore
 from carmask.inference.predictor import Predictor
+from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.mask_task import MaskTask
 
 SIDES = (384, 448, 512, 640)
 
@@ -79,7 +81,7 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
 
     For where there is nothing to choose, a car that is not there is worse than a rim that is missed.
     """
-    counts = {threshold: defaultdict(list) for threshold in THRESHOLDS}
+    counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
     for row in tqdm(split, desc="Looking", leave=False, disable=None):
         _, truth = read_pair(row)
@@ -138,9 +140,9 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
     """
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
     scores = {name: validate(look.predictor, split)[0] for name, split in judged.items()}
-    threshold, shifted = look.threshold, False
-    if AutoConfig.from_pretrained(folder).model_type == "segformer" and look.predictor.task.kind == "mask":
-        threshold, shifted = 0.5, True
+    task, threshold, car = look.predictor.task, look.threshold, tuple[int, ...]()
+    if AutoConfig.from_pretrained(folder).model_type == "segformer" and isinstance(task, MaskTask):
+        threshold, car = 0.5, task.car
     changes = {
         "config.json": lambda settings: settings | {"threshold": threshold, "mirror": look.mirror},
         "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], look.side)},
@@ -148,8 +150,8 @@ def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
-    if shifted:
-        shift_bias(folder / "model.safetensors", look.predictor.task.car, look.threshold)
+    if car:
+        shift_bias(folder / "model.safetensors", car, look.threshold)
     rescore(folder, scores, describe_inference_settings(look.predictor))
 
 
@@ -179,12 +181,14 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         predictor = Predictor.from_pretrained(arguments.model)
-        dots = predictor.task.kind == "dots"
-        splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)
+        task = predictor.task
+        splits = (
+            open_dots(arguments.data, task.entries)[0] if isinstance(task, DotsTask) else open_data(arguments.data)
+        )
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)
         return 1
-    look_for = look_for_dots if dots else look_for_masks
+    look_for = look_for_dots if isinstance(task, DotsTask) else look_for_masks
     with torch.inference_mode():
         tried = variants(predictor, arguments.sides, arguments.mirrors)
         looks = [look_for(side, one, splits["validation"]) for side, one in tried]

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from carmask.command_line import exit_code, positive_number
@@ -53,7 +54,7 @@ def doubt(probability: np.ndarray, threshold: float) -> float:
 
 def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tuple[float, Path, str]], list[str]]:
     """The doubt, file and name of each picture, most doubtful first; and in sentences the pictures that failed."""
-    ranked, failed, first = [], [], {}
+    ranked, failed, first = [], [], dict[str, Path]()
     for path, name in tqdm(planned, desc="Pictures", disable=None):
         if first.setdefault(name, path) != path:
             failed.append(f"{path}: it would be called {name}, as {first[name]} is; rename one of the two.")
@@ -70,7 +71,7 @@ def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tu
 
 def write_drafts(predictor: Predictor, chosen: list[tuple[float, Path, str]], folder: Path) -> None:
     """Writes upright copies of some pictures, drafts of their masks, the list, and the sheet."""
-    tiles, lines = [], []
+    tiles, lines = list[Image.Image](), []
     for value, path, name in tqdm(chosen, desc="Drafts", disable=None):
         picture = open_picture(path)
         mask = predictor(picture)

@@ -75,7 +75,7 @@ def swapped_pairs(entries: list[str], given: str = "") -> tuple[tuple[str, str],
         if len(pair) != 2 or not all(name in entries for name in pair) or len({*map(entries.count, pair)}) > 1:
             names = ", ".join(dict.fromkeys(entries))
             raise DataError(f"{':'.join(pair)} cannot be swapped; give a:b,c:d of names with as many dots: {names}.")
-    return tuple(pairs)
+    return tuple((one, other) for one, other in pairs)
 
 
 def row_points(row: list | dict | None, names: list[str], where: str) -> list[list[float]]:
@@ -84,7 +84,7 @@ def row_points(row: list | dict | None, names: list[str], where: str) -> list[li
     Raises:
         DataError: they are not as many, or no fractions.
     """
-    points = [row.get(name) for name in names] if isinstance(row, dict) else row
+    points: list | None = [row.get(name) for name in names] if isinstance(row, dict) else row
     if points is None or len(points) != len(names):
         raise DataError(
             f"{where} has {len(points or [])} dots, but there are {len(names)} names; write null where none is."

@@ -105,7 +105,7 @@ def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray
     """
     row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}"}
     (folder / "images").mkdir(exist_ok=True)
-    picture.save(folder / row["file_name"], **({} if lossless else {"quality": 95}))
+    picture.save(folder / row["file_name"], quality=95)  # of a JPEG; a PNG knows none
     if mask is not None:
         row["mask_file_name"] = f"masks/{name}.png"
         (folder / "masks").mkdir(exist_ok=True)

@@ -66,7 +66,7 @@ def match_names(
     pairs = [(name, picture_of.pop(name), mask_of.pop(name)) for name in sorted(picture_of.keys() & mask_of.keys())]
     shortened = {mask_ending.sub("", name): name for name in mask_of}
     for name in list(picture_of):
-        partner = mask_of.pop(shortened.get(name) or shortened.get(picture_ending.sub("", name)), None)
+        partner = mask_of.pop(shortened.get(name) or shortened.get(picture_ending.sub("", name), ""), None)
         if partner:
             pairs.append((name, picture_of.pop(name), partner))
     bad += [(path, "missing partner: no single mask has this name") for path in picture_of.values()]

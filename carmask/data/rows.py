@@ -95,7 +95,7 @@ def nothing_to_find(split: datasets.Dataset) -> DataError:
     return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
-class KeptRows(Sequence):
+class KeptRows(Sequence[Pair]):
     """Rows that are read once at first, so that bad ones are met before a step, and kept where memory allows."""
 
     def __init__(self, read: Callable[[int], Pair], number: int, room: int, title: str):
@@ -113,7 +113,7 @@ class KeptRows(Sequence):
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, index: int) -> Pair:
+    def __getitem__(self, index: int) -> Pair:  # type: ignore[override]  # nobody takes a slice
         return self.kept[index] if index in self.kept else self.read(index)
 
 

@@ -41,21 +41,22 @@ def unlisted_files(data: Path, rows: list[dict]) -> list[Finding]:
 def duplicates(examined: list[Examined]) -> list[Finding]:
     """Pictures that look alike, each with the one it resembles most."""
     known = [one for one in examined if one.hash is not None]
+    hashes = [one.hash for one in examined if one.hash is not None]
     if not known:
         return []
     splits = [one.row["split"] for one in known]
     groups = [str(one.row.get("group") or path_of(one.row, "file_name")) for one in known]
     found = []
-    for later, earlier, bits in near_duplicates([one.hash for one in known], splits, groups):
+    for later, earlier, bits in near_duplicates(hashes, splits, groups):
         kind = "duplicate" if splits[later] == splits[earlier] else "duplicate across splits"
         files = [path_of(known[index].row, "file_name") for index in (later, earlier)]
-        found.append(Finding(kind, files, f"{bits} of {len(known[later].hash)} bits of their hashes differ"))
+        found.append(Finding(kind, files, f"{bits} of {len(hashes[later])} bits of their hashes differ"))
     return found
 
 
 def groups_in_two_splits(rows: list[dict]) -> list[Finding]:
     """The groups with pictures in more than one split, each with its first picture there."""
-    places = defaultdict(dict)
+    places: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
         if row.get("group"):
             places[row["group"]].setdefault(row["split"], path_of(row, "file_name"))

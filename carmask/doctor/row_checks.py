@@ -91,10 +91,11 @@ def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list
         found.append(Finding("size mismatch", [file, mask_file], sizes))
     if mask is not None and not of_mask:
         found += [Finding(kind, [file, mask_file], reason) for kind, reason in implausible(mask)]
-    border = None if mask is None or of_mask else border_of(mask)
+    sound = None if of_mask else mask
+    border = None if sound is None else border_of(sound)
     half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
-    shares = None if border is None else car_share(mask), car_share(border) if half_judged else None
-    return Examined(row, *shares, picture and perceptual_hash(picture)), found
+    share, along = (None if one is None else car_share(one) for one in (sound, border if half_judged else None))
+    return Examined(row, share, along, perceptual_hash(picture) if picture else None), found
 
 
 def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:

@@ -66,7 +66,8 @@ def bootstrap_intervals(
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 6)
     ious = [ratio(hits, found + true - hits) for hits, found, true, *_ in table]
-    _, places = np.unique(groups if len(set(groups)) >= FEWEST else np.arange(len(table)), return_inverse=True)
+    labels = groups if len(set(groups)) >= FEWEST else range(len(table))
+    _, places = np.unique(np.asarray(labels), return_inverse=True)
     sums = np.zeros((places.max() + 1, 8))
     np.add.at(sums, places, np.column_stack([table, ious, np.ones(len(table))]))
     totals = drawn_times(len(sums)) @ sums

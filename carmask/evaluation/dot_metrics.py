@@ -96,9 +96,9 @@ def dot_scores(
             count[2] += len(true[name])
             if name in partners:
                 count[3].append(swapped_counts(found[name], true[name], true[partners[name]]))
-    errors, swaps = (sum((count[place] for count in counts.values()), []) for place in (0, 3))
-    total = sum_up_dots(errors, *(sum(count[place] for count in counts.values()) for place in (1, 2)), swaps)
-    return {"all": total} | {name: sum_up_dots(*count) for name, count in counts.items()}
+    zero: list = [[], 0, 0, []]
+    sums = [sum((count[place] for count in counts.values()), start) for place, start in enumerate(zero)]
+    return {"all": sum_up_dots(*sums)} | {name: sum_up_dots(*count) for name, count in counts.items()}
 
 
 def best_threshold(predictions: Sequence[np.ndarray], references: Sequence[np.ndarray], names: Sequence[str]) -> float:
@@ -118,10 +118,10 @@ def best_threshold(predictions: Sequence[np.ndarray], references: Sequence[np.nd
     if not any(right):
         return 0.5
     order = np.argsort(scores)[::-1]
-    ordered = np.append(np.array(scores)[order], 0)
+    falling = np.append(np.array(scores)[order], 0)
     quality = np.cumsum(np.array(right)[order]) / (np.arange(len(order)) + 1 + true)
     best = int(quality.argmax())
-    return float(np.clip((ordered[best] + ordered[best + 1]) / 2, 1e-4, 1 - 1e-4))
+    return float(np.clip((falling[best] + falling[best + 1]) / 2, 1e-4, 1 - 1e-4))
 
 
 class DotScores(evaluate.Metric):

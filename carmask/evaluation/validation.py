@@ -85,6 +85,7 @@ def validate_dots(
         disc where it was found, and a line between the two.
     """
     task, everything = predictor.task, predictor.with_threshold(0.0)
+    assert isinstance(task, DotsTask)
     predictions, references = [], []
     for row in tqdm(split, desc="Validating", leave=False, disable=None):
         grey, truth = read_pair(row)
@@ -92,7 +93,7 @@ def validate_dots(
         predictions.append(dot_table(everything(row["image"]), task, max(grey.shape)))
         references.append(truth * shares)
     threshold = best_threshold(predictions, references, task.entries) if calibrate else task.threshold
-    settings = {"names": task.entries, "pairs": task.pairs, "threshold": threshold}
+    settings: dict = {"names": task.entries, "pairs": task.pairs, "threshold": threshold}
     scores = DotScores().compute(predictions=predictions, references=references, **settings)
     scores["all"]["threshold"] = threshold
     quality = [

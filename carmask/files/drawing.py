@@ -84,6 +84,7 @@ def draw_dots(
     drawn = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     placed = [(name, x * scale, y * scale, score) for name, x, y, score in dots if x is not None and y is not None]
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=max(10, max(size) / 36))
+    assert isinstance(font, ImageFont.FreeTypeFont)
     radius = font.size / 3
     colours = name_colours([name for name, *_ in dots])
     taken = [(x - radius, y - radius, x + radius, y + radius) for _, x, y, _ in placed]
@@ -103,7 +104,10 @@ def name_colours(names: Sequence[str]) -> dict[str, Colour]:
     """Gives each name a colour of its own; neighbours in the list differ most."""
     different = dict.fromkeys(names)
     bright = (colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.85, 1.0) for index in range(len(different)))
-    return {name: tuple(round(255 * part) for part in rgb) for name, rgb in zip(different, bright, strict=True)}
+    return {
+        name: (round(255 * r), round(255 * g), round(255 * b))
+        for name, (r, g, b) in zip(different, bright, strict=True)
+    }
 
 
 def _free_box(point: tuple[float, float], label: tuple[float, float], taken: list[Box], size: tuple) -> Box:
@@ -169,6 +173,7 @@ def contact_sheet(
     columns = min(columns, len(pictures))
     gap = max(4, tile // 20)
     font = ImageFont.load_default(size=max(10, tile // 12))
+    assert isinstance(font, ImageFont.FreeTypeFont)
     line = int(font.size * 1.5) if captions is not None else 0
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (gap + columns * (tile + gap), gap + rows * (tile + line + gap)), SHEET_GROUND)

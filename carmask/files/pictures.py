@@ -59,7 +59,7 @@ DECODE_ERRORS = (
     zlib.error,
 )
 
-UPRIGHT_TURNS = {
+UPRIGHT_TURNS: dict[int | None, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -108,7 +108,9 @@ def note_refusal(path: Path, reason: str) -> None:
     with open(path, "rb") as file:
         content = file.read(MAX_FILE_BYTES)
     Image.init()
-    kind = next((name for name in FORMATS if Image.OPEN[name][1](content[:16])), "unknown format")
+    kind = next(
+        (name for name in FORMATS if (accepts := Image.OPEN[name][1]) and accepts(content[:16])), "unknown format"
+    )
     digest = hashlib.sha256(content).hexdigest()
     logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, path.stat().st_size, reason)
 

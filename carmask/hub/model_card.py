@@ -109,7 +109,7 @@ from the score stored in config.json as threshold, which is the best one on the 
 
 def write_report(
     folder: Path,
-    facts: dict[str, str | list[str]],
+    facts: dict,
     train: datasets.Dataset,
     scores: dict[str, Scores],
     history: list[dict],

@@ -133,7 +133,7 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
     text = str(card).replace(f'from_pretrained("{folder.name}")', f'from_pretrained("{owned}")')
     operations = [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationAdd(CARD, text.encode())]
     commit = hub.create_commit(owned, operations, commit_message="Model, card and scores")
-    return owned, card.data.license, commit.oid
+    return owned, card.data["license"], commit.oid
 
 
 def upload(folder: Path, name: str, private: bool = False) -> str:

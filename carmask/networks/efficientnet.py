@@ -27,7 +27,7 @@ class EfficientNetLiteConfig(BackboneConfigMixin, PreTrainedConfig):
 
     model_type = "efficientnet-lite"
 
-    def __post_init__(self, **kwargs) -> None:  # noqa: ANN003 (transformers hands every other setting through here)
+    def __post_init__(self, **kwargs: object) -> None:  # transformers hands every other setting through here
         self.stage_names = ["stage1", "stage2", "stage3", "stage4"]
         self.set_output_features_output_indices(
             out_features=kwargs.pop("out_features", list(self.stage_names)),
@@ -123,8 +123,8 @@ def pretrained_efficientnet_lite() -> EfficientNetLiteBackbone:
     values = [value for name, value in source.items() if not name.startswith(("_conv_head", "_bn1", "_fc"))]
     network.load_state_dict(dict(zip(wanted, values, strict=True)))
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    conv, norm = network.stem[0][1], network.stem[0][2]
+    weight, running_mean = network.get_parameter("stem.0.1.weight").data, network.get_buffer("stem.0.2.running_mean")
     shift = (255 * mean - 127) / 128
-    norm.running_mean.sub_((conv.weight.data * shift[None, :, None, None]).sum((1, 2, 3)))
-    conv.weight.data.mul_((255 * deviation / 128)[None, :, None, None])
+    running_mean.sub_((weight * shift[None, :, None, None]).sum((1, 2, 3)))
+    weight.mul_((255 * deviation / 128)[None, :, None, None])
     return network.eval()

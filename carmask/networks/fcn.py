@@ -24,13 +24,13 @@ class FcnConfig(PreTrainedConfig):
     skips: int = 3
     head_channels: int = 0
 
-    def __post_init__(self, **kwargs) -> None:  # noqa: ANN003 (transformers hands every other setting through here)
+    def __post_init__(self, **kwargs: object) -> None:  # transformers hands every other setting through here
         if self.backbone_config is None:
             self.backbone_config = EfficientNetLiteConfig()
         if isinstance(self.backbone_config, dict):
             settings = dict(self.backbone_config)
             self.backbone_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-        most = len(self.backbone_config.out_features) - 1
+        most = len(self.backbone_config.out_features) - 1  # type: ignore[union-attr]  # no dict any more
         if not 0 <= self.skips <= most:
             raise NetworkError(f"The FCN's skips are {self.skips}; its backbone allows 0 to {most}.")
         if self.head_channels < 0:

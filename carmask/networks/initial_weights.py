@@ -22,7 +22,7 @@ RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots 
 
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
 
-SEGFORMER_SIZES = {
+SEGFORMER_SIZES: dict[str, dict] = {
     "b0": {},
     "b1": {"hidden_sizes": [64, 128, 320, 512]},
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
@@ -123,7 +123,7 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
     settings = settings | {"id2label": dict(enumerate(labels)), "label2id": {name: k for k, name in enumerate(labels)}}
     if network == "segformer" and start.startswith("scratch-"):
         config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")] | settings)
-        built, trained = SegformerForSemanticSegmentation(config), set()
+        built, trained = SegformerForSemanticSegmentation(config), set[str]()
     elif network == "unet" and start == "scratch":
         built, trained = UnetForSemanticSegmentation(UnetForSemanticSegmentation.config_class(**settings)), set()
     elif network == "fcn" and start == "efficientnet-lite0":

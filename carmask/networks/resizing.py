@@ -1,11 +1,13 @@
 """Bilinear resizing of maps."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes `maps` (B, n, h, w) bilinearly to `size` (height, width)."""
     if maps.shape[-2:] == torch.Size(size):
         return maps

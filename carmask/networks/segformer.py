@@ -18,7 +18,7 @@ class FoldedDecodeHead(SegformerDecodeHead):
     batch norm is folded in as well.
     """
 
-    def forward(self, encoder_hidden_states: tuple[Tensor, ...], **kwargs) -> Tensor:  # noqa: ANN003 (stock signature)
+    def forward(self, encoder_hidden_states: tuple[Tensor, ...], **kwargs: object) -> Tensor:
         """Maps the stages' features, four times (B, C, h, w), to logits (B, num_labels, H / 4, W / 4)."""
         height, width = encoder_hidden_states[0].shape[-2:]
         mixing = self.linear_fuse.weight[:, :, 0, 0]

@@ -1,5 +1,6 @@
 """The U-Net of Ronneberger et al. 2015."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -15,7 +16,11 @@ from transformers.modeling_outputs import SemanticSegmenterOutput
 from carmask.errors import NetworkError
 from carmask.networks.resizing import resize_maps
 
-NORMS = {"batch": nn.BatchNorm2d, "group": partial(nn.GroupNorm, 8), "none": nn.Identity}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": partial(nn.GroupNorm, 8),
+    "none": nn.Identity,
+}
 
 
 class UnetConfig(PreTrainedConfig):
@@ -34,7 +39,7 @@ class UnetConfig(PreTrainedConfig):
     num_channels: int = 1
     learned_up: bool = True
 
-    def __post_init__(self, **kwargs) -> None:  # noqa: ANN003 (transformers hands every other setting through here)
+    def __post_init__(self, **kwargs: object) -> None:  # transformers hands every other setting through here
         if self.norm not in NORMS:
             raise NetworkError(f"The U-Net's norm is {self.norm}; it must be one of {', '.join(NORMS)}.")
         if not 1 <= self.depth <= 5:
@@ -67,7 +72,7 @@ class UnetForSemanticSegmentation(PreTrainedModel):
         self.post_init()
 
     def _double_conv(self, channels: int, width: int) -> nn.Sequential:
-        layers = []
+        layers: list[nn.Module] = []
         for inputs in (channels, width):
             conv = nn.Conv2d(inputs, width, 3, padding=1, bias=self.config.norm == "none")
             layers += [conv, NORMS[self.config.norm](width), nn.ReLU()]

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -67,7 +67,7 @@ class DotsTask:
     mirror: float = 0.0
 
     @classmethod
-    def from_entries(cls, entries: Sequence[str], **settings: object) -> "DotsTask":
+    def from_entries(cls, entries: Sequence[str], **settings: Any) -> "DotsTask":  # noqa: ANN401 - its other fields
         """The task of a data set whose points have these names, the same name several times for several dots."""
         names = tuple(dict.fromkeys(entries))
         return cls(names, tuple(entries.count(name) for name in names), **settings)
@@ -112,7 +112,7 @@ class DotsTask:
         inside = ((truth >= 0) & (truth <= 1)).all(axis=1, keepdims=True)
         return torch.from_numpy(np.where(inside, truth, np.nan).astype(np.float32))
 
-    def paint(self, target: Tensor, size: tuple[int, int]) -> Tensor:
+    def paint(self, target: Tensor, size: Sequence[int]) -> Tensor:
         """Paints points (B, entries, 2) as maps (B, n, height, width): a bump of peak 1 for each dot, else 0."""
         height, width = size
         radius = max(self.sigma * max(size), THINNEST)
