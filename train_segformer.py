@@ -12,6 +12,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from transformers.hf_argparser import HfArgumentParser
 
@@ -25,7 +26,7 @@ class OptionParser(HfArgumentParser):
 
     group: argparse._ArgumentGroup | None = None
 
-    def add_argument(self, *names: str, **settings: object) -> argparse.Action:
+    def add_argument(self, *names: str, **settings: Any) -> argparse.Action:  # noqa: ANN401 - as argparse
         """Adds an option that has all `names` and is shown by the last one, to the latest group or a new one."""
         name, default = names[0].removeprefix("--"), settings.get("default")
         if name in HEADINGS:

@@ -51,15 +51,14 @@ WARM_STEPS = 3
 TURN_STEPS = 4
 
 
-class Setup(NamedTuple):
-    """What all variants train: a network with initial weights, on batches of crops."""
-
-    model: str
-    batch_size: int
-    crop: int
-
-
-def serve(variant: Variant, place: dict[str, str], setup: Setup, asked: Connection, lines: list[Connection]) -> None:
+def serve(
+    variant: Variant,
+    place: dict[str, str],
+    model: str,
+    shape: tuple[int, int, int],
+    asked: Connection,
+    lines: list[Connection],
+) -> None:
     """Trains on random crops in a process of its own: for each number of steps asked for it answers the seconds."""
     for line in lines:
         line.close()  # the far ends, inherited: held here, they would keep this process alive after the first one
@@ -68,7 +67,7 @@ def serve(variant: Variant, place: dict[str, str], setup: Setup, asked: Connecti
     if variant.keep:
         keep_freed_memory()
     accelerator = Accelerator(cpu=True, mixed_precision=variant.precision)
-    network, newly_initialised = initialise_network("segformer", setup.model, MaskTask(), [], [])
+    network, newly_initialised = initialise_network("segformer", model, MaskTask(), [], [])
     if not variant.ours:
         stock = SegformerForSemanticSegmentation(network.config)
         stock.load_state_dict(network.state_dict())
@@ -76,7 +75,6 @@ def serve(variant: Variant, place: dict[str, str], setup: Setup, asked: Connecti
     run, processor = start_run(network, newly_initialised, learning_rate=2e-4), make_processor(512, square=True)
     criterion, optimizer = accelerator.prepare(DistillationLoss(network, MaskTask()), run.optimizer)
     criterion.train()
-    shape = (setup.batch_size, setup.crop, setup.crop)
     grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
     for steps in iter(asked.recv, 0):
         start = time.perf_counter()
@@ -91,7 +89,9 @@ def serve(variant: Variant, place: dict[str, str], setup: Setup, asked: Connecti
     accelerator.end_training()
 
 
-def start_processes(variant: Variant, setup: Setup, lines: list[Connection]) -> list[Connection]:
+def start_processes(
+    variant: Variant, model: str, shape: tuple[int, int, int], lines: list[Connection]
+) -> list[Connection]:
     """Starts the processes of one variant as torchrun would; returns the line to each, and adds these to `lines`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -107,7 +107,9 @@ def start_processes(variant: Variant, setup: Setup, lines: list[Connection]) -> 
         place = shared | {name: str(value) for name, value in place.items()} if variant.processes > 1 else {}
         line, asked = get_context("fork").Pipe()
         lines.append(line)
-        get_context("fork").Process(target=serve, args=(variant, place, setup, asked, lines), daemon=True).start()
+        get_context("fork").Process(
+            target=serve, args=(variant, place, model, shape, asked, lines), daemon=True
+        ).start()
         asked.close()  # so that the line is cut if the process dies
     return lines[-variant.processes :]
 
@@ -119,16 +121,16 @@ def seconds_for(lines: Sequence[Connection], steps: int) -> float:
     return max(line.recv() for line in lines)
 
 
-def measure(setup: Setup, rounds: int) -> dict[str, float]:
-    """Pictures per second of each variant, the median of its turns."""
+def measure(model: str, shape: tuple[int, int, int], rounds: int) -> dict[str, float]:
+    """Pictures per second of each variant on batches of `shape`, the median of its turns."""
     opened = []
-    lines = {name: start_processes(variant, setup, opened) for name, variant in VARIANTS.items()}
+    lines = {name: start_processes(variant, model, shape, opened) for name, variant in VARIANTS.items()}
     for of_one in lines.values():
         seconds_for(of_one, WARM_STEPS)
     rates = {name: [] for name in VARIANTS}
     for _ in range(rounds):
         for name, of_one in lines.items():
-            pictures = TURN_STEPS * setup.batch_size * VARIANTS[name].processes
+            pictures = TURN_STEPS * shape[0] * VARIANTS[name].processes
             rates[name].append(pictures / seconds_for(of_one, TURN_STEPS))
     for line in opened:
         line.send(0)
@@ -143,7 +145,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="crops of a process and step (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each variant (default: %(default)s)")
     given = parser.parse_args()
-    rates = measure(Setup(given.model, given.batch_size, given.crop), given.rounds)
+    rates = measure(given.model, (given.batch_size, given.crop, given.crop), given.rounds)
     print(f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}; {given.model}")
     print(f"{given.batch_size} crops of {given.crop} × {given.crop} a process and step, {given.rounds} rounds\n")
     print("| | times as fast as the first | pictures/s | steps/s |\n|---|---:|---:|---:|")

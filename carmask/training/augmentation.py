@@ -101,9 +101,10 @@ def blur_part(picture: Image.Image, rng: np.random.Generator) -> None:
     sides = np.array(picture.size)
     size = sides * rng.uniform(0.2, 0.6, 2)
     start = rng.uniform(0, sides - size)
-    blur_box(picture, tuple(np.rint([*start, *(start + size)]).astype(int).tolist()), rng.uniform(1, 8))
+    left, top, right, bottom = np.rint([*start, *(start + size)]).astype(int).tolist()
+    blur_box(picture, (left, top, right, bottom), rng.uniform(1, 8))
 
 
-def blur_box(picture: Image.Image, box: tuple[int, ...], radius: float) -> None:
+def blur_box(picture: Image.Image, box: tuple[int, int, int, int], radius: float) -> None:
     """Blurs a rectangle (left, top, right, bottom) of a picture, in place."""
     picture.paste(picture.crop(box).filter(ImageFilter.GaussianBlur(radius)), box)

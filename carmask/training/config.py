@@ -28,7 +28,7 @@ HEADINGS = {  # in --help, by the first option below each
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything one training run depends on; it stands in the model card."""
+    """Every option of a training run; the command in the model card shows them."""
 
     data: str = HfArg(help="Folder of data_scripts/, of parquet files or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
@@ -83,7 +83,7 @@ RANGES = {
     "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
 }  # fmt: skip
 
-DOT_SETTINGS = {"sigma": (0.001, 0.5), "focal": (0, 10), "swap": None}  # their ranges; swap is text
+DOT_SETTINGS = {"sigma": (0.001, 0.5), "focal": (0, 10), "swap": (0, 0)}  # their ranges; swap is text
 
 
 def check(config: TrainConfig) -> None:
@@ -132,7 +132,7 @@ def dot_settings(config: TrainConfig) -> dict[str, float | str]:
     Raises:
         RunError: one has no such value.
     """
-    settings = {}
+    settings: dict[str, float | str] = {}
     for word in set(config.settings) - set(network_settings(config)):
         name, _, text = word.partition("=")
         if name == "swap":
@@ -140,9 +140,9 @@ def dot_settings(config: TrainConfig) -> dict[str, float | str]:
             continue
         low, high = DOT_SETTINGS[name]
         try:
-            settings[name] = float(text)
+            settings[name] = value = float(text)
         except ValueError as error:
             raise RunError(f"--settings {word} has no readable value; write it like {name}={low}.") from error
-        if not low <= settings[name] <= high:
+        if not low <= value <= high:
             raise RunError(f"--settings {word} is out of range; it must lie between {low} and {high}.")
     return settings

@@ -45,6 +45,8 @@ class DistillationLoss(nn.Module):
         """The loss for `pixel_values` (B, 3, H, W) and the task's `target` (B, …)."""
         if self.teacher is None:
             return self.task.loss(self.student(pixel_values).logits, target)
+        assert isinstance(self.task, MaskTask)
+        assert isinstance(self.teacher_task, MaskTask)
         options = {"output_hidden_states": True} if self.rotations else {}
         with torch.no_grad():
             answer = self.teacher(pixel_values, **options)
@@ -86,6 +88,7 @@ class DistillationLoss(nn.Module):
         Raises:
             ValueError: teacher and student differ in the number or strides of their stages.
         """
+        assert self.teacher is not None
         if self.teacher.config.model_type == "unet":
             raise ValueError("A U-Net gives no feature maps to learn from; choose another teacher.")
         batches = list(batches)
@@ -112,13 +115,9 @@ class DistillationLoss(nn.Module):
 
 
 def batch_loss(
-    criterion: nn.Module,
-    batch: dict[str, Tensor],
-    processor: BaseImageProcessor,
-    device: torch.device,
-    step: int = 0,
-    stage_wise: bool = False,
+    criterion: nn.Module, batch: dict, processor: BaseImageProcessor, step: int = 0, stage_wise: bool = False
 ) -> Tensor:
-    """The `criterion`'s loss for a batch of examples, computed on `device`."""
+    """The loss of `criterion`, on the device where it is, for a batch of examples."""
+    device = next(criterion.parameters()).device
     grey, target = (batch[name].to(device) for name in ("grey", "target"))
     return criterion(to_pixels(grey, processor), target, step, stage_wise)

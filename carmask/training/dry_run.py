@@ -8,31 +8,33 @@ from itertools import islice
 import numpy as np
 from accelerate import Accelerator
 from datasets import Dataset, DatasetDict
+from torch import nn
 from torch.utils.data import DataLoader
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.streams import is_stream
 from carmask.evaluation.validation import validate
 from carmask.inference.predictor import Predictor
-from carmask.training.distillation import DistillationLoss, batch_loss
-from carmask.training.loop import LoopSettings
+from carmask.training.distillation import batch_loss
+from carmask.training.examples import Examples
 from carmask.training.memory import peak_memory
 from carmask.training.optimizer import optimizer_step
 from carmask.training.output_folder import existing_part
-from carmask.training.state import Run
+from carmask.training.state import LoopSettings, Run
 
 WARM_BATCHES, TIMED_BATCHES, TIMED_PICTURES = 2, 6, 6
 
 
 def dry_run(
     run: Run,
-    criterion: DistillationLoss,
+    criterion: nn.Module,
     loader: DataLoader,
     splits: DatasetDict,
     settings: LoopSettings,
     accelerator: Accelerator,
 ) -> str:
     """The steps, minutes, memory and disk of the rest of a run, a line each; `run` takes a few steps to time them."""
+    assert isinstance(loader.dataset, Examples)
     steps, validation, rows = settings.steps - run.step, splits["validation"], loader.dataset.rows
     step = seconds_per_batch(run, criterion, loader, settings, accelerator) * accelerator.gradient_accumulation_steps
     picture = seconds_per_picture(run, validation, settings.processor)
@@ -59,7 +61,7 @@ def minutes(seconds: float) -> str:
 
 
 def seconds_per_batch(
-    run: Run, criterion: DistillationLoss, loader: DataLoader, settings: LoopSettings, accelerator: Accelerator
+    run: Run, criterion: nn.Module, loader: DataLoader, settings: LoopSettings, accelerator: Accelerator
 ) -> float:
     """How long one batch takes, with making its crops, after a few to warm up."""
     criterion, optimizer = accelerator.prepare(criterion, run.optimizer)
@@ -68,7 +70,7 @@ def seconds_per_batch(
     stage_wise = settings.is_stage_wise(run.step)
     times = [time.perf_counter()]
     for batch in islice(loader, WARM_BATCHES + TIMED_BATCHES):
-        loss = batch_loss(criterion, batch, settings.processor, accelerator.device, run.step, stage_wise)
+        loss = batch_loss(criterion, batch, settings.processor, run.step, stage_wise)
         optimizer_step(loss, criterion, optimizer, accelerator, multiplier=0.0)
         run.update_ema(0.5)
         times.append(time.perf_counter())

@@ -62,7 +62,7 @@ class Examples(Dataset):
         row = self.row(number)
         grey, truth = self.crop_of(self.rows[row], rng)
         if self.paste and rng.random() < self.paste:
-            other_grey, other_mask = self.crop_of(self.rows[rng.integers(len(self.rows))], rng)
+            other_grey, other_mask = self.crop_of(self.rows[int(rng.integers(len(self.rows)))], rng)
             if (truth != OUTSIDE).any():
                 grey, truth = (
                     np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth))
@@ -97,13 +97,15 @@ class StreamedExamples(Examples):
 
     rows: datasets.IterableDataset
 
-    def order(self, batch: int, process: int = 0, processes: int = 1) -> Iterator[tuple[int, dict]]:
+    def order(  # type: ignore[override]  # a place comes with its row
+        self, batch: int, process: int = 0, processes: int = 1
+    ) -> Iterator[tuple[int, dict]]:
         """The places of the examples for one of several processes, each with its row, not decoded."""
         stream = share_of(self.rows, process, processes).shuffle(self.seed, buffer_size=BUFFER)
         rows = endless(stream, self.numbers.start // processes)
         return zip(super().order(batch, process, processes), rows, strict=False)
 
-    def __getitem__(self, placed: tuple[int, dict]) -> dict[str, Tensor | str]:
+    def __getitem__(self, placed: tuple[int, dict]) -> dict[str, Tensor | str]:  # type: ignore[override]  # so here
         """One example as in `Examples`; it has a fault if the row cannot be used."""
         place, row = placed
         name = Path((row["image"] or {}).get("path") or "").name or "A row without a file"

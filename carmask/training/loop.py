@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
 from carmask.evaluation.validation import BEST, headline, validate
 from carmask.inference.model_folder import save_model
 from carmask.inference.predictor import Predictor
 from carmask.training.checkpoints import save_checkpoint
-from carmask.training.distillation import DistillationLoss, batch_loss
+from carmask.training.distillation import batch_loss
 from carmask.training.optimizer import lr_multiplier, optimizer_step
 from carmask.training.output_folder import resume_hint
 from carmask.training.signals import check_finite, noted_signals
-from carmask.training.state import Run
+from carmask.training.state import LoopSettings, Run
 from carmask.training.trackers import SAMPLES, log_validation
 
 MOST_SKIPPED = 20  # updates in a row: float16's loss scale, 65536 at first, is halved at each of them
@@ -34,31 +32,9 @@ MOST_LOST = 300  # seconds between two checkpoints
 EMA_DECAY = 0.998  # of the exponential moving average of the weights, which is what the model folder holds
 
 
-@dataclass(frozen=True)
-class LoopSettings:
-    """What the training loop needs of the options."""
-
-    output: Path
-    steps: int
-    crops_per_update: int  # of all processes together
-    validate_every: int
-    stage_wise_steps: float  # so many first steps of a distillation are stage-wise
-    seed: int
-    half: bool
-    processor: BaseImageProcessor
-
-    def is_stage_wise(self, step: int) -> bool:
-        """Whether each stage learns on its own in a step."""
-        return step < self.stage_wise_steps
-
-    def is_validation_step(self, step: int) -> bool:
-        """Whether the EMA of the weights is to be validated after a step."""
-        return step == self.steps or step > 0 and step % self.validate_every == 0
-
-
 def train_loop(
     run: Run,
-    criterion: DistillationLoss,
+    criterion: nn.Module,
     loader: DataLoader,
     validation: Dataset,
     settings: LoopSettings,
@@ -77,7 +53,7 @@ def train_loop(
     if run.validation_due:  # it was stopped before or during its validation
         validate_on_main_process(run, validation, settings, accelerator)
     bar = tqdm(total=settings.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
-    learnt, skipped = [], 0  # of this update; updates in a row
+    learnt, skipped = list[tuple[str, str]](), 0  # of this update; updates in a row
     with noted_signals() as noted, bar:
         for batch in loader:
             loss, gradient_norm = train_step(run, criterion, optimizer, batch, settings, accelerator)
@@ -98,20 +74,14 @@ def train_loop(
 
 
 def train_step(
-    run: Run,
-    criterion: nn.Module,
-    optimizer: Optimizer,
-    batch: dict,
-    settings: LoopSettings,
-    accelerator: Accelerator,
+    run: Run, criterion: nn.Module, optimizer: Optimizer, batch: dict, settings: LoopSettings, accelerator: Accelerator
 ) -> tuple[Tensor, float]:
     """Learns from one batch; returns its loss and, after the last batch of an update, the gradient norm."""
     # Dropout depends on the step alone, as the examples do, so a resumed run goes on exactly as it would have.
     step_seed = (settings.seed * settings.steps + run.step) * accelerator.num_processes
     torch.manual_seed(step_seed + accelerator.process_index)
     with accelerator.accumulate(criterion):
-        stage_wise = settings.is_stage_wise(run.step)
-        loss = batch_loss(criterion, batch, settings.processor, accelerator.device, run.step, stage_wise)
+        loss = batch_loss(criterion, batch, settings.processor, run.step, settings.is_stage_wise(run.step))
         if any(batch["fault"]):
             loss = loss * math.nan  # all processes stop, not only that which met the picture
         multiplier = lr_multiplier(run.step, settings.steps)

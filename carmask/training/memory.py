@@ -7,13 +7,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor
-from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import RunError
 from carmask.files.system import peak_resident_bytes
 from carmask.training.distillation import DistillationLoss, batch_loss
 from carmask.training.examples import Examples
 from carmask.training.loader import make_loader
+from carmask.training.state import LoopSettings
 
 
 def peak_memory(device: torch.device) -> int:
@@ -24,12 +24,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def fitting_batch_size(
-    criterion: DistillationLoss,
-    examples: Examples,
-    batch_size: int,
-    processor: BaseImageProcessor,
-    accelerator: Accelerator,
-    stage_wise: bool,
+    criterion: DistillationLoss, examples: Examples, batch_size: int, settings: LoopSettings, accelerator: Accelerator
 ) -> int:
     """The batch size, divided as often as it takes to fit into memory, with gradient accumulation multiplied instead.
 
@@ -40,7 +35,7 @@ def fitting_batch_size(
     """
     size = batch_size
     example = next(iter(make_loader(replace(examples, numbers=range(1)), batch_size=1)))
-    while not fits(criterion, repeated(example, size), processor, accelerator, stage_wise):
+    while not fits(criterion, repeated(example, size), settings, accelerator):
         if size == 1:
             raise RunError(f"Not even one crop of {examples.crop} pixels fits into memory; take a smaller --crop.")
         size //= next(factor for factor in range(2, size + 1) if size % factor == 0)
@@ -60,19 +55,14 @@ def repeated(example: dict[str, Tensor], size: int) -> dict[str, Tensor]:
 
 
 def fits(
-    criterion: DistillationLoss,
-    batch: dict[str, Tensor],
-    processor: BaseImageProcessor,
-    accelerator: Accelerator,
-    stage_wise: bool,
+    criterion: DistillationLoss, batch: dict[str, Tensor], settings: LoopSettings, accelerator: Accelerator
 ) -> bool:
     """Whether a step fits, tried on a copy, while as much is allocated as the EMA and AdamW will need."""
-    device = accelerator.device
     try:
-        trial = copy.deepcopy(criterion).to(device).train()
+        trial = copy.deepcopy(criterion).to(accelerator.device).train()
         held = [torch.empty_like(value) for value in trial.student.parameters() for _ in range(3)]
         with accelerator.autocast():
-            batch_loss(trial, batch, processor, device, stage_wise=stage_wise).backward()
+            batch_loss(trial, batch, settings.processor, stage_wise=settings.is_stage_wise(0)).backward()
         del held
         return True
     except (RuntimeError, MemoryError) as error:  # torch has no error class for this on a CPU

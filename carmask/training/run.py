@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.streams import is_stream
+from carmask.doctor.data_set_checks import summary
 from carmask.errors import CheckpointError, DataError, ModelError, RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.validation import validate
@@ -32,17 +33,17 @@ from carmask.training.config import TrainConfig, dot_settings, network_settings
 from carmask.training.dry_run import dry_run
 from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, make_processor
-from carmask.training.loop import LoopSettings, train_loop
+from carmask.training.loop import train_loop
 from carmask.training.memory import fitting_batch_size, out_of_memory
 from carmask.training.output_folder import begin_output, open_output, remove_checkpoints, resume_hint
-from carmask.training.setup import extra_inputs, make_distillation_loss, open_task, read_rows, warn_of_faults
-from carmask.training.state import Run, start_run
+from carmask.training.setup import extra_inputs, make_distillation_loss, open_task, read_rows
+from carmask.training.state import LoopSettings, Run, start_run
 from carmask.training.trackers import start_tracker
 
 SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of a network over several GPUs
 
 
-def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict[str, str | list[str]]) -> None:
+def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
     predictor = Predictor.from_pretrained(output)
@@ -131,15 +132,7 @@ def make_examples(config: TrainConfig, task: MaskTask | DotsTask, splits: Datase
     rows, names = read_rows(splits, int(config.crop * config.scale_jitter), config.unlabelled)
     kind = StreamedExamples if is_stream(rows) else Examples
     return kind(
-        rows,
-        task,
-        config.crop,
-        config.seed,
-        numbers=range(0),
-        scale_jitter=config.scale_jitter,
-        paste=config.paste,
-        names=names,
-        square=config.square,
+        rows, task, config.crop, config.seed, range(0), config.scale_jitter, config.paste, names, config.square
     )
 
 
@@ -184,8 +177,10 @@ def run_all(config: TrainConfig) -> None:
     weights = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
     origin = origins([weights, config.teacher])
     network, newly_initialised = initialise_network(config.network, weights, task, network_settings(config), origin)
-    if not (config.streaming or config.resume):
-        warn_of_faults(config.data, accelerator)
+    if accelerator.is_main_process and not (config.streaming or config.resume):
+        faults = summary(config.data)
+        if faults:
+            print(faults, flush=True)
     examples, processor = make_examples(config, task, splits), make_processor(config.side, config.square)
     criterion = make_distillation_loss(network, config.teacher, config.teacher_features, processor, examples)
     facts = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision, "origin": origin}
@@ -196,10 +191,8 @@ def run_all(config: TrainConfig) -> None:
         skipped = load_newest(Path(config.output), run)
         words = f", without {', '.join(skipped)}, which is damaged or not finished" if skipped else ""
         accelerator.print(f"Going on from step {run.step}{words}.")
-    batch_size = fitting_batch_size(
-        criterion, examples, config.batch_size, processor, accelerator, config.teacher_features
-    )
     settings = loop_settings(config, processor, accelerator.num_processes)
+    batch_size = fitting_batch_size(criterion, examples, config.batch_size, settings, accelerator)
     numbers = range(run.step * settings.crops_per_update, config.steps * settings.crops_per_update)
     loader = make_loader(replace(examples, numbers=numbers), batch_size, config.workers, accelerator)
     if config.plan:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from accelerate import Accelerator
 from datasets import DatasetDict, IterableDataset
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
@@ -14,7 +13,6 @@ from carmask.data.dots_column import open_dots, swapped_pairs
 from carmask.data.rows import Pair, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
-from carmask.doctor.data_set_checks import summary
 from carmask.errors import RunError
 from carmask.files.picture_folders import find_pictures
 from carmask.hub.licences import find_folder
@@ -39,16 +37,9 @@ def open_task(
     if task == "mask":
         return open_data(data, streaming=streaming), MaskTask()
     splits, entries = open_dots(data)
-    pairs = swapped_pairs(entries, settings.get("swap", ""))
+    pairs = swapped_pairs(entries, str(settings.get("swap", "")))
     numbers = {name: value for name, value in settings.items() if name != "swap"}
     return splits, DotsTask.from_entries(entries, pairs=pairs, **numbers)
-
-
-def warn_of_faults(data: str, accelerator: Accelerator) -> None:
-    """Prints what the data doctor finds wrong with the pictures; the run goes on."""
-    faults = summary(data) if accelerator.is_main_process else ""
-    if faults:
-        accelerator.print(faults, flush=True)
 
 
 def read_rows(
@@ -67,7 +58,7 @@ def read_rows(
         return splits["train"], []
     rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
     if unlabelled:
-        rows = ConcatDataset([rows, unlabelled_rows(Path(unlabelled), longest)])
+        rows = ConcatDataset([rows, unlabelled_rows(Path(unlabelled), longest)])  # type: ignore[assignment, list-item]
         names += map(str, find_pictures(Path(unlabelled)))
     return rows, names
 

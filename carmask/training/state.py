@@ -1,12 +1,15 @@
-"""The state of a training run: the network, its EMA, the optimizer, and how far they are."""
+"""The state of a training run: the network, its EMA, the optimizer, and how far they are; and what its loop needs."""
 
 import copy
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from transformers import PreTrainedModel
+from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.training.optimizer import make_optimizer
 
@@ -21,7 +24,7 @@ class Run:
     """
 
     network: nn.Module
-    ema: nn.Module
+    ema: PreTrainedModel
     optimizer: Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)
@@ -44,3 +47,25 @@ def start_run(network: nn.Module, newly_initialised: set[str], learning_rate: fl
     """A new run; the parameters named in `newly_initialised` learn at a higher rate."""
     optimizer = make_optimizer(network, newly_initialised, learning_rate)
     return Run(network, copy.deepcopy(network).eval().requires_grad_(False), optimizer)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the training loop needs of the options."""
+
+    output: Path
+    steps: int
+    crops_per_update: int  # of all processes together
+    validate_every: int
+    stage_wise_steps: float  # so many first steps of a distillation are stage-wise
+    seed: int
+    half: bool
+    processor: BaseImageProcessor
+
+    def is_stage_wise(self, step: int) -> bool:
+        """Whether each stage learns on its own in a step."""
+        return step < self.stage_wise_steps
+
+    def is_validation_step(self, step: int) -> bool:
+        """Whether the EMA of the weights is to be validated after a step."""
+        return step == self.steps or step > 0 and step % self.validate_every == 0

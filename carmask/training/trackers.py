@@ -46,7 +46,7 @@ def start_tracker(accelerator: Accelerator, output: Path, settings: dict) -> str
         "trackio": {"name": name, "resume": "allow" if settings["resume"] else "never"},
         "wandb": {"name": name, "id": number, "resume": "allow"},
     }
-    refusals = [ImportError, OSError, RuntimeError, TypeError, ValueError]
+    refusals: list[type[Exception]] = [ImportError, OSError, RuntimeError, TypeError, ValueError]
     try:
         if tracker == "wandb":
             refusals.append(importlib.import_module("wandb.errors").Error)

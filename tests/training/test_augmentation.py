@@ -41,9 +41,9 @@ def test_each_round_uses_every_row_once():
             seen.append(row)
             return super().__getitem__(row)
 
-    supply = Examples(Spy(pairs()), MaskTask(), 32, 0, range(10))
+    rows = Examples(Spy(pairs()), MaskTask(), 32, 0, range(10))
     for place in range(10):
-        supply[place]
+        rows[place]
     assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
     assert seen[:5] != seen[5:]
 

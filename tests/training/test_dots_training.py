@@ -100,8 +100,8 @@ def test_twenty_steps_on_four_pictures_lower_the_loss_for_dots(name):
 
 
 def test_two_dots_do_not_inherit_the_two_maps_of_a_mask(tiny_start):
-    network, fresh = build_network("segformer", str(tiny_start), ["nose", "ear"], {"task": "dots"})
-    assert {"decode_head.classifier.weight", "decode_head.classifier.bias"} <= fresh
+    network, newly_initialised = build_network("segformer", str(tiny_start), ["nose", "ear"], {"task": "dots"})
+    assert {"decode_head.classifier.weight", "decode_head.classifier.bias"} <= newly_initialised
     assert (network.decode_head.classifier.bias < -1).all()
 
 

@@ -123,7 +123,7 @@ def test_a_run_does_not_go_on_with_another_teacher_or_other_unlabelled_pictures(
 @pytest.mark.parametrize(
     "words", ["DefaultCPUAllocator: can't allocate memory", "DataLoader worker (pid 7) is killed"]
 )
-def test_memory_that_runs_out_in_the_night_is_said_in_one_sentence_with_the_way_on(
+def test_memory_that_runs_out_in_the_night_is_said_in_one_sentence_with_its_remedy(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, words
 ):
     seen = []
