@@ -41,12 +41,12 @@ except ImportError:  # exists only on Hugging Face Spaces, which lend a GPU to d
 
 HERE = Path(__file__).resolve().parent
 
-HEAD = """
+INTRODUCTION = """
 # Car mask
 Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
 The tab *Many pictures* takes up to a hundred at once; *Correct* lets you paint on a mask.
 """
-DOTS_HEAD = "*Dots* finds named points."
+DOTS_INTRODUCTION = "*Dots* finds named points."
 FOOT = "Pictures and answers are deleted from the server about ten minutes after their last use."
 FOOT_OF_COLLECTION = " Only what you add in the tab *Correct* is kept."
 
@@ -69,7 +69,7 @@ def build_page(
     answer = one_at_a_time(make_answer(models, open_model, find_margin), lock)
     batch = make_batch(models, open_model, find_margin, lock)
     with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
-        gr.Markdown(HEAD + DOTS_HEAD if for_dots else HEAD, elem_id="head")
+        gr.Markdown(INTRODUCTION + DOTS_INTRODUCTION if for_dots else INTRODUCTION, elem_id="head")
         with gr.Tab("Mask"):
             stored = mask_tab(answer, models, examples)
         with gr.Tab("Many pictures"):

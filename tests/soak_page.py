@@ -83,7 +83,7 @@ def megabytes(process: int, what: str) -> float:
 
 
 def reset_peak(process: int) -> float:
-    """Begins anew to watch for the most memory; returns what is held now, in MB."""
+    """Resets the peak memory of a process; returns what it holds now, in MB."""
     Path(f"/proc/{process}/clear_refs").write_text("5")
     return megabytes(process, "VmRSS")
 

@@ -25,7 +25,7 @@ from carmask.files.disk import sync
 
 SPLIT = "train"
 
-FILE_COLUMNS = ("file_name", "mask_file_name")
+PATH_COLUMNS = ("file_name", "mask_file_name")
 
 COLLECTION_LOCK = ".lock"
 
@@ -55,7 +55,7 @@ def open_collection(folder: Path) -> Path:
         if not (folder / SPLIT).is_dir() and any(path.name != COLLECTION_LOCK for path in folder.iterdir()):
             raise DataError(f"{folder} is not a data set of these programs: name a new folder.")
         with FileLock(folder / COLLECTION_LOCK):
-            if not all(row.get(column) for row in collected_rows(folder) for column in (*FILE_COLUMNS, "group")):
+            if not all(row.get(column) for row in collected_rows(folder) for column in (*PATH_COLUMNS, "group")):
                 raise DataError(f"{folder} has pictures without a mask or a group: name a new folder.")
             for kind in ("images", "masks"):
                 (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def add_example(
         row = move_into_place(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
         write_rows(folder, [*left, row | {"source": COLLECTED, "group": group}])
         for old in gone:
-            for column in FILE_COLUMNS:
+            for column in PATH_COLUMNS:
                 (folder / SPLIT / old[column]).unlink()
         return len(left) + 1
 
@@ -169,7 +169,7 @@ def delete_left_overs(folder: Path) -> None:
     """Deletes what a killed program left half added."""
     for staged in folder.glob(".adding-*"):
         shutil.rmtree(staged)
-    listed = {row[column] for row in collected_rows(folder) for column in FILE_COLUMNS}
+    listed = {row[column] for row in collected_rows(folder) for column in PATH_COLUMNS}
     for path in [*(folder / SPLIT / "images").iterdir(), *(folder / SPLIT / "masks").iterdir()]:
         if LEFT_OVER.fullmatch(path.name) and path.relative_to(folder / SPLIT).as_posix() not in listed:
             path.unlink()

@@ -43,8 +43,7 @@ def answer_pictures(
     latest: dict = {"trigger_mode": "always_last"}
     named: dict = {"api_name": api_name, "preprocess": False}
     queued: dict = {"inputs": inputs, "outputs": outputs, "concurrency_id": api_name, "show_progress_on": outputs[0]}
-    # Not `change`, which fires twice when one picture replaces another.
-    answered = [picture.upload(answer, **queued, **named, **latest)]
+    answered = [picture.upload(answer, **queued, **named, **latest)]  # `change` fires twice if a picture is replaced
     picture.upload(as_browsers_show, picture, picture, show_progress="hidden", **PRIVATE, **latest)
     # Not `input`, which fires twice when an option is clicked.
     answered += [setting.select(answer_if_any, **queued, **PRIVATE, **latest) for setting in settings]

@@ -11,7 +11,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from PIL import Image
 
 from carmask.errors import PictureError
-from carmask.files.pictures import DAMAGED, MAX_FILE_BYTES, open_noted
+from carmask.files.pictures import MAX_FILE_BYTES, open_noted
+from carmask.files.refusals import DAMAGED
 
 MAX_PICTURES = 100
 
@@ -23,7 +24,7 @@ MAX_NAME = 250  # characters
 
 ENCRYPTED = 1  # bit of a file's flags
 
-SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
+ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 ZIP64_LOCATOR, ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20  # ZIP64: the central directory is elsewhere
 
@@ -53,7 +54,7 @@ NESTED = "This is a zip inside a zip; unpack it first and put its pictures into 
 def is_zip(path: Path) -> bool:
     """Whether a file starts like a zip; a picture with a zip appended is a picture."""
     with open(path, "rb") as file:
-        return file.read(4) in SIGNATURES
+        return file.read(4) in ZIP_SIGNATURES
 
 
 def open_zip(path: Path) -> ZipFile:
@@ -76,7 +77,7 @@ def _check_directory_size(path: Path) -> None:
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 2**16 - END_OF_DIRECTORY.size - ZIP64_LOCATOR_BYTES))
         tail = file.read()
-    at = tail.rfind(SIGNATURES[1])
+    at = tail.rfind(ZIP_SIGNATURES[1])
     if at < 0 or tail[max(0, at - ZIP64_LOCATOR_BYTES) :].startswith(ZIP64_LOCATOR):
         raise BadZipFile
     if END_OF_DIRECTORY.unpack_from(tail, at)[5] > MAX_DIRECTORY_BYTES:
@@ -120,7 +121,7 @@ def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
             content = file.read(MAX_FILE_BYTES + 1)
     except ZIP_ERRORS:
         raise PictureError(DAMAGED) from None
-    if content.startswith(SIGNATURES):
+    if content.startswith(ZIP_SIGNATURES):
         raise PictureError(NESTED)
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         file.write(content)

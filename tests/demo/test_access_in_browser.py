@@ -1,4 +1,4 @@
-"""The page by keyboard, by ear, by clipboard and camera, on a phone, in light and dark."""
+"""The page by keyboard, screen reader, clipboard and camera, on a phone, in light and dark."""
 
 import base64
 
