@@ -47,8 +47,8 @@ class Predictor:
 
     A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
     pixels (B, 3, H, W) to logits (B, n, h, w) and may be torch or any other run-time; `name` says which model it is.
-    With `magnification` above 1 a sliding window sees a picture up to so many times as large as usual, though no larger
-    than it is: for masks of small objects in large pictures.
+    With `magnification` above 1 a sliding window sees a picture up to so many times as large as usual, though no
+    larger than it is: for masks of small objects in large pictures.
     """
 
     network: Callable[[Tensor], Tensor]
