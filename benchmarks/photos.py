@@ -30,7 +30,7 @@ from carmask import ModelError, Predictor, open_picture
 from carmask.files.pictures import open_reduced
 from carmask.inference.folders import mask_as_png
 from carmask.inference.predictor import check_task
-from data_scripts.draw_cars import draw_picture
+from data_scripts.drawn_cars.scene import draw_picture
 
 MEGAPIXELS = (0.3, 2, 12, 24, 48)
 SEED, INDEX, DRAWN = 7, 5, (1000, 1504)  # what is drawn, then enlarged

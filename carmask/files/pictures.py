@@ -16,6 +16,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from carmask.errors import PictureError
 from carmask.files.png_data import holds_its_pixels
+from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 MAX_PIXELS = 89_478_485
 
@@ -36,8 +37,6 @@ FINER = 2  # how many times as large as the network sees it a JPEG is decoded at
 Size = tuple[int, int]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
 SCAN_HEAD = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
@@ -70,12 +69,6 @@ UPRIGHT_TURNS: dict[int | None, Image.Transpose] = {
 }
 
 SIDEWAYS = range(5, 9)  # the orientations that swap height and width
-
-DAMAGED = "This picture file is damaged or incomplete; open it in a picture program, save it again and use that copy."
-
-NOT_A_PICTURE = "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file."
-
-TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and try again."
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -142,7 +135,7 @@ def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[I
         except Image.DecompressionBombError:
             raise PictureError(TOO_MANY_PIXELS) from None
         except UnidentifiedImageError:
-            raise PictureError(_why_unidentified(content)) from None
+            raise PictureError(why_unidentified(content)) from None
         except DECODE_ERRORS:
             raise PictureError(DAMAGED) from None
 
@@ -227,15 +220,6 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
     if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):
         raise PictureError(DAMAGED)
-
-
-def _why_unidentified(content: bytes) -> str:
-    head = content[:1024].lower()
-    if b"<svg" in head:
-        return "SVG drawings are not supported; export it as PNG and try again."
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1"):
-        return "HEIC photos cannot be read here; export it as JPEG and try again."
-    return DAMAGED if content.startswith(SIGNATURES) else NOT_A_PICTURE
 
 
 def _orientation(picture: Image.Image) -> int | None:

@@ -9,7 +9,7 @@ PIECE = 2**20  # bytes inflated at a time
 
 
 def holds_its_pixels(content: bytes) -> bool:
-    """Inflates the pixels of a PNG piece by piece, keeping none of them, and compares with the size in its header.
+    """Inflates the pixels of a PNG chunk by chunk, keeping none of them, and compares with the size in its header.
 
     The filter byte of each row is left out of the count, so a file that lacks some last pixels may pass.
 

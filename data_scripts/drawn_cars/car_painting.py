@@ -24,6 +24,7 @@ from data_scripts.drawn_cars.car_views import (
     polygon,
     shade,
 )
+from data_scripts.drawn_cars.wheels import _disc, paint_tyre, paint_wheel
 
 DOT_NAMES = ("front_wheel", "rear_wheel", "headlight", "tail_light", "mirror", "door_handle")
 TRIM_HEIGHT = 0.38  # below it the body has the colour of the trim
@@ -39,7 +40,7 @@ def paint_car(picture: Image.Image, shape: CarShape, camera: Camera, finish: Fin
     right = camera.sees_right_side
     for far in (True, False):
         for x in shape.wheels:
-            _tyre(easel, x, right != far)
+            paint_tyre(easel, x, right != far)
     _mirror(easel, not right)
     _body(easel)
     _ends(easel)
@@ -50,7 +51,7 @@ def paint_car(picture: Image.Image, shape: CarShape, camera: Camera, finish: Fin
     if abs(np.cos(camera.turn)) * camera.distance > 1.6 * shape.half_width:
         dots["door_handle"] = _side_details(easel, right)
         for name, x in zip(("rear_wheel", "front_wheel"), shape.wheels, strict=True):
-            dots[name] = _wheel(easel, x, right)
+            dots[name] = paint_wheel(easel, x, right)
     dots["mirror"] = _mirror(easel, right)
     return dots
 
@@ -198,44 +199,6 @@ def _window(easel: Easel, start: float, end: float, right: bool) -> None:
     band = np.exp(-((off / 0.05) ** 4)) + 0.6 * np.exp(-(((off - 0.11) / 0.02) ** 4))
     colours = colours + band[:, None] * easel.finish.sky * 0.22
     fill_quads(easel, quads, colours, np.ones(len(quads), bool))
-
-
-def _disc(x: float, y: float, z: float, radius: float, angle: np.ndarray) -> np.ndarray:
-    """Points (n, 3) of a circle that stands along the car."""
-    return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle), np.full(len(angle), z)], axis=-1)
-
-
-def _tyre(easel: Easel, x: float, right: bool) -> None:
-    """Paints the running surface of one tyre, as seen below the body."""
-    shape, angle = easel.shape, np.linspace(0, 2 * np.pi, 33)
-    outer = (shape.half_width * 0.985) * (1 if right else -1)
-    rings = [_disc(x, shape.wheel_radius, z, shape.wheel_radius, angle) for z in (outer, outer * 0.74)]
-    quads = grid(np.stack(rings))
-    fill_quads(easel, quads, np.tile(BLACK * 0.8, (len(quads), 1)), np.ones(len(quads), bool))
-    for ring in rings:
-        polygon(easel, ring, BLACK * 0.8)
-
-
-def _wheel(easel: Easel, x: float, right: bool) -> tuple[float, float]:
-    """Paints the outer face of one wheel; returns its centre."""
-    shape, finish = easel.shape, easel.finish
-    radius, light = shape.wheel_radius, finish.sky.mean() / 255
-    z = shape.half_width * 0.985 * (1 if right else -1)
-    circle = np.linspace(0, 2 * np.pi, 49)
-    rim = finish.rim * (0.25 + 0.75 * light)
-    for share, colour in ((1, BLACK * (0.8 + light)), (0.72, rim * 0.8), (0.66, BLACK), (0.3, rim * 0.7)):
-        polygon(easel, _disc(x, radius, z, radius * share, circle), colour)
-    if finish.spokes == 0:
-        polygon(easel, _disc(x, radius, z, radius * 0.64, circle), rim)
-    for spoke in range(finish.spokes):
-        middle = 2 * np.pi * (spoke + finish.glint) / finish.spokes
-        half = 1.1 / (finish.spokes + 2)
-        inner = _disc(x, radius, z, radius * 0.1, middle + np.array([-1.2, 1.2]))
-        outer = _disc(x, radius, z, radius * 0.68, middle + half * np.array([1, -1]))
-        polygon(easel, np.concatenate([inner, outer]), rim * (0.85 + 0.25 * np.sin(middle)))
-    for share, colour in ((0.16, rim * 1.05), (0.08, rim * 0.5)):
-        polygon(easel, _disc(x, radius, z, radius * share, circle), colour)
-    return tuple(easel.camera.project(np.array([x, radius, z])))
 
 
 def _mirror(easel: Easel, right: bool) -> tuple[float, float]:

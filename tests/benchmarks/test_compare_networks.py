@@ -10,7 +10,8 @@ from transformers import HfArgumentParser
 
 import train_segformer
 from benchmarks import compare_networks
-from benchmarks.compare_networks import PLAN, ROWS, CompareError, command_for, make_plan, steps_of, table, train_row
+from benchmarks.compare_networks import CompareError, command_for, make_plan, steps_of, train_row
+from benchmarks.networks_table import PLAN, ROWS, table
 from carmask.networks.initial_weights import read_settings
 
 BAR = """

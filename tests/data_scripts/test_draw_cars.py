@@ -6,8 +6,9 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from data_scripts.draw_cars import draw_picture, main
+from data_scripts.draw_cars import main
 from data_scripts.drawn_cars.car_painting import DOT_NAMES
+from data_scripts.drawn_cars.scene import draw_picture
 
 SIZE = (96, 144)
 SMALL = ["--size", "144x96"]

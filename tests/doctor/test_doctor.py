@@ -15,6 +15,7 @@ from training import run as run_training
 from carmask.doctor.findings import KINDS
 from carmask.doctor.near_duplicates import FARTHEST, perceptual_hash
 from data_scripts import doctor, draw_cars
+from data_scripts.drawn_cars.scene import draw_picture
 
 TABLE, TEST_TABLE = "train/metadata.jsonl", "test/metadata.jsonl"
 
@@ -239,7 +240,7 @@ def test_sound_data_says_nothing_before_training(short_run, capsys):
 
 
 def test_a_photo_resized_compressed_or_darkened_looks_alike_and_another_does_not():
-    photo, other = (draw_cars.draw_picture(7, index, (128, 192)).picture for index in (0, 1))
+    photo, other = (draw_picture(7, index, (128, 192)).picture for index in (0, 1))
     store = io.BytesIO()
     photo.save(store, "JPEG", quality=40)
     changed = [photo.resize((100, 66)), Image.open(store), photo.point(lambda value: value // 2)]
