@@ -9,7 +9,7 @@ try:
     import fcntl
     import resource
 except ImportError:  # Windows
-    fcntl = resource = None  # type: ignore[assignment]
+    fcntl = resource = None  # type: ignore[assignment]  # no module there
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
