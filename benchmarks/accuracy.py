@@ -24,7 +24,7 @@ from tqdm import tqdm
 from carmask import ModelError, Predictor
 from carmask.command_line import times
 from carmask.data.dots_column import open_dots
-from carmask.data.rows import read_pair, row_names
+from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
 from carmask.evaluation.bootstrap import bootstrap_intervals
@@ -107,7 +107,7 @@ def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = ""
     task, measured = predictor.task, defaultdict(Pictures)
     rows = zip(split, row_names(split), strict=True)
     for row, name in tqdm(rows, desc=disturbance or "Pictures", total=len(split), leave=False, disable=None):
-        grey, truth = read_pair(row)
+        grey, truth = read_row(row)
         picture = DISTURBANCES[disturbance](Image.fromarray(grey)) if disturbance else upright_rgb(row["image"])
         margin = predictor.margin(picture)
         counts = picture_counts(task.decode_margin(margin, truth.shape), truth)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from carmask import ModelError, Predictor
-from carmask.data.rows import read_pair
+from carmask.data.rows import read_row
 from carmask.data.sources import open_data
 from carmask.errors import DataError
 from carmask.evaluation.mask_metrics import mask_scores
@@ -36,7 +36,7 @@ def lay_out(split: datasets.Dataset, across: int, number: int) -> tuple[Image.Im
         row = split[(number * across**2 + place) % len(split)]
         corner = (place % across * cell[0], place // across * cell[1])
         picture.paste(upright_rgb(row["image"]).resize(cell, Image.Resampling.BICUBIC), corner)
-        truth.paste(Image.fromarray(read_pair(row)[1]).resize(cell, Image.Resampling.NEAREST), corner)
+        truth.paste(Image.fromarray(read_row(row)[1]).resize(cell, Image.Resampling.NEAREST), corner)
     return picture, np.asarray(truth)
 
 

@@ -15,7 +15,7 @@ from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import count_line
 from carmask.data.folder import finish_data_set, mask_shares, save_example, staged_folder
 from carmask.errors import DataError
-from data_scripts.merge import read_rows
+from data_scripts.merge import data_set_rows
 
 LEAST_CAR_SHARE = 0.05
 MOST_CARS = 4
@@ -72,7 +72,7 @@ def write_train(arguments: argparse.Namespace, source: str, grounds: list[dict],
 
 def masked_rows(data_set: Path) -> list[dict]:
     """The train rows of a data set that have a mask."""
-    return [row for row in read_rows(data_set) if row["split"] == "train" and "mask_file_name" in row]
+    return [row for row in data_set_rows(data_set) if row["split"] == "train" and "mask_file_name" in row]
 
 
 def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:

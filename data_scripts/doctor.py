@@ -17,7 +17,7 @@ from carmask.data.card import count_line
 from carmask.doctor.data_set_checks import find_faults
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.page import write_page
-from carmask.doctor.row_checks import read_rows
+from carmask.doctor.row_checks import listed_rows
 
 SHOWN = 10  # findings of a kind that the text lists
 
@@ -36,7 +36,7 @@ def as_text(findings: list[Finding]) -> str:
 
 def work(data: Path, out: Path | None) -> int:
     """Examines a data set and reports; returns the exit code."""
-    rows = read_rows(data)
+    rows = listed_rows(data)
     findings = find_faults(data, rows)
     faults = sum(KINDS[finding.kind].fault for finding in findings)
     print(f"{as_text(findings)}\n" if findings else "", end="")

@@ -38,7 +38,7 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
     Raises:
         DataError: One of them is no data set, or they share neither masks nor dots.
     """
-    data_sets = [(source, read_rows(source)) for source in sources]
+    data_sets = [(source, data_set_rows(source)) for source in sources]
     dot_names = common_dot_names(sources)
     if all("mask_file_name" in row for _, rows in data_sets for row in rows):
         lost = []
@@ -60,7 +60,7 @@ def without(row: dict, columns: list[str]) -> dict:
     return {name: value for name, value in row.items() if name not in columns}
 
 
-def read_rows(data_set: Path) -> list[dict]:
+def data_set_rows(data_set: Path) -> list[dict]:
     """Reads the rows of a data set, each with its `split`.
 
     Raises:

@@ -26,7 +26,7 @@ from carmask.data.layout import SPLITS
 from carmask.data.pairs import BadPair
 from carmask.errors import DataError
 from carmask.files.pictures import DECODE_ERRORS
-from data_scripts.merge import common_dot_names, read_rows
+from data_scripts.merge import common_dot_names, data_set_rows
 
 CAR_SIZES = (0, 0.05, 0.2, 0.5)  # shares of car in a picture up to which it counts as none, small, middling, large
 GOLDEN = 0.618034  # multiples of it are spread evenly over 0 to 1, modulo 1
@@ -99,7 +99,7 @@ def read_groups(data: Path, pattern: str | None) -> list[dict]:
     Raises:
         DataError: The folder is no data set, or the pattern does not fit.
     """
-    rows = read_rows(data)
+    rows = data_set_rows(data)
     if pattern is None:
         return rows
     group_of = group_function(pattern)

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
-from carmask.data.rows import read_pair
+from carmask.data.rows import read_row
 from carmask.data.sources import open_data
 from carmask.errors import DataError, ModelError
 from carmask.evaluation.mask_metrics import summary
@@ -84,7 +84,7 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
     for row in tqdm(split, desc="Looking", leave=False, disable=None):
-        _, truth = read_pair(row)
+        _, truth = read_row(row)
         start = time.perf_counter()
         margin = predictor.margin(upright_rgb(row["image"]))
         seconds.append(time.perf_counter() - start)

@@ -20,10 +20,10 @@ MASK_VALUES = {0, 128, 255}
 
 # A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
 # height, NaN where a dot is not in the picture.
-Pair = tuple[np.ndarray, np.ndarray]
+Example = tuple[np.ndarray, np.ndarray]
 
 
-def read_pair(row: dict) -> Pair:
+def read_row(row: dict) -> Example:
     """One row as arrays: grey picture uint8 (H, W), and its truth.
 
     The truth is a mask uint8 (H, W) of 0, 128 and 255, or points float64 (k, 2), as fractions of width and height, NaN
@@ -53,14 +53,14 @@ def shows_something(truth: np.ndarray) -> bool:
     return len(places_to_find(truth)) > 0
 
 
-def read_numbered(split: datasets.Dataset, index: int) -> Pair:
-    """Row `index` of a split as `read_pair` gives it; whatever is wrong with it, the error names the row's file.
+def read_numbered(split: datasets.Dataset, index: int) -> Example:
+    """Row `index` of a split as `read_row` gives it; whatever is wrong with it, the error names the row's file.
 
     Raises:
         DataError: the row cannot be used.
     """
     try:
-        return read_pair(split[index])
+        return read_row(split[index])
     except DECODE_ERRORS as error:
         where = f"{row_name(split, index)} of the split {split.split}"
         raise DataError(f"{where} cannot be used: {first_line(error)}") from error
@@ -95,13 +95,13 @@ def nothing_to_find(split: datasets.Dataset) -> DataError:
     return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
-class KeptRows(Sequence[Pair]):
+class KeptRows(Sequence[Example]):
     """Rows that are read once at first, so that bad ones are met before a step, and kept where memory allows."""
 
-    def __init__(self, read: Callable[[int], Pair], number: int, room: int, title: str):
+    def __init__(self, read: Callable[[int], Example], number: int, room: int, title: str):
         """Calls `read` for each of `number` rows and keeps `room` bytes; it may raise DataError."""
         self.read, self.number = read, number
-        self.kept: dict[int, Pair] = {}
+        self.kept: dict[int, Example] = {}
         self.shows_something = False
         for index in tqdm(range(number), desc=title, disable=None):
             pair = read(index)
@@ -113,7 +113,7 @@ class KeptRows(Sequence[Pair]):
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, index: int) -> Pair:  # type: ignore[override]  # nobody takes a slice
+    def __getitem__(self, index: int) -> Example:  # type: ignore[override]  # nobody takes a slice
         return self.kept[index] if index in self.kept else self.read(index)
 
 
@@ -134,12 +134,12 @@ def grey_rows(split: datasets.Dataset, longest: int) -> KeptRows:
     return rows
 
 
-def read_shrunk(split: datasets.Dataset, longest: int, index: int) -> Pair:
+def read_shrunk(split: datasets.Dataset, longest: int, index: int) -> Example:
     """Row `index` of a split, no side longer than `longest`; DataError if it cannot be used."""
     return shrink(read_numbered(split, index), longest)
 
 
-def shrink(pair: Pair, longest: int) -> Pair:
+def shrink(pair: Example, longest: int) -> Example:
     """A row whose picture has no side longer than `longest` pixels."""
     grey, truth = pair
     scale = longest / max(grey.shape)
@@ -164,7 +164,7 @@ def unlabelled_rows(folder: Path, longest: int) -> KeptRows:
     )
 
 
-def read_unlabelled(paths: list[Path], longest: int, index: int) -> Pair:
+def read_unlabelled(paths: list[Path], longest: int, index: int) -> Example:
     """Picture `index`, no side longer than `longest`, with a mask that is nowhere judged; DataError if it is bad."""
     try:
         picture = open_picture(paths[index]).convert("L")

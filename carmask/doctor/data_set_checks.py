@@ -10,7 +10,7 @@ from tqdm import tqdm
 from carmask.data.layout import SPLITS
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
-from carmask.doctor.row_checks import Examined, examine, path_of, read_dot_names, read_rows
+from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of, read_dot_names
 from carmask.errors import DataError
 from carmask.files.picture_folders import pictures_below
 
@@ -116,7 +116,7 @@ def summary(data: str) -> str:
         return ""
     command = shlex.join(["python", "data_scripts/doctor.py", data, "--out", "findings"])
     try:
-        rows = read_rows(folder)
+        rows = listed_rows(folder)
         if len(rows) > MOST_AT_ONCE:
             return f"The data doctor would take minutes for {len(rows)} pictures. To ask it: {command}"
         findings = find_faults(folder, rows)

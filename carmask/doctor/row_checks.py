@@ -30,7 +30,7 @@ class Examined(NamedTuple):
     hash: np.ndarray | None  # bool (256,)
 
 
-def read_rows(data: Path) -> list[dict]:
+def listed_rows(data: Path) -> list[dict]:
     """Reads the rows of a data set as they are, each with its `split`.
 
     Raises:

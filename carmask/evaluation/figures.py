@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from carmask.data.rows import read_pair
+from carmask.data.rows import read_row
 from carmask.files.drawing import contact_sheet, overlay_mask
 from carmask.files.pictures import grey_rgb, upright_rgb
 
@@ -15,7 +15,7 @@ MISSED, FALSE = (230, 60, 60), (60, 120, 250)
 def draw_case(row: dict, mask: np.ndarray) -> Image.Image:
     """One picture with the car pixels that `mask` missed in red and the false ones in blue."""
     picture = grey_rgb(upright_rgb(row["image"]))
-    _, truth = read_pair(row)
+    _, truth = read_row(row)
     for wrong, colour in (((truth == 255) & (mask == 0), MISSED), ((truth == 0) & (mask == 255), FALSE)):
         picture = overlay_mask(picture, wrong.astype(np.uint8) * 255, colour)
     return picture

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from carmask.data.rows import read_pair
+from carmask.data.rows import read_row
 from carmask.evaluation.bootstrap import bootstrap_intervals
 from carmask.evaluation.dot_metrics import DotScores, best_threshold, dot_scores
 from carmask.evaluation.figures import draw_case, draw_dots_case
@@ -37,7 +37,7 @@ def validate(
         return validate_dots(predictor, split, worst, calibrate)
     metric, sources, groups, cases = MaskScores(), [], defaultdict(list), []
     for index, row in enumerate(tqdm(split, desc="Validating", leave=False, disable=None)):
-        _, truth = read_pair(row)
+        _, truth = read_row(row)
         mask = predictor(row["image"])
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
         sources.append(row.get("source") or "pictures")
@@ -88,7 +88,7 @@ def validate_dots(
     assert isinstance(task, DotsTask)
     predictions, references = [], []
     for row in tqdm(split, desc="Validating", leave=False, disable=None):
-        grey, truth = read_pair(row)
+        grey, truth = read_row(row)
         shares = np.array(grey.shape[::-1]) / max(grey.shape)
         predictions.append(dot_table(everything(row["image"]), task, max(grey.shape)))
         references.append(truth * shares)

@@ -23,18 +23,18 @@ ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an ans
 MOST_WORKERS = 8  # pictures in memory at a time
 
 
-def find_pictures(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+def pictures_and_answers(inputs: list[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     """Pairs each picture with its answer's path, without the ending: in `out`, in the sub-folders of its input."""
     for given in inputs:
         if not given.is_dir():
             yield given, out / given.stem
             continue
         for path in pictures_below(given):
-            if not is_mask(path, given, out):
+            if not is_own_answer(path, given, out):
                 yield path, out / path.relative_to(given).with_name(path.stem)
 
 
-def is_mask(path: Path, given: Path, out: Path) -> bool:
+def is_own_answer(path: Path, given: Path, out: Path) -> bool:
     """Whether `path` below the input folder `given` is a mask that an earlier run wrote to `out`."""
     if given.resolve() in out.resolve().parents:
         return out.resolve() in path.resolve().parents
@@ -46,7 +46,7 @@ def plan_answers(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, Path]]
     """Lists each picture with its answer's path, once; and says which pictures would replace another one's answer."""
     planned: dict[Path, Path] = {}
     refused = []
-    for picture, target in find_pictures(inputs, out):
+    for picture, target in pictures_and_answers(inputs, out):
         first = planned.setdefault(target, picture)
         if first.resolve() != picture.resolve():
             refused.append(f"{picture}: its answer would replace that of {first}; rename one of the two.")

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from carmask.data.rows import Pair, is_mask, places_to_find
+from carmask.data.rows import Example, is_mask, places_to_find
 from carmask.training.config import LARGEST_SCALE, SMALLEST_SCALE
 
 OUTSIDE = 128  # the truth beyond the picture's edge: not judged
@@ -19,7 +19,7 @@ def random_crop(
     rng: np.random.Generator,
     scale_jitter: float = LARGEST_SCALE,
     square: bool = False,
-) -> Pair:
+) -> Example:
     """Cuts a square of `crop` pixels at a random scale (scale jitter), place, rotation and stretch, in one warp.
 
     With `square` the whole picture is first resized to a square, for a network that will see it so. Half of the crops

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from carmask.data.rows import Pair, read_pair, shrink
+from carmask.data.rows import Example, read_row, shrink
 from carmask.data.streams import endless, share_of
 from carmask.errors import first_line
 from carmask.files.pictures import DECODE_ERRORS
@@ -35,7 +35,7 @@ class Examples(Dataset):
     Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177.
     """
 
-    rows: Sequence[Pair]
+    rows: Sequence[Example]
     task: MaskTask | DotsTask
     crop: int
     seed: int
@@ -79,7 +79,7 @@ class Examples(Dataset):
         epoch, draw = divmod(number, len(self.rows))
         return int(np.random.default_rng((self.seed, epoch)).permutation(len(self.rows))[draw])
 
-    def crop_of(self, pair: Pair, rng: np.random.Generator) -> Pair:
+    def crop_of(self, pair: Example, rng: np.random.Generator) -> Example:
         """A random crop of a row, mirrored half of the time."""
         grey, truth = pair
         if rng.random() < 0.5:
@@ -112,7 +112,7 @@ class StreamedExamples(Examples):
         rng = np.random.default_rng((self.seed, self.numbers[place]))
         try:
             decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
-            pair = shrink(read_pair(decoded), int(self.crop * self.scale_jitter))
+            pair = shrink(read_row(decoded), int(self.crop * self.scale_jitter))
         except DECODE_ERRORS as error:
             nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
             return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")

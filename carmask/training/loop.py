@@ -92,7 +92,7 @@ def check_not_skipped(skipped: int, step: int, output: Path) -> None:
     """Refuses to go on when float16 has skipped too many updates in a row, since their gradients were not finite.
 
     Raises:
-        RunError: so it has.
+        RunError: it has.
     """
     if skipped > MOST_SKIPPED:
         words = f"The gradient of {skipped} updates in a row was not finite in float16, up to step {step}"

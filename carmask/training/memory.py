@@ -72,6 +72,6 @@ def fits(
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory was not enough: Python's, torch's, or that of the kernels on a CPU."""
+    """Whether an error means that memory ran out: one of Python, of torch, or of its kernels for CPUs."""
     kernel = "could not create a primitive" in str(error)
     return isinstance(error, MemoryError) or kernel or should_reduce_batch_size(error)

@@ -36,7 +36,7 @@ from carmask.training.loader import make_loader, make_processor
 from carmask.training.loop import train_loop
 from carmask.training.memory import fitting_batch_size, out_of_memory
 from carmask.training.output_folder import begin_output, open_output, remove_checkpoints, resume_hint
-from carmask.training.setup import extra_inputs, make_distillation_loss, open_task, read_rows
+from carmask.training.setup import extra_inputs, make_distillation_loss, open_task, training_rows
 from carmask.training.state import LoopSettings, Run, start_run
 from carmask.training.trackers import start_tracker
 
@@ -129,7 +129,7 @@ def make_examples(config: TrainConfig, task: MaskTask | DotsTask, splits: Datase
     Raises:
         DataError: a row of a split cannot be used.
     """
-    rows, names = read_rows(splits, int(config.crop * config.scale_jitter), config.unlabelled)
+    rows, names = training_rows(splits, int(config.crop * config.scale_jitter), config.unlabelled)
     kind = StreamedExamples if is_stream(rows) else Examples
     return kind(
         rows, task, config.crop, config.seed, range(0), config.scale_jitter, config.paste, names, config.square

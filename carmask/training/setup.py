@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.dots_column import open_dots, swapped_pairs
-from carmask.data.rows import Pair, check_split, grey_rows, row_names, unlabelled_rows
+from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
 from carmask.errors import RunError
@@ -42,10 +42,10 @@ def open_task(
     return splits, DotsTask.from_entries(entries, pairs=pairs, **numbers)
 
 
-def read_rows(
+def training_rows(
     splits: DatasetDict, longest: int, unlabelled: str
-) -> tuple[Sequence[Pair] | IterableDataset, list[str]]:
-    """The rows to learn from, pictures no longer than `longest` pixels, and their names; a stream's rows bring theirs.
+) -> tuple[Sequence[Example] | IterableDataset, list[str]]:
+    """The rows to learn from, pictures no longer than `longest` pixels, and their names, which a stream's rows carry.
 
     Every row but those of a stream is read once, so that a bad one is met before the first step.
 

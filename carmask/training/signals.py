@@ -27,7 +27,7 @@ SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the termi
 
 @contextmanager
 def noted_signals() -> Iterator[list[float]]:
-    """Inside, Ctrl-C, SIGTERM and the terminal's end only put their moment into the list, until one seconds later."""
+    """Only records when Ctrl-C, SIGTERM or SIGHUP came; another one more than SAME_SECONDS later acts as usual."""
     noted: list[float] = []
 
     def note(number: int, frame: object) -> None:

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict, load_dataset
 from made_up import huge_png
 from PIL import Image
 
-from carmask.data.rows import check_split, grey_rows, read_pair, unlabelled_rows
+from carmask.data.rows import check_split, grey_rows, read_row, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.errors import DataError
 from carmask.tasks.mask_task import IGNORED, MaskTask
@@ -19,12 +19,12 @@ def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, t
     load_dataset("imagefolder", data_dir=str(tiny_data)).save_to_disk(tmp_path / "saved")
     folder, saved = (open_data(str(data))["train"] for data in (tiny_data, tmp_path / "saved"))
     for one, other in zip(folder, saved, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(read_pair(one), read_pair(other), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(read_row(one), read_row(other), strict=True))
 
 
 def test_a_row_gives_grey_and_mask_as_they_were_drawn(tiny_data):
     picture, mask = drawn_car(seed=500)  # the first of train
-    grey, truth = read_pair(open_data(str(tiny_data))["train"][0])
+    grey, truth = read_row(open_data(str(tiny_data))["train"][0])
     assert np.array_equal(grey, np.array(picture.convert("L")))
     assert np.array_equal(truth, mask)
 
@@ -70,9 +70,9 @@ def test_data_without_masks_is_refused_in_one_sentence(tiny_data, tmp_path):
 def test_a_mask_of_another_size_or_with_other_values_is_refused(tiny_data):
     row = open_data(str(tiny_data))["train"][0]
     with pytest.raises(DataError, match="size"):
-        read_pair({**row, "mask": row["mask"].resize((7, 7))})
+        read_row({**row, "mask": row["mask"].resize((7, 7))})
     with pytest.raises(DataError, match="values 77"):
-        read_pair({**row, "mask": Image.fromarray(np.full((64, 96), 77, dtype=np.uint8))})
+        read_row({**row, "mask": Image.fromarray(np.full((64, 96), 77, dtype=np.uint8))})
 
 
 def test_rows_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):

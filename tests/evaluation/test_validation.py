@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from carmask import Predictor
-from carmask.data.rows import read_pair
+from carmask.data.rows import read_row
 from carmask.data.sources import open_data
 from carmask.evaluation import mask_metrics
 from carmask.evaluation.mask_metrics import mask_scores, picture_counts
@@ -32,7 +32,7 @@ def test_validation_gives_each_source_the_score_of_its_own_pictures(tiny_mask_mo
         own = [row for row in rows if row["source"] == source]
         low, high = scores[source].pop("iou_low"), scores[source].pop("iou_high")
         assert low < scores[source]["iou"] < high
-        assert scores[source] == mask_scores([predictor(row["image"]) for row in own], [read_pair(r)[1] for r in own])
+        assert scores[source] == mask_scores([predictor(row["image"]) for row in own], [read_row(r)[1] for r in own])
 
 
 def test_validation_counts_each_mask_once(tiny_mask_model, rows, monkeypatch):
@@ -44,7 +44,7 @@ def test_validation_counts_each_mask_once(tiny_mask_model, rows, monkeypatch):
 
 def test_the_worst_case_is_the_one_with_the_lowest_iou(tiny_mask_model, rows):
     predictor = Predictor.from_pretrained(tiny_mask_model)
-    ious = [mask_scores([predictor(row["image"])], [read_pair(row)[1]])["iou"] for row in rows]
+    ious = [mask_scores([predictor(row["image"])], [read_row(row)[1]])["iou"] for row in rows]
     _, (worst,) = validate(predictor, rows, worst=1)
     _, (alone,) = validate(predictor, rows.select([int(np.argmin(ious))]), worst=1)
     assert worst.tobytes() == alone.tobytes()

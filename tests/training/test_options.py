@@ -1,0 +1,24 @@
+"""The laws of the training program's options."""
+
+import re
+
+import pytest
+from training import run
+
+from carmask.training.config import HEADINGS
+
+
+def test_help_shows_options_with_dashes_under_headings_and_the_ten_most_needed_first(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--help")
+    words = capsys.readouterr().out.partition("-h, --help")[2]
+    assert all(f"\n{heading}:\n" in words for heading in HEADINGS.values())
+    assert not re.search(r"--[a-z]+_", words)
+    first = ["data", "output", "model", "task", "network", "steps", "batch-size", "crop", "side", "learning-rate"]
+    assert re.findall(r"^  --([a-z-]+)", words, re.MULTILINE)[: len(first)] == first
+
+
+@pytest.mark.parametrize("option", ["--learning_rate", "--learning-rate"])
+def test_an_option_is_read_with_underscores_as_well_and_refused_with_dashes(tmp_path, monkeypatch, capsys, option):
+    assert run(monkeypatch, "--data", "x", "--output", tmp_path / "model", option, 5) == 1
+    assert "--learning-rate is 5.0; it must lie between 0 and 1." in capsys.readouterr().err
