@@ -23,7 +23,7 @@ from carmask.training.optimizer import lr_multiplier, optimizer_step
 from carmask.training.output_folder import resume_hint
 from carmask.training.signals import check_finite, noted_signals
 from carmask.training.state import LoopSettings, Run
-from carmask.training.trackers import SAMPLES, log_validation
+from carmask.training.trackers import log_validation
 
 MOST_SKIPPED = 20  # updates in a row: float16's loss scale, 65536 at first, is halved at each of them
 
@@ -131,8 +131,7 @@ def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator
     """Validates the EMA of the weights, saves it if it is the best so far, and logs the scores."""
     steps_per_second = (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
     predictor = Predictor.from_network(run.ema, settings.processor)
-    samples = SAMPLES if accelerator.trackers else 0
-    scores, worst = validate(predictor, validation, worst=samples, calibrate=True)
+    scores, _ = validate(predictor, validation, calibrate=True)
     kind, loss = predictor.task.kind, float(np.mean(run.losses))
     run.losses.clear()
     line = {"step": run.step, "loss": loss} | scores["all"]
@@ -143,5 +142,5 @@ def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator
         run.ema.config.threshold = line.get("threshold", predictor.threshold)
         save_model(settings.output, run.ema, settings.processor, settings.half)
     if accelerator.trackers:
-        log_validation(accelerator, run, scores, settings.crops_per_update * steps_per_second, worst)
+        log_validation(accelerator, run, scores, settings.crops_per_update * steps_per_second)
     run.timed = run.step, time.perf_counter()

@@ -149,7 +149,8 @@ def claim_output(config: TrainConfig, facts: dict[str, Any], accelerator: Accele
         settings = vars(config) | {name: facts[name] for name in ("processes", "precision")}
         settings["fingerprint"] = facts["data"]
         lock = open_output(output, settings)
-        begin_output(output, settings | {"tracker_run": start_tracker(accelerator, output, settings)})
+        start_tracker(accelerator, output, settings)
+        begin_output(output, settings)
     accelerator.wait_for_everyone()
     return lock
 
