@@ -30,13 +30,9 @@ from carmask.hub.model_card import markdown_table
 from carmask.inference.predictor import Predictor, check_task
 
 HEAD = ["pictures", "number", "groups", "score", "A", "B", "B − A", "95 % interval", "better"]
-
 SCORES = {"car IoU": pooled_iou, "false car": false_car_share}
-
 CARD = "README.md"
-
 SHOWN = 6  # pictures of each data set
-
 TILE = 240
 
 Counts = list[np.ndarray]  # the picture_counts of each picture

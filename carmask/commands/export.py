@@ -32,11 +32,8 @@ from carmask.inference.runtimes import FILES, PACKAGES, Network, exported_file, 
 from carmask.tasks.mask_task import MaskTask
 
 CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
-
 EQUAL_PIXELS = 0.9999
-
 LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
-
 MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
 

@@ -45,11 +45,8 @@ from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
 SIDES = (384, 448, 512, 640)
-
 MIRRORS = (0.0, 0.7, 1.0)  # the mirror image's size by the picture's; 0.0: none is seen
-
 TIE = 0.002  # in score: a tenth of its standard error over the validation pictures of the embedded models
-
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 

@@ -10,9 +10,7 @@ from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
 
 SHEET_TILES = 24
-
 TILE = 320  # pixels a side where names of dots have to be read
-
 NOT_JUDGED_BLUE = (64, 96, 255)
 
 Shares = dict[str, tuple[float, float]]  # SPLIT/FILE_NAME → shares of car and of not-judged pixels

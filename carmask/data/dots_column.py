@@ -11,7 +11,6 @@ from carmask.errors import DataError
 from carmask.tasks.dots_task import left_right_pairs
 
 NOWHERE = [math.nan, math.nan]
-
 NO_NAMES = (
     'The dots of {data} have no names; write a dot_names.json such as ["nose", "left_eye"] into the folder, or make '
     "each row's dots an object of names and points."

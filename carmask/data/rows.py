@@ -15,7 +15,6 @@ from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
-
 MASK_VALUES = {0, 128, 255}
 
 # A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and

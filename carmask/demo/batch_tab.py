@@ -33,13 +33,9 @@ from carmask.files.tables import as_csv
 from carmask.inference.predictor import Predictor
 
 GALLERY_SIDE = 640  # pixels of the longest side of an overlay in the gallery
-
 CHOOSE_FILES = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
-
 NO_MASKS = "There are no masks; the message says why."
-
 MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
-
 TAKEN = "Its mask would replace that of another picture; rename one of the two."
 
 

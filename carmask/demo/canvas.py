@@ -13,7 +13,6 @@ from carmask.demo.strokes import StrokeError, paint_strokes, read_strokes
 from carmask.demo.uploads import GONE, extend_lifetime, open_upload, uploaded_file
 
 CANVAS_SIDE = 1280  # pixels of the longest side of the picture on the canvas
-
 RED = (255, 64, 64)
 
 CanvasValue = dict[str, Any] | str | None

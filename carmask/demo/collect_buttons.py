@@ -16,11 +16,8 @@ from carmask.demo.uploads import extend_lifetime, open_upload, safe_stem, upload
 from carmask.errors import DataError
 
 MAX_COLLECTED = 50  # pictures
-
 MAX_COLLECTED_BYTES = 200 * 2**20
-
 TRAINABLE = 2  # pictures that training needs at least: one to learn from, one to validate on
-
 ZIP_NAME = "car-masks.zip"
 
 

@@ -24,17 +24,11 @@ from carmask.errors import DataError
 from carmask.files.disk import sync
 
 SPLIT = "train"
-
 PATH_COLUMNS = ("file_name", "mask_file_name")
-
 COLLECTION_LOCK = ".lock"
-
 LONGEST_JPEG = 65_500  # pixels
-
 COLLECTED = "collected"  # prefix of file names that come from no visitor
-
 LEFT_OVER = re.compile(rf"{COLLECTED}-[0-9a-f]{{16}}(-\d+)?\.(jpg|png)")
-
 README = """# Collected car masks
 
 Pictures, and their masks as people corrected them in the demo: PNG, 0 = background, 255 = car.

@@ -12,7 +12,6 @@ from carmask.demo.mask_answer import StoredAnswer, describe_share
 from carmask.demo.uploads import IMAGE, LIFETIME_SECONDS, PRIVATE, extend_lifetime, save_for_page
 
 NO_MASK = "Give a picture in the tab *Mask* first; then correct its mask here."
-
 OWN = (
     f"Your data set is yours alone: up to {MAX_COLLECTED} pictures. It is deleted from the server "
     f"{LIFETIME_SECONDS // 60} minutes after your last stroke or addition, so download it before. "

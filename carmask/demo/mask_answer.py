@@ -18,7 +18,6 @@ from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
 DOUBTFUL = 0.1, 0.9  # a pixel whose probability of car is between these is doubtful
-
 SLIDING_WINDOW_ZOOM = 4.0  # how much larger the network sees the picture, compared with a single window
 
 

@@ -36,7 +36,6 @@ from carmask.files.drawing import cut_out, overlay_mask
 from carmask.inference.predictor import Predictor
 
 AMBER = (255, 176, 0)
-
 THRESHOLD_RANGE: dict = {
     "minimum": 0.01,
     "maximum": 0.99,

@@ -13,11 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from carmask.demo.picture_zips import MAX_BYTES
 
 UPLOAD = "/gradio_api/upload"
-
 NO_URLS = "URLs are not fetched here; upload the file itself."
-
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
-
 CROSS_SITE = "This request comes from another site's page; open the demo's own page, or use the API from a program."
 
 

@@ -15,39 +15,24 @@ from carmask.files.pictures import MAX_FILE_BYTES, open_noted
 from carmask.files.refusals import DAMAGED
 
 MAX_PICTURES = 100
-
 MAX_BYTES = 200 * 2**20  # of all pictures together, compressed and uncompressed
-
 MAX_DIRECTORY_BYTES = 2**20  # of a zip's central directory, which is read as a whole
-
 MAX_NAME = 250  # characters
-
 ENCRYPTED = 1  # bit of a file's flags
-
 ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 
 ZIP64_LOCATOR, ZIP64_LOCATOR_BYTES = b"PK\x06\x07", 20  # ZIP64: the central directory is elsewhere
 
 END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
-
 ZIP_ERRORS = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
-
 TOO_MANY = f"These are more than {MAX_PICTURES} pictures; give fewer at a time."
-
 TOO_LARGE = f"These pictures are larger than {MAX_BYTES >> 20} MB together; give fewer at a time."
-
 DAMAGED_ZIP = "This zip is damaged or of an unusual kind; make it again with ordinary settings."
-
 EMPTY_ZIP = "There is no picture in this zip; give one with pictures."
-
 NO_NAME = "This file's name is too long or leads out of its folder; give it a plain name."
-
 LINK = "This is a link to another file; put the picture itself into the zip."
-
 LOCKED = "This file is encrypted; make the zip again without a password."
-
 PACKED = "This file is packed in an unusual way; make the zip again with ordinary settings."
-
 NESTED = "This is a zip inside a zip; unpack it first and put its pictures into one zip."
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 MAX_POINTS = 20_000
-
 MAX_WORK = 2_000_000_000  # pixels that all strokes may paint together: about two seconds
 
 

@@ -22,19 +22,12 @@ from carmask.files.pictures import open_noted
 UPLOADS_PREFIX, UPLOADS_LOCK = "carmask-", "lock"
 
 LIFETIME_SECONDS = 600
-
 SWEEP_SECONDS = 60
-
 GONE = "This picture is no longer on the server; upload it again."
-
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
-
 REFUSED_LINE = "There is no answer; the message says why."
-
 VIEW_SIDE = 1600  # pixels of the longest side of a view, such as an overlay
-
 IMAGE: dict[str, Any] = {"height": 420, "buttons": ["fullscreen"], "format": "png"}
-
 PRIVATE: dict[str, Any] = {"preprocess": False, "api_visibility": "private"}
 
 Upload = dict[str, Any]

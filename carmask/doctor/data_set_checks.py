@@ -15,7 +15,6 @@ from carmask.errors import DataError
 from carmask.files.picture_folders import pictures_below
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
-
 FEWEST_MASKS = 8  # with a car, of a source, to say what its masks are like
 
 

@@ -7,9 +7,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 16  # of the hash, which has SIDE² bits, as a SHA-256 has
-
 FARTHEST = 20  # bits of 256 in which two pictures may differ and still be one
-
 CHUNK = 1024  # pictures compared with all others at a time
 
 

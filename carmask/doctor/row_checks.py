@@ -15,9 +15,7 @@ from carmask.errors import DataError, PictureError
 from carmask.files.pictures import DECODE_ERRORS, open_picture
 
 SMALLEST_SIDE = 64
-
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
-
 FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from carmask.evaluation.mask_metrics import ratio
 
 DRAWS = 2000
-
 FEWEST = 6  # five groups that all agree still do so by chance in 2 of 32 cases, more than 5 %
 
 

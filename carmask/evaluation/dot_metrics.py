@@ -10,7 +10,6 @@ import numpy as np
 from carmask.evaluation.mask_metrics import ratio
 
 REACHES = {"pck_2": 0.02, "pck_5": 0.05, "pck_10": 0.1}  # as shares of the picture's longer side
-
 NEAR = 0.05
 
 

@@ -15,9 +15,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 NamedDot = tuple[str, float | None, float | None, float]  # name, x and y in pixels or None, score
 
 SHEET_GROUND = (245, 245, 245)
-
 SHEET_INK = (40, 40, 40)
-
 LABEL_GROUND, LABEL_INK = (20, 20, 20), (255, 255, 255)
 
 HEAT = ((0, 0, 0), (90, 20, 150), (230, 60, 60), (255, 180, 30), (255, 255, 190))  # from 0 to 1

@@ -19,19 +19,12 @@ from carmask.files.png_data import holds_its_pixels
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 MAX_PIXELS = 89_478_485
-
 MAX_SIDE = 65_535
-
 MAX_FILE_BYTES = 20 * 2**20
-
 MAX_SCANS = 100
-
 MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
-
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
-
 BAND = 256  # rows that are scaled at a time
-
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 
 Size = tuple[int, int]

@@ -4,7 +4,6 @@ import struct
 import zlib
 
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-
 PIECE = 2**20  # bytes inflated at a time
 
 

@@ -7,7 +7,6 @@ from huggingface_hub.utils import validate_repo_id
 from carmask.errors import RunError
 
 NO_TOKEN = "There is no token of the Hub; run hf auth login, or put one into HF_TOKEN."
-
 REFUSALS = (OfflineModeIsEnabled, HFValidationError, HTTPError)
 
 

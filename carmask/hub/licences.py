@@ -11,9 +11,7 @@ from carmask.errors import RunError
 from carmask.networks.initial_weights import is_own
 
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
-
 OF_NVIDIA = re.compile(r"nvidia/|nvlabs/segformer|nvidia-(source|segformer)", re.IGNORECASE)
-
 CACHED = re.compile(r"/models--([^/]+)(?:/snapshots/([^/]+))?")
 
 

@@ -33,7 +33,6 @@ def markdown_table(lines: list[list[str]]) -> str:
 
 
 MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_car_share")
-
 DOT_KEYS = ("pck_2", "pck_5", "pck_10", "mean_error", "median_error", "presence_f1", "f1_5", "swapped")
 
 
@@ -80,7 +79,6 @@ SHA-256 of the pictures and their truth, of unlabelled ones and of a teacher: {d
 """
 
 PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # by accelerate's names
-
 CARD_TEXTS = {
     "mask": {
         "tag": "image-segmentation",

@@ -15,7 +15,6 @@ import datasets
 from carmask.data.streams import is_stream
 
 ROOT = Path(__file__).parent.parent.parent
-
 LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "numpy", "pillow")
 
 

@@ -16,9 +16,7 @@ from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import FILES
 
 PUBLISHED = MODEL_FILES | {"scores.json", "curves.png", "model.bin", *FILES.values()}
-
 CARD = "README.md"
-
 METRICS = {
     "iou": "Car IoU, pooled over pixels",
     "boundary_iou": "Boundary IoU",

@@ -19,7 +19,6 @@ from carmask.tasks.dot_files import dots_as_csv, dots_as_json
 from carmask.tasks.dots_task import Dot
 
 ANSWERS = {"mask": "_mask.png", "dots": "_dots.json"}  # what the name of an answer's file ends on
-
 MOST_WORKERS = 8  # pictures in memory at a time
 
 

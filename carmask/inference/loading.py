@@ -22,7 +22,6 @@ from carmask.inference.runtimes import Network, exported_file, open_exported
 from carmask.networks.auto import make_fast
 
 MODELS = Path(os.environ.get("CARMASK_MODELS") or Path(__file__).resolve().parents[2] / "models")
-
 EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-fcn"}
 
 # transformers answers damaged, foreign or missing models with errors of all these kinds.

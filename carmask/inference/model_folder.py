@@ -19,11 +19,8 @@ CHECKPOINT, UNFINISHED_CHECKPOINT = "checkpoint", "checkpoint-new"
 SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
-
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
-
 UNFINISHED = "model-new"
-
 OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
 
 

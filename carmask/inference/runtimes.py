@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
-
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
-
 PROBE = (1, 3, 64, 64)
 
 Network = Callable[[Tensor], Tensor]

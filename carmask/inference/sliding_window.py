@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 OVERLAP = 0.25  # the least share of a window that its neighbour sees as well
-
 BATCH = 4  # windows that the network sees at a time
 
 

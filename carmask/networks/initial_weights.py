@@ -17,11 +17,8 @@ from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
 DEFAULT_INITIAL_WEIGHTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
-
 RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
-
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
-
 SEGFORMER_SIZES: dict[str, dict] = {
     "b0": {},
     "b1": {"hidden_sizes": [64, 128, 320, 512]},

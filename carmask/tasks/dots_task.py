@@ -14,7 +14,6 @@ from torch import Tensor
 from carmask.tasks.peaks import find_peaks
 
 MULTIPLE = 32  # the longest stride of the networks here
-
 THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
 
 

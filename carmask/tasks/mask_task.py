@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 STRIP = 256  # rows of a mask that are resized at a time
-
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 

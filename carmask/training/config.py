@@ -13,9 +13,7 @@ from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
 
 SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` times the crop's side
-
 LARGEST_SCALE = 3.0
-
 HEADINGS = {  # in --help, by the first option below each
     "data": "what most people need first",
     "settings": "network and augmentation",

@@ -14,7 +14,6 @@ from carmask.tasks.mask_task import MaskTask
 from carmask.training.loader import to_pixels
 
 NOISE = 0.1  # on the input of a stage that learns stage-wise, so that it does not rely on perfect features
-
 FEATURE_WEIGHT = 0.5  # of the feature loss end-to-end
 
 

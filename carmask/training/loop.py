@@ -26,9 +26,7 @@ from carmask.training.state import LoopSettings, Run
 from carmask.training.trackers import log_validation
 
 MOST_SKIPPED = 20  # updates in a row: float16's loss scale, 65536 at first, is halved at each of them
-
 MOST_LOST = 300  # seconds between two checkpoints
-
 EMA_DECAY = 0.998  # of the exponential moving average of the weights, which is what the model folder holds
 
 

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 NEW_FACTOR = 5  # newly initialised parameters have a learning rate this much higher
-
 WEIGHT_DECAY = 0.02
-
 WARMUP = 0.03  # share of the steps in which the learning rate rises
 
 

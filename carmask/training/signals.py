@@ -21,7 +21,6 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_I
     SIGNALS.append(signal.SIGHUP)
 
 MOST_NAMED = 8  # files in a sentence
-
 SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the terminal and from torchrun
 
 

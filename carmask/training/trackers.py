@@ -11,7 +11,6 @@ from carmask.training.memory import peak_memory
 from carmask.training.state import Run
 
 PROJECT = "carmask"
-
 REMEDIES = {"wandb": "run wandb login, or set WANDB_MODE=offline, or leave out --report-to"}
 
 
