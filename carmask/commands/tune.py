@@ -1,4 +1,4 @@
-"""Finds out on validation pictures how a model should look at pictures, and can store it in its folder.
+"""Finds the inference settings (size, flip TTA, threshold) that are best on validation, and can store them.
 
     carmask tune my-model --data my-set --write
 
@@ -51,8 +51,8 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)
-class Look:
-    """One way to look at pictures, and what came of it on validation."""
+class Trial:
+    """One trial of inference settings, and what came of it on validation."""
 
     side: int
     mirror: float
@@ -73,7 +73,7 @@ def variants(predictor: Predictor, sides: list[int], mirrors: list[float]) -> It
             yield side, replace(predictor, processor=processor, task=replace(predictor.task, mirror=mirror))
 
 
-def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> Look:
+def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> Trial:
     """Scores masks at every threshold from one pass over the pictures; of those as good as the best gives the surest.
 
     For where there is nothing to choose, a car that is not there is worse than a rim that is missed.
@@ -96,7 +96,7 @@ def look_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> 
     scores |= {"false car": everything["false_car_share"]} if "false_car_share" in everything else {}
     milliseconds = statistics.median(seconds) * 1000
     chosen = predictor.with_threshold(threshold)
-    return Look(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds, chosen)
+    return Trial(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds, chosen)
 
 
 def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
@@ -107,7 +107,7 @@ def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray
     return np.array([*(np.count_nonzero(pixels) for pixels in sets), 0, 0, np.count_nonzero(judged)])
 
 
-def look_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> Look:
+def try_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> Trial:
     """Scores dots at their best threshold."""
     start = time.perf_counter()
     everything = validate(predictor, split, calibrate=True)[0]["all"]
@@ -115,41 +115,41 @@ def look_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> L
     scores = {name: everything[name] for name in ("pck_5", "presence_f1")}
     threshold = everything["threshold"]
     chosen = predictor.with_threshold(threshold)
-    return Look(side, predictor.task.mirror, threshold, everything[BEST["dots"]], scores, milliseconds, chosen)
+    return Trial(side, predictor.task.mirror, threshold, everything[BEST["dots"]], scores, milliseconds, chosen)
 
 
-def look_table(looks: list[Look]) -> str:
-    """What came of each way to look, as a Markdown table."""
-    names = list(looks[0].scores)
+def trial_table(trials: list[Trial]) -> str:
+    """What came of each trial, as a Markdown table."""
+    names = list(trials[0].scores)
     lines = [f"| long side | mirror image | threshold | score | {' | '.join(names)} | ms |"]
     lines.append("|---" * (5 + len(names)) + "|")
-    for look in looks:
-        cells = [str(look.side), f"{look.mirror:g}", f"{look.threshold:.2f}", f"{look.score:.4f}"]
-        cells += [f"{look.scores[name]:.4f}" for name in names] + [f"{look.milliseconds:.0f}"]
+    for trial in trials:
+        cells = [str(trial.side), f"{trial.mirror:g}", f"{trial.threshold:.2f}", f"{trial.score:.4f}"]
+        cells += [f"{trial.scores[name]:.4f}" for name in names] + [f"{trial.milliseconds:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def store(folder: Path, look: Look, splits: datasets.DatasetDict) -> None:
-    """Stores a way to look in a model folder, and in its card what it scores on `validation` and `test`.
+def store(folder: Path, trial: Trial, splits: datasets.DatasetDict) -> None:
+    """Stores a trial's settings in a model folder, and in its card what it scores on `validation` and `test`.
 
     All is scored before anything is written, so who stops it has the old model, not half of each.
     """
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
-    scores = {name: validate(look.predictor, split)[0] for name, split in judged.items()}
-    task, threshold, car = look.predictor.task, look.threshold, tuple[int, ...]()
+    scores = {name: validate(trial.predictor, split)[0] for name, split in judged.items()}
+    task, threshold, car = trial.predictor.task, trial.threshold, tuple[int, ...]()
     if AutoConfig.from_pretrained(folder).model_type == "segformer" and isinstance(task, MaskTask):
         threshold, car = 0.5, task.car
     changes = {
-        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": look.mirror},
-        "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], look.side)},
+        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": trial.mirror},
+        "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], trial.side)},
     }
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if car:
-        shift_bias(folder / "model.safetensors", car, look.threshold)
-    rescore(folder, scores, describe_inference_settings(look.predictor))
+        shift_bias(folder / "model.safetensors", car, trial.threshold)
+    rescore(folder, scores, describe_inference_settings(trial.predictor))
 
 
 def shift_bias(weights: Path, car: tuple[int, ...], threshold: float) -> None:
@@ -185,16 +185,16 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)
         return 1
-    look_for = look_for_dots if isinstance(task, DotsTask) else look_for_masks
+    try_settings = try_for_dots if isinstance(task, DotsTask) else try_for_masks
     with torch.inference_mode():
         tried = variants(predictor, arguments.sides, arguments.mirrors)
-        looks = [look_for(side, one, splits["validation"]) for side, one in tried]
-    print(look_table(looks))
-    fitting = [look for look in looks if look.milliseconds <= arguments.most_ms]
+        trials = [try_settings(side, one, splits["validation"]) for side, one in tried]
+    print(trial_table(trials))
+    fitting = [trial for trial in trials if trial.milliseconds <= arguments.most_ms]
     if not fitting:
         print(f"carmask tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
         return 1
-    best = max(fitting, key=lambda look: look.score)
+    best = max(fitting, key=lambda trial: trial.score)
     print(f"\nThe best: threshold {best.threshold:.2f}. {describe_inference_settings(best.predictor)}")
     if arguments.write:
         try:

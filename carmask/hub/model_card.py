@@ -65,7 +65,7 @@ from carmask import Predictor
 {answer}
 ```
 
-Trained with `{command}` on {counts}. {look} Its weights go
+Trained with `{command}` on {counts}. {inference_settings} Its weights go
 back to {origin}.{terms}
 
 {tables}
@@ -116,8 +116,8 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's task, labels, network, look, command, seed, device, processes, precision and origin, and what
-            `carmask.hub.provenance` says of its code, versions and data.
+        facts: the run's task, labels, network, inference_settings, command, seed, device, processes, precision and
+            origin, and what `carmask.hub.provenance` says of its code, versions and data.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.
@@ -154,10 +154,10 @@ def describe_inference_settings(predictor: Predictor) -> str:
     return f"It sees a picture {size} pixels{mirror_image}."
 
 
-def rescore(folder: Path, scores: dict[str, Scores], look: str) -> None:
+def rescore(folder: Path, scores: dict[str, Scores], inference_settings: str) -> None:
     """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
     card = (folder / "README.md").read_text(encoding="utf-8")
-    card = re.sub(r"It sees a picture [^.]* pixels[^.]*\.", look, card)
+    card = re.sub(r"It sees a picture [^.]* pixels[^.]*\.", inference_settings, card)
     for split, values in scores.items():
         card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
     (folder / "README.md").write_text(card, encoding="utf-8")

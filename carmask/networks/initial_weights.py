@@ -25,7 +25,7 @@ SEGFORMER_SIZES: dict[str, dict] = {
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
 }
 
-OWN_STARTS = {
+OWN_WEIGHTS = {
     "segformer": [f"scratch-{size}" for size in SEGFORMER_SIZES],
     "fcn": ["efficientnet-lite0"],
     "unet": ["scratch"],
@@ -38,35 +38,35 @@ NETWORKS = {
 }
 
 
-def is_own(start: str) -> bool:
-    """Whether a start is one of ours, not a model folder or a model of the Hub."""
-    return any(start in own for own in OWN_STARTS.values())
+def is_own(weights: str) -> bool:
+    """Whether initial weights are ours, not a model folder or a model of the Hub."""
+    return any(weights in own for own in OWN_WEIGHTS.values())
 
 
 def initialise_network(
-    network: str, start: str, task: MaskTask | DotsTask, words: list[str], starts: list[str]
+    network: str, weights: str, task: MaskTask | DotsTask, words: list[str], origin: list[str]
 ) -> tuple[PreTrainedModel, set[str]]:
     """The network to train for `task`, and the names of its untrained parameters.
 
-    `words` are settings of its configuration such as `skips=2`; its folder will name `starts` as its origin.
+    `words` are settings of its configuration such as `skips=2`; its folder will name its `origin`.
 
     Raises:
-        RunError: there is no such start or setting.
+        RunError: there are no such initial weights, or no such setting.
     """
-    own = OWN_STARTS[network]
-    if start.startswith("scratch") and start not in own:
-        raise RunError(f"There is no start {start} for {network}; use {', '.join(own)} or a model.")
+    own = OWN_WEIGHTS[network]
+    if weights.startswith("scratch") and weights not in own:
+        raise RunError(f"There are no initial weights {weights} for {network}; use {', '.join(own)} or a model.")
     try:
-        settings = read_settings(network, words) | task.settings | {"origin": starts}
-        return build_network(network, start, task.labels, settings)
+        settings = read_settings(network, words) | task.settings | {"origin": origin}
+        return build_network(network, weights, task.labels, settings)
     except NetworkError as error:
         raise RunError(str(error)) from error
     except ModuleNotFoundError as error:
-        raise RunError(f"The start {start} needs a package: pip install {error.name}.") from error
+        raise RunError(f"The initial weights {weights} need a package: pip install {error.name}.") from error
     except (OSError, ValueError) as error:
         raise RunError(
-            f"The start {start} is neither a model folder here nor to be had from the Hub; check the name and the "
-            f"connection, or start with --model {own[0]}."
+            f"The initial weights {weights} are neither a model folder here nor to be had from the Hub; check the "
+            f"name and the connection, or start with --model {own[0]}."
         ) from error
     except (LookupError, TypeError, RuntimeError) as error:
         raise RunError(f"The --settings do not fit {network}: {error}.") from error
@@ -99,37 +99,37 @@ def read_settings(network: str, words: list[str]) -> dict:
     return settings
 
 
-def build_network(network: str, start: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
+def build_network(network: str, weights: str, labels: list[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
     """Builds a network to train, with one map per label.
 
     Args:
         network: "segformer", "fcn" or "unet".
-        start: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
+        weights: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
             an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder or one of the Hub,
             which for an FCN may be any classifier that transformers knows as a backbone.
         labels: the names of the maps.
         settings: what else goes into the configuration.
 
     Returns:
-        The network, and the names of its parameters that no start has trained.
+        The network, and the names of its parameters that no initial weights hold.
 
     Raises:
-        OSError: there is no such start.
-        NetworkError: the start is another kind of network, or a setting does not fit it.
+        OSError: there are no such initial weights.
+        NetworkError: the initial weights are of another kind of network, or a setting does not fit it.
     """
     settings = settings | {"id2label": dict(enumerate(labels)), "label2id": {name: k for k, name in enumerate(labels)}}
-    if network == "segformer" and start.startswith("scratch-"):
-        config = SegformerConfig(**SEGFORMER_SIZES[start.removeprefix("scratch-")] | settings)
+    if network == "segformer" and weights.startswith("scratch-"):
+        config = SegformerConfig(**SEGFORMER_SIZES[weights.removeprefix("scratch-")] | settings)
         built, trained = SegformerForSemanticSegmentation(config), set[str]()
-    elif network == "unet" and start == "scratch":
+    elif network == "unet" and weights == "scratch":
         built, trained = UnetForSemanticSegmentation(UnetForSemanticSegmentation.config_class(**settings)), set()
-    elif network == "fcn" and start == "efficientnet-lite0":
+    elif network == "fcn" and weights == "efficientnet-lite0":
         backbone = pretrained_efficientnet_lite()
         built, trained = fcn_on(backbone, {name for name, _ in backbone.named_parameters()}, settings)
-    elif network == "fcn" and is_backbone(stored_type(start)):
-        built, trained = fcn_on(*pretrained_backbone(start), settings)
+    elif network == "fcn" and is_backbone(stored_type(weights)):
+        built, trained = fcn_on(*pretrained_backbone(weights), settings)
     else:
-        built, trained = pretrained_network(NETWORKS[network], start, settings)
+        built, trained = pretrained_network(NETWORKS[network], weights, settings)
     make_fast(built)
     newly_initialised = {name for name, _ in built.named_parameters()} - trained
     if settings.get("task") == "dots":
@@ -138,9 +138,9 @@ def build_network(network: str, start: str, labels: list[str], settings: dict) -
     return built, newly_initialised
 
 
-def stored_type(start: str) -> str | None:
+def stored_type(weights: str) -> str | None:
     """The type of network that a model folder or a model of the Hub says it holds."""
-    return PreTrainedConfig.get_config_dict(start)[0].get("model_type")
+    return PreTrainedConfig.get_config_dict(weights)[0].get("model_type")
 
 
 def is_backbone(model_type: str | None) -> bool:
@@ -148,18 +148,18 @@ def is_backbone(model_type: str | None) -> bool:
     return model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] in MODEL_FOR_BACKBONE_MAPPING
 
 
-def pretrained_backbone(start: str) -> tuple[PreTrainedModel, set[str]]:
+def pretrained_backbone(weights: str) -> tuple[PreTrainedModel, set[str]]:
     """Opens a classifier as a backbone that gives four feature maps, and names the parameters it brought.
 
     ResNet, ConvNeXt and Swin have four stages, at strides 4 to 32; of a transformer with one stride throughout, such
     as DINOv2, the layers at each quarter of its depth are taken.
     """
-    config = CONFIG_MAPPING[stored_type(start)].from_pretrained(start)
+    config = CONFIG_MAPPING[stored_type(weights)].from_pretrained(weights)
     stages = len(config.stage_names) - 1  # the first is the stem
     quarters = sorted({-(-stages * quarter // 4) for quarter in (1, 2, 3, 4)})
     config.set_output_features_output_indices(out_features=None, out_indices=quarters)
     backbone, report = MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
-        start, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        weights, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
     )
     return backbone, {name for name, _ in backbone.named_parameters()} - set(report["missing_keys"])
 
@@ -172,18 +172,18 @@ def fcn_on(backbone: PreTrainedModel, trained: set[str], settings: dict) -> tupl
     return built, {f"backbone.{name}" for name in trained}
 
 
-def pretrained_network(kind: type[PreTrainedModel], start: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
+def pretrained_network(kind: type[PreTrainedModel], weights: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
     """Opens a model folder or a model of the Hub, with `settings` in its configuration, and names what it brought."""
-    stored, wanted = stored_type(start), kind.config_class.model_type
+    stored, wanted = stored_type(weights), kind.config_class.model_type
     if stored != wanted:
-        raise NetworkError(f"The start {start} is a network of the type {stored}, not {wanted}.")
-    old = kind.config_class.from_pretrained(start)
+        raise NetworkError(f"The initial weights {weights} are a network of the type {stored}, not {wanted}.")
+    old = kind.config_class.from_pretrained(weights)
     other_maps = "dots" in (old.to_dict().get("task"), settings.get("task")) and (
         list(old.id2label.values()) != list(settings["id2label"].values())
     )
-    config = kind.config_class.from_dict(PreTrainedConfig.get_config_dict(start)[0] | settings)
+    config = kind.config_class.from_dict(PreTrainedConfig.get_config_dict(weights)[0] | settings)
     built, report = kind.from_pretrained(
-        start,
+        weights,
         config=config,
         dtype=torch.float32,
         use_safetensors=True,

@@ -127,8 +127,8 @@ class DotsTask:
         A mean over pixels would hardly hear one bump among thousands of empty ones, so the sum over a map is divided
         by the cells of one bump instead: a dot counts the same on a map of any size, and a missed dot as much as a
         false one, so that a score stays a probability. The empty cells do not drown it at the start, since a network
-        for dots starts from rare ones (`RARE` in starts). `focal` above 0 multiplies each pixel by that power of
-        its error, so that what is already right is heard less.
+        for dots starts from rare ones (`RARE` in initial_weights.py). `focal` above 0 multiplies each pixel by that
+        power of its error, so that what is already right is heard less.
 
         Source: Li et al. 2020, https://arxiv.org/abs/2006.04388 (focal weighting of soft targets).
         """

@@ -51,7 +51,11 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> N
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = facts | {"network": config.network, "look": describe_inference_settings(predictor), "seed": config.seed}
+    facts = facts | {
+        "network": config.network,
+        "inference_settings": describe_inference_settings(predictor),
+        "seed": config.seed,
+    }
     facts |= {"task": config.task, "labels": predictor.task.labels}
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)

@@ -25,7 +25,7 @@ def model(tiny_data, tmp_path, request):
     facts |= {
         "task": "mask",
         "labels": ["background", "car"],
-        "look": "It sees a picture with a long side of 64 pixels.",
+        "inference_settings": "It sees a picture with a long side of 64 pixels.",
         "seed": 0,
         "processes": 1,
         "precision": "no",

@@ -44,7 +44,14 @@ def with_card(folder, data, origin):
     facts = {"task": "mask", "labels": ["background", "car"], "network": "segformer", "command": "python …"}
     scores = {"test": {"boxes": SCORES, "no_cars": NO_CARS, "all": SCORES | {"false_car_share": 0.012}}}
     splits = open_data(str(data))
-    facts |= {"look": "", "origin": origin, "seed": 0, "device": "cpu", "processes": 1, "precision": "no"}
+    facts |= {
+        "inference_settings": "",
+        "origin": origin,
+        "seed": 0,
+        "device": "cpu",
+        "processes": 1,
+        "precision": "no",
+    }
     write_report(folder, facts | made_with(splits), splits["train"], scores, [])
     return folder
 
