@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from conftest import save_balanced, tiny_network, write_data
-from training import options
+from training_runs import options
 
 import train_segformer
 from carmask.inference.model_folder import all_checkpoints

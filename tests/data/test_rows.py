@@ -11,6 +11,7 @@ from PIL import Image
 from carmask.data.rows import check_split, grey_rows, read_row, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.errors import DataError
+from carmask.files.picture_folders import find_pictures
 from carmask.tasks.mask_task import IGNORED, MaskTask
 from carmask.training.examples import Examples
 
@@ -128,16 +129,16 @@ def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
 
 
 def test_unlabelled_pictures_beyond_the_memory_limit_are_the_same_but_decoded_again(tiny_data, monkeypatch):
-    kept = unlabelled_rows(tiny_data / "train/images", 48)
+    kept = unlabelled_rows(find_pictures(tiny_data / "train/images"), 48)
     monkeypatch.setattr("carmask.data.rows.CACHE_BYTES", 0)
-    decoded = unlabelled_rows(tiny_data / "train/images", 48)
+    decoded = unlabelled_rows(find_pictures(tiny_data / "train/images"), 48)
     assert (len(kept.kept), len(decoded.kept)) == (8, 0)
     assert all(np.array_equal(kept[k][part], decoded[k][part]) for k in range(8) for part in (0, 1))
 
 
 def test_an_unlabelled_picture_is_judged_nowhere_in_any_crop(tmp_path):
     drawn_car()[0].save(tmp_path / "a.png")
-    rows = unlabelled_rows(tmp_path, 48)
+    rows = unlabelled_rows(find_pictures(tmp_path), 48)
     assert max(rows[0][0].shape) == 48
     crops = Examples(rows, MaskTask(), 32, 0, range(8))
     assert all((crops[number]["target"] == IGNORED).all() for number in range(8))
@@ -146,7 +147,7 @@ def test_an_unlabelled_picture_is_judged_nowhere_in_any_crop(tmp_path):
 def test_an_unreadable_unlabelled_picture_is_named(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="bad.png"):
-        unlabelled_rows(tmp_path, 48)
+        unlabelled_rows(find_pictures(tmp_path), 48)
 
 
 @pytest.mark.parametrize("kind", ["images", "masks"])

@@ -8,7 +8,7 @@ import datasets
 import pytest
 from conftest import write_data
 from datasets.table import embed_table_storage
-from training import options, run
+from training_runs import options, run
 
 from carmask import Predictor
 from carmask.data.sources import open_data

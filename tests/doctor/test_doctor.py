@@ -9,8 +9,8 @@ import pytest
 from conftest import drawn_car, write_data, write_dots
 from made_up import huge_png
 from PIL import Image
-from training import options
-from training import run as run_training
+from training_runs import options
+from training_runs import run as run_training
 
 from carmask.doctor.findings import KINDS
 from carmask.doctor.near_duplicates import FARTHEST, perceptual_hash

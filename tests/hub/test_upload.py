@@ -6,8 +6,8 @@ import pytest
 from conftest import drawn_car
 from hub_stand_in import TOKEN, hub_stand_in
 from huggingface_hub import ModelCard
-from training import options
-from training import run as train
+from training_runs import options
+from training_runs import run as train
 
 from carmask import Predictor
 from carmask.commands import publish

@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file
-from training import options, run
+from training_runs import options, run
 
 from carmask.training.distillation import DistillationLoss
 

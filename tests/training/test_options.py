@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from training import run
+from training_runs import run
 
 from carmask.training.config import HEADINGS
 

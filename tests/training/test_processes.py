@@ -11,7 +11,7 @@ import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from conftest import drawn_car, write_data
 from safetensors.torch import load_file
-from training import options, run
+from training_runs import options, run
 
 from carmask import Predictor
 from carmask.data.sources import open_data

@@ -10,7 +10,7 @@ import pytest
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from conftest import save_balanced, tiny_network
-from training import options, run
+from training_runs import options, run
 
 from carmask.errors import RunError
 from carmask.training import loop

@@ -9,7 +9,7 @@ import torch
 from conftest import NETWORKS, drawn_car, save_balanced, tiny_network
 from PIL import Image
 from safetensors.torch import load_file
-from training import options, run
+from training_runs import options, run
 from transformers import SegformerImageProcessorPil
 
 from carmask import Predictor

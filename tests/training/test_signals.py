@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from training import options, run
+from training_runs import options, run
 
 from carmask.data.sources import open_data
 from carmask.hub import provenance

@@ -4,7 +4,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
-from training import options, run
+from training_runs import options, run
 
 from carmask.errors import RunError
 from carmask.training.trackers import start_tracker
