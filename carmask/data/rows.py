@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from carmask.data.layout import NOT_JUDGED
 from carmask.errors import DataError, PictureError, first_line
-from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
@@ -151,13 +150,12 @@ def shrink(pair: Example, longest: int) -> Example:
     return np.array(small), np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
 
-def unlabelled_rows(folder: Path, longest: int) -> KeptRows:
-    """The pictures in and below a folder as rows whose masks are nowhere judged: for a teacher to label.
+def unlabelled_rows(paths: list[Path], longest: int) -> KeptRows:
+    """Pictures as rows whose masks are nowhere judged: for a teacher to label.
 
     Raises:
-        DataError: there are no pictures, or one cannot be read.
+        DataError: one cannot be read.
     """
-    paths = find_pictures(folder)
     return KeptRows(
         partial(read_unlabelled, paths, longest), len(paths), CACHE_BYTES // 3, "Reading unlabelled pictures"
     )

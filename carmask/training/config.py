@@ -81,7 +81,8 @@ RANGES = {
     "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
 }  # fmt: skip
 
-DOT_SETTINGS = {"sigma": (0.001, 0.5), "focal": (0, 10), "swap": (0, 0)}  # their ranges; swap is text
+DOT_RANGES = {"sigma": (0.001, 0.5), "focal": (0, 10)}
+DOT_SETTINGS = {*DOT_RANGES, "swap"}  # swap is text
 
 
 def check(config: TrainConfig) -> None:
@@ -136,7 +137,7 @@ def dot_settings(config: TrainConfig) -> dict[str, float | str]:
         if name == "swap":
             settings[name] = text
             continue
-        low, high = DOT_SETTINGS[name]
+        low, high = DOT_RANGES[name]
         try:
             settings[name] = value = float(text)
         except ValueError as error:

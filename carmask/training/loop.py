@@ -131,7 +131,6 @@ def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator
     predictor = Predictor.from_network(run.ema, settings.processor)
     scores, _ = validate(predictor, validation, calibrate=True)
     kind, loss = predictor.task.kind, float(np.mean(run.losses))
-    run.losses.clear()
     line = {"step": run.step, "loss": loss} | scores["all"]
     best = max((old[BEST[kind]] for old in run.history), default=-1.0)
     run.history.append(line)

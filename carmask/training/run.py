@@ -18,6 +18,7 @@ from carmask.doctor.data_set_checks import summary
 from carmask.errors import CheckpointError, DataError, ModelError, RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.validation import validate
+from carmask.files.picture_folders import find_pictures
 from carmask.files.system import keep_freed_memory
 from carmask.hub.licences import origins
 from carmask.hub.model_card import describe_inference_settings, write_report
@@ -51,12 +52,8 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> N
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
         write_worst(output, worst)
-    facts = facts | {
-        "network": config.network,
-        "inference_settings": describe_inference_settings(predictor),
-        "seed": config.seed,
-    }
-    facts |= {"task": config.task, "labels": predictor.task.labels}
+    facts = facts | {"network": config.network, "seed": config.seed, "task": config.task}
+    facts |= {"inference_settings": describe_inference_settings(predictor), "labels": predictor.task.labels}
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
     (output / LOCK).unlink()
@@ -127,13 +124,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-def make_examples(config: TrainConfig, task: MaskTask | DotsTask, splits: DatasetDict) -> Examples:
+def make_examples(
+    config: TrainConfig, task: MaskTask | DotsTask, splits: DatasetDict, unlabelled: list[Path]
+) -> Examples:
     """The training examples; which of them a run learns from is known only when its step is.
 
     Raises:
         DataError: a row of a split cannot be used.
     """
-    rows, names = training_rows(splits, int(config.crop * config.scale_jitter), config.unlabelled)
+    rows, names = training_rows(splits, int(config.crop * config.scale_jitter), unlabelled)
     kind = StreamedExamples if is_stream(rows) else Examples
     return kind(
         rows, task, config.crop, config.seed, range(0), config.scale_jitter, config.paste, names, config.square
@@ -186,10 +185,11 @@ def run_all(config: TrainConfig) -> None:
         faults = summary(config.data)
         if faults:
             print(faults, flush=True)
-    examples, processor = make_examples(config, task, splits), make_processor(config.side, config.square)
+    unlabelled = find_pictures(Path(config.unlabelled)) if config.unlabelled else []
+    examples, processor = make_examples(config, task, splits, unlabelled), make_processor(config.side, config.square)
     criterion = make_distillation_loss(network, config.teacher, config.teacher_features, processor, examples)
     facts = {"processes": accelerator.num_processes, "precision": accelerator.mixed_precision, "origin": origin}
-    facts |= {"device": accelerator.device.type} | made_with(splits, extra_inputs(config.teacher, config.unlabelled))
+    facts |= {"device": accelerator.device.type} | made_with(splits, extra_inputs(config.teacher, unlabelled))
     lock = claim_output(config, facts, accelerator)
     run = start_run(network, newly_initialised, config.learning_rate)
     if config.resume:

@@ -14,7 +14,6 @@ from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabe
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
 from carmask.errors import RunError
-from carmask.files.picture_folders import find_pictures
 from carmask.hub.licences import find_folder
 from carmask.inference.loading import load_network, load_processor
 from carmask.tasks.dots_task import DotsTask
@@ -43,7 +42,7 @@ def open_task(
 
 
 def training_rows(
-    splits: DatasetDict, longest: int, unlabelled: str
+    splits: DatasetDict, longest: int, unlabelled: list[Path]
 ) -> tuple[Sequence[Example] | IterableDataset, list[str]]:
     """The rows to learn from, pictures no longer than `longest` pixels, and their names, which a stream's rows carry.
 
@@ -59,16 +58,16 @@ def training_rows(
     rows, names = grey_rows(splits["train"], longest), row_names(splits["train"])
     if unlabelled:
         # Any sequence will do, though torch's annotations ask for its own class.
-        rows = ConcatDataset([rows, unlabelled_rows(Path(unlabelled), longest)])  # type: ignore[assignment, list-item]
-        names += map(str, find_pictures(Path(unlabelled)))
+        rows = ConcatDataset([rows, unlabelled_rows(unlabelled, longest)])  # type: ignore[assignment, list-item]
+        names += map(str, unlabelled)
     return rows, names
 
 
-def extra_inputs(teacher: str, unlabelled: str) -> list[Path]:
+def extra_inputs(teacher: str, unlabelled: list[Path]) -> list[Path]:
     """The files outside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
     folder = find_folder(teacher) if teacher else None
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if folder else []
-    return weights + (find_pictures(Path(unlabelled)) if unlabelled else [])
+    return weights + unlabelled
 
 
 def make_distillation_loss(
