@@ -40,7 +40,7 @@ class CompareError(Exception):
 def command_for(row: str, data: str, output: Path, steps: int, own_start: str) -> list[str]:
     """The training command of a row; it validates only after the last step."""
     differs = ROWS[row][1].format(own_start=shlex.quote(own_start), teacher=shlex.quote(str(TEACHER)))
-    rest = f"{SAME} --steps {steps} --validate_every {steps} --overwrite"
+    rest = f"{SAME} --steps {steps} --validate-every {steps} --overwrite"
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES)]
     named = ["--data", data, "--output", str(output)]
     return [*start, str(ROOT / "train_segformer.py"), *named, *shlex.split(f"{differs} {rest}")]

@@ -1,4 +1,4 @@
-"""The table of compare_networks.py, measured from the model folders of its finished rows."""
+"""The rows of compare_networks.py, and their table, measured from the model folders of the finished ones."""
 
 import json
 import time
@@ -13,41 +13,31 @@ from carmask.inference.model_folder import SETTINGS
 from carmask.inference.predictor import Predictor
 
 PROCESSES, CROP, SIDE = 2, 192, 384
-
-
-SAME = f"--batch_size 8 --crop {CROP} --side {SIDE} --workers 1 --seed 0"
-
-
+SAME = f"--batch-size 8 --crop {CROP} --side {SIDE} --workers 1 --seed 0"
 TEACHER = EMBEDDED["mask"]
-
-
-ROWS = {  # folder: title and what differs; parts that no start has trained learn 5 times as fast
+ROWS = {  # folder: title and what differs; newly initialised parts learn 5 times as fast
     "segformer-scratch": (
         "SegFormer-B0, random weights",
-        "--network segformer --model scratch-b0 --learning_rate 2e-4",
+        "--network segformer --model scratch-b0 --learning-rate 2e-4",
     ),
     "segformer-taught": (
         "the same, with a teacher",
-        "--network segformer --model scratch-b0 --learning_rate 3e-4 --teacher {teacher} --teacher_features",
+        "--network segformer --model scratch-b0 --learning-rate 3e-4 --teacher {teacher} --teacher-features",
     ),
     "segformer-start": (
         "SegFormer-B0, our own start",
-        "--network segformer --model {own_start} --learning_rate 1e-3",
+        "--network segformer --model {own_start} --learning-rate 1e-3",
     ),
     "fcn8": (
         "FCN-8s, EfficientNet-Lite0 with ImageNet weights",
-        "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning_rate 4e-4",
+        "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning-rate 4e-4",
     ),
     "unet": (
         "U-Net, first width 16, random weights",
-        "--network unet --model scratch --settings first_width=16 --learning_rate 1e-3",
+        "--network unet --model scratch --settings first_width=16 --learning-rate 1e-3",
     ),
 }
-
-
 REPEATS = 15
-
-
 PLAN = "plan.json"
 
 

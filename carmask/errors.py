@@ -1,4 +1,4 @@
-"""Every error that is said to a person, each in one sentence."""
+"""The errors that more than one room knows; each is said to a person in one sentence."""
 
 
 class DataError(ValueError):
@@ -25,12 +25,6 @@ class NetworkError(ValueError):
     """Says in one sentence why a network cannot be built."""
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's words, as the end of a sentence of ours."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."
-
-
 class ModelError(ValueError):
     """Says in one sentence why a model cannot be used."""
 
@@ -41,3 +35,9 @@ class RuntimeFileError(ValueError):
 
 class CheckpointError(ValueError):
     """Says in one sentence that a folder has no checkpoint to go on from."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's words, as the end of a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".") + "."

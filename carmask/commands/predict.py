@@ -65,11 +65,6 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
     model = arguments.model or EMBEDDED[arguments.task or "mask"]
-    if not arguments.model and not model.is_dir():
-        raise ModelError(
-            f"There is no embedded model {model}; name one with --model, or set CARMASK_MODELS to the folder models/ "
-            "of a checkout."
-        )
     predictor = Predictor.from_pretrained(model, threads, arguments.car_labels)
     predictor = replace(predictor, magnification=arguments.sliding_window)
     if arguments.task:

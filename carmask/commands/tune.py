@@ -80,7 +80,7 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     """
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
-    for row in tqdm(split, desc="Looking", leave=False, disable=None):
+    for row in tqdm(split, desc="Trying", leave=False, disable=None):
         _, truth = read_row(row)
         start = time.perf_counter()
         margin = predictor.margin(upright_rgb(row["image"]))

@@ -45,11 +45,9 @@ def car_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool 
     `sliding_window` runs sliding-window inference on an enlarged picture. The margin stays float32, so that `mask_at`
     gives exactly the predictor's mask at any threshold.
     """
-    return (
-        replace(predictor, magnification=SLIDING_WINDOW_ZOOM if sliding_window else predictor.magnification)
-        .margin(picture)
-        .numpy()
-    )
+    if sliding_window:
+        predictor = replace(predictor, magnification=SLIDING_WINDOW_ZOOM)
+    return predictor.margin(picture).numpy()
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:

@@ -36,12 +36,8 @@ from carmask.files.drawing import cut_out, overlay_mask
 from carmask.inference.predictor import Predictor
 
 AMBER = (255, 176, 0)
-THRESHOLD_RANGE: dict = {
-    "minimum": 0.01,
-    "maximum": 0.99,
-    "step": 0.01,
-    "buttons": [],
-}  # gradio's reset button triggers no `input`
+# Without buttons, since gradio's reset button triggers no `input`.
+THRESHOLD_RANGE: dict = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}
 
 MaskAnswer = tuple[str, str, StoredAnswer]
 

@@ -1,14 +1,8 @@
 """Why a file is no picture that can be read here, each in one sentence."""
 
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
-
-
 DAMAGED = "This picture file is damaged or incomplete; open it in a picture program, save it again and use that copy."
-
-
 NOT_A_PICTURE = "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF file."
-
-
 TOO_MANY_PIXELS = "This picture has more than 89 megapixels; make it smaller and try again."
 
 

@@ -126,12 +126,11 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: no folder, no readable configuration, or neither weights in safetensors form nor an exported file.
     """
-    if not folder.is_dir() and folder.parent == MODELS:
-        raise ModelError(f"There is no model {folder}; set CARMASK_MODELS to the folder models/ of a checkout.")
     if not folder.is_dir():
-        raise ModelError(
-            f"There is no model folder {folder}; give a folder with a config.json, or a model of the Hub."
-        )
+        remedy = "give a folder with a config.json, or a model of the Hub"
+        if folder.parent == MODELS:
+            remedy += ", or set CARMASK_MODELS to the folder models/ of a checkout"
+        raise ModelError(f"There is no model folder {folder}; {remedy}.")
     if not (folder / "config.json").is_file():
         raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
     try:

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 from carmask.files.disk import sync
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a run that may not use its folder is refused before torch is imported
     from transformers import PreTrainedModel
     from transformers.image_processing_utils import BaseImageProcessor
 
-
 CHECKPOINT, UNFINISHED_CHECKPOINT = "checkpoint", "checkpoint-new"
-
 SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
-
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
 UNFINISHED = "model-new"
