@@ -15,7 +15,7 @@ from carmask.data.layout import CAR, NOT_JUDGED
 from carmask.data.pairs import BadPair, Dots, Pair
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
-from data_scripts.coco_outlines import Size, paint, wide_hull
+from data_scripts.outlines import Size, paint, wide_hull
 
 
 def annotation_mask(parts: list[dict], size: Size, arguments: argparse.Namespace) -> np.ndarray:

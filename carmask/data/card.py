@@ -22,7 +22,7 @@ def count_line(rows: list[dict]) -> str:
     return f"{len(rows)} pictures (" + ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split]) + ")"
 
 
-def data_set_card(title: str, rows: list[dict], shares: Shares, dot_names: list[str]) -> str:
+def data_set_card(title: str, rows: list[dict], shares: Shares, dot_names: list[str], object_name: str) -> str:
     """Returns the README of a data set: how many pictures, cars and dots it has, by source and split."""
     parts = [f"# {title}", f'{count_line(rows)}. Open it with `load_dataset("imagefolder", data_dir=...)`.']
     if shares:

@@ -150,7 +150,9 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
     return result
 
 
-def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None) -> int:
+def finish_data_set(
+    folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None, object_name: str = "car"
+) -> int:
     """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
 
     Args:
@@ -158,6 +160,7 @@ def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[
         rows: columns of metadata.jsonl, and `split`.
         title: of the README.
         dot_names: what the column `dots` holds, in order; None without that column.
+        object_name: what the masks are of.
 
     Returns:
         The number of pictures with a car.
@@ -178,7 +181,7 @@ def finish_data_set(folder: Path, rows: list[dict], title: str, dot_names: list[
     masked = (row for row in tqdm(rows, desc="masks", disable=None) if "mask_file_name" in row)
     shares = {f"{row['split']}/{row['file_name']}": mask_shares(folder, row) for row in masked}
     sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
-    readme = data_set_card(title, rows, shares, dot_names or [])
+    readme = data_set_card(title, rows, shares, dot_names or [], object_name)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     return sum(car > 0 for car, _ in shares.values())
 

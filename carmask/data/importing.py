@@ -13,6 +13,7 @@ from carmask.command_line import percent
 from carmask.data.card import count_line
 from carmask.data.folder import SHARES, finish_data_set, save_example, split_groups, staged_folder
 from carmask.data.layout import SPLITS
+from carmask.data.object_choice import HELP, ObjectChoice, object_choice
 from carmask.data.pairs import BadPair, Pair, read_pair, stored_form
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
@@ -23,15 +24,19 @@ BadFile = tuple[Path, str]  # and the reason
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all importing programs share."""
     parser.add_argument(
-        "--split", choices=[*SPLITS, "auto"], default="auto", help="all into one split (default: auto)"
+        "--split",
+        choices=[*SPLITS, "auto"],
+        default="auto",
+        help="all into one split (default: auto, by folders called train, val, test, else dealt out)",
     )
     parser.add_argument(
         "--shares",
         type=percent,
         default=SHARES,
         metavar="80,10,10",
-        help="percent for train, validation and test with --split auto",
+        help="percent for train, validation and test where no folder of such a name says it",
     )
+    parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
     parser.add_argument("--source", help="what to write into the column source (default: the name of OUT)")
     parser.add_argument(
         "--group-pattern", help="regular expression; its first group in the name is the picture's group"
@@ -110,11 +115,13 @@ def import_pairs(
             raise DataError(f"Nothing written, {len(bad)} bad: mend the above, or leave them out with --skip-bad.")
         if not rows:
             raise DataError("Nothing written: no good pair is left.")
-        _move_to_splits(folder, rows, arguments)
-        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names)
+        told = choose_splits(rows, arguments.split, arguments.shares)
+        _move_to_splits(folder, rows)
+        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name)
     if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
         sys.stderr.write("No mask has a single car pixel: check which value or category is car.\n")
-    sys.stderr.write(f"{arguments.out}: {count_line(rows)}" + (f"; {len(bad)} bad left out" if bad else "") + ".\n")
+    left_out = f"; {len(bad)} bad left out" if bad else ""
+    sys.stderr.write(f"{arguments.out}: {count_line(rows)}{left_out}. {told}\n")
     return 0
 
 
@@ -137,14 +144,41 @@ def _write_pairs(
             bad.append((pair.picture, str(error)))
             continue
         row = save_example(folder, pair.name, picture, mask, lossless=not stored_form(pair.picture)[2])
-        rows.append({**row, "source": source, "group": group, **dots})
+        rows.append({**row, "source": source, "group": group, "split": pair.split, **dots})
     return rows, bad
 
 
-def _move_to_splits(folder: Path, rows: list[dict], arguments: argparse.Namespace) -> None:
-    splits = split_groups({row["group"] for row in rows}, arguments.shares) if arguments.split == "auto" else {}
+def choose_splits(rows: list[dict], split: str, shares: tuple[int, int, int]) -> str:
+    """Gives each row its split; returns one sentence that says how.
+
+    The split of a folder called train, val or test stays. Other rows go to train where there is such a folder; else
+    whole groups of them are dealt out, the shares of the splits that are there counting as train's.
+    """
+    official = {row["split"] for row in rows if row["split"]}
+    rest = [row for row in rows if not row["split"]]
+    if split != "auto":
+        for row in rows:
+            row["split"] = split
+        return f"All are in {split}."
+    if "train" in official:
+        dealt = {}
+    else:
+        validation, test = (
+            0 if name in official else share for name, share in zip(SPLITS[1:], shares[1:], strict=True)
+        )
+        dealt = split_groups({row["group"] for row in rest}, (100 - validation - test, validation, test))
+    for row in rest:
+        row["split"] = dealt.get(row["group"], "train")
+    if official:
+        others = (
+            f"; {len(rest)} in none of these are in {' and '.join({*dealt.values()} or {'train'})}" if rest else ""
+        )
+        return f"The splits are those of the folders called {' and '.join(sorted(official))}{others}."
+    return "No folder is called train, val or test, so they were dealt out; --split puts all into one."
+
+
+def _move_to_splits(folder: Path, rows: list[dict]) -> None:
     for row in rows:
-        row["split"] = splits.get(row["group"], arguments.split)
         for column in {"file_name", "mask_file_name"} & row.keys():
             target = folder / row["split"] / row[column]
             target.parent.mkdir(parents=True, exist_ok=True)

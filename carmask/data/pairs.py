@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from carmask.data.layout import standard_split
 from carmask.errors import PictureError
 from carmask.files.pictures import DECODE_ERRORS, open_picture
 
@@ -28,6 +29,12 @@ class Pair:
     read_mask: Callable[[], np.ndarray] | None  # uint8 (height, width) of 0, 128 and 255; None: no car in the picture
     read_dots: Callable[[tuple[int, int]], Dots] | None = None
     has_mask: bool = True
+    split: str | None = None  # that of its folder or file, where that says one
+
+
+def official_split(path: Path) -> str | None:
+    """The split that the first folder of such a name in a relative path says; None where none does."""
+    return next(filter(None, map(standard_split, path.parts[:-1])), None)
 
 
 def open_mask(path: Path) -> Image.Image:

@@ -1,5 +1,6 @@
 """Finds the pictures below a folder."""
 
+import os
 from pathlib import Path
 
 from carmask.errors import DataError
@@ -9,17 +10,44 @@ ENDINGS = {
 }  # fmt: skip
 
 
+def files_below(folder: Path, endings: set[str] = ENDINGS) -> tuple[list[Path], list[Path]]:
+    """Lists the files in and below a folder that have one of the `endings`; hidden ones do not count.
+
+    Links are followed to what lies in the same folder, each folder once.
+
+    Returns:
+        The files, sorted; and the links that lead out of the folder, which are not followed.
+    """
+    root = folder.resolve()
+    found, outside, seen = [], [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = [Path(place) / name for name in sorted(folders) + files if not name.startswith(".")]
+        leading_out = {path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)}
+        outside += sorted(path for path in leading_out if path.is_dir() or path.suffix.lower() in endings)
+        folders[:] = [path.name for path in paths if path.is_dir() and path not in leading_out]
+        found += [
+            path for path in paths if path.suffix.lower() in endings and path not in leading_out and path.is_file()
+        ]
+    return sorted(found), outside
+
+
 def pictures_below(folder: Path) -> list[Path]:
-    """Lists the picture files in and below a folder, sorted; hidden files and other kinds of files do not count."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    """Lists the picture files in and below a folder as `files_below` does."""
+    return files_below(folder)[0]
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Lists the picture files under a folder as `pictures_below` does; DataError where there is none."""
+    """Lists the picture files under a folder as `files_below` does; DataError where there is none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
-    pictures = pictures_below(folder)
+    pictures, outside = files_below(folder)
+    if not pictures and outside:
+        raise DataError(f"{outside[0]} is a link that leads out of {folder}: give the folder that it leads to.")
     if not pictures:
         raise DataError(f"{folder} holds no pictures.")
     return pictures

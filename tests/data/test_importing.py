@@ -6,7 +6,7 @@ import pytest
 from made_up import CAR_BOX, SIZE, car_mask, folders, import_folders, picture, rows, written_mask
 from PIL import Image
 
-from data_scripts import build_mixture, coco_outlines, compose, from_coco, from_label_maps, merge
+from data_scripts import build_mixture, outlines, compose, from_coco, from_label_maps, merge
 
 
 def label_map(mode="L"):
@@ -100,7 +100,7 @@ def test_run_lengths_are_read_column_by_column(tmp_path):
 
 
 def test_compressed_run_lengths_are_those_of_the_coco_tools():
-    assert coco_outlines.unpack_counts("61X13mN000`0") == [6, 1, 40, 4, 5, 4, 5, 4, 21]
+    assert outlines.unpack_counts("61X13mN000`0") == [6, 1, 40, 4, 5, 4, 5, 4, 21]
 
 
 def test_crowds_and_named_categories_are_not_judged_but_a_car_before_them_is(tmp_path):

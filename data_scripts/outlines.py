@@ -19,11 +19,16 @@ def paint(annotation: dict, size: Size) -> np.ndarray:
             raise BadPair(f"no outline: annotation {annotation.get('id')} has an empty segmentation")
         if isinstance(segmentation, dict):
             return paint_runs(segmentation["counts"], tuple(segmentation["size"]), size)
-        mask = np.zeros(size, bool)
-        for polygon in segmentation:
-            mask |= paint_polygon(np.asarray(polygon, float).reshape(-1, 2), size)
+        return paint_polygons(segmentation, size)
     except (KeyError, IndexError, TypeError, ValueError):
         raise BadPair(f"undecodable: annotation {annotation.get('id')} has a broken segmentation") from None
+
+
+def paint_polygons(polygons: list, size: Size) -> np.ndarray:
+    """Paints polygons, each [x, y, x, y, ...] or [[x, y], ...] in pixels, as one bool mask (height, width)."""
+    mask = np.zeros(size, bool)
+    for polygon in polygons:
+        mask |= paint_polygon(np.asarray(polygon, float).reshape(-1, 2), size)
     return mask
 
 

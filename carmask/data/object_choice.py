@@ -1,0 +1,56 @@
+"""What the object is called, and which of the classes of foreign labels are it: the option `--object`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from carmask.errors import DataError
+
+LONGEST_NAME = 60
+HELP = (
+    "what the object is called, and the classes of the labels that are it, by name or number: leaf, 13, leaf=2,3 "
+    "(default: car)"
+)
+
+
+@dataclass(frozen=True)
+class ObjectChoice:
+    """The object's `name`, which becomes a model's label, and its `classes` in foreign labels, names or numbers."""
+
+    name: str = "car"
+    classes: tuple[str, ...] = ("car",)
+    given: bool = False  # by a person, not by default
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The classes that are numbers."""
+        return frozenset(int(one) for one in self.classes if one.isdecimal())
+
+    def among(self, labels: Sequence[str], where: str) -> list[str]:
+        """Those of `labels` that are the object, whatever their case.
+
+        Raises:
+            DataError: one of the classes is not among them; `where` says whose labels they are, such as "The file".
+        """
+        wanted = [one.strip().casefold() for one in self.classes]
+        known = [label.strip().casefold() for label in labels]
+        missing = [one for one, plain in zip(self.classes, wanted, strict=True) if plain not in known]
+        if missing:
+            has = f"{where} has {', '.join(dict.fromkeys(labels))}" if labels else f"{where} has none"
+            raise DataError(f"There is no class {missing[0]}; {has}: say which is the object with --object.")
+        return [label for label, plain in zip(labels, known, strict=True) if plain in wanted]
+
+
+def object_choice(text: str) -> ObjectChoice:
+    """Reads "leaf", "13", "car,truck" or "leaf=2,3", for argparse.
+
+    A name alone is that of the object and of its class. A number alone is a class of the object "car".
+    """
+    name, equals, rest = text.partition("=")
+    classes = tuple(one.strip() for one in (rest if equals else text).split(",") if one.strip())
+    named = name.strip() if equals else next((one for one in classes if not one.isdecimal()), "car")
+    if not classes or not named or len(named) > LONGEST_NAME or not named.isprintable():
+        raise argparse.ArgumentTypeError(f"must be a name, a number, or both as in leaf=2,3, not {text!r}")
+    if named.casefold() == "background":
+        raise argparse.ArgumentTypeError("cannot be background: that is what is not the object")
+    return ObjectChoice(named, classes, given=True)

@@ -1,0 +1,71 @@
+"""Finds the pictures below a folder by the names that a table or an annotation file has for them."""
+
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+
+from carmask.data.pairs import BadPair
+from carmask.files.picture_folders import ENDINGS, find_pictures
+
+
+class PictureIndex:
+    """The pictures in and below a folder, to be found by name; none outside it ever is."""
+
+    def __init__(self, folder: Path):
+        """Lists the folder; DataError if it holds no pictures."""
+        self.folder = folder
+        self.pictures = find_pictures(folder)
+        self.by_tail: list[dict[str, list[Path]]] = [defaultdict(list) for _ in KEYS]
+        for path in self.pictures:
+            for tail in tails(path.relative_to(folder).as_posix()):
+                for places, key in zip(self.by_tail, KEYS, strict=True):
+                    places[key(tail)].append(path)
+
+    def find(self, file_name: str) -> Path:
+        """The picture that a file calls `file_name`, which may be a path of Windows.
+
+        As much of the end of its path as there is decides: `images/0.jpg`, `/home/me/photos/0.jpg` and `../0.jpg` are
+        the one picture called 0.jpg. Case and ending count only where names differ in nothing else.
+
+        Raises:
+            BadPair: there is none, or more than one.
+        """
+        for places, key in zip(self.by_tail, KEYS, strict=True):
+            for tail in tails(file_name.replace("\\", "/")):
+                found = places.get(key(tail), [])
+                if len(found) == 1:
+                    return found[0]
+                if found:
+                    names = " and ".join(path.relative_to(self.folder).as_posix() for path in found[:2])
+                    raise BadPair(f"name clash: {file_name} may be {names}")
+        raise BadPair(f"missing partner: there is no picture {file_name or 'without a name'}")
+
+    def name_of(self, path: Path) -> str:
+        """What a picture is called in a data set: its path below the folder, without suffix."""
+        return path.relative_to(self.folder).with_suffix("").as_posix().replace("/", "_")
+
+
+def tails(path: str) -> list[str]:
+    """A path, and what is left of it without its first folder, its first two, and so on: `a/b/c`, `b/c`, `c`."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def exact(tail: str) -> str:
+    """A path in the composed form of Unicode: macOS hands names out decomposed."""
+    return unicodedata.normalize("NFC", tail)
+
+
+def any_case(tail: str) -> str:
+    """A path whatever its case."""
+    return exact(tail).casefold()
+
+
+def any_ending(tail: str) -> str:
+    """A path whatever its case and, if it has that of a picture, its suffix."""
+    plain = any_case(tail)
+    ending = Path(plain).suffix
+    return plain.removesuffix(ending) if ending in ENDINGS else plain
+
+
+KEYS = (exact, any_case, any_ending)
