@@ -6,7 +6,7 @@ import pytest
 from made_up import CAR_BOX, SIZE, car_mask, folders, import_folders, picture, rows, written_mask
 from PIL import Image
 
-from data_scripts import build_mixture, outlines, compose, from_coco, from_label_maps, merge
+from data_scripts import build_mixture, compose, from_coco, from_label_maps, merge, outlines
 
 
 def label_map(mode="L"):
