@@ -13,7 +13,7 @@ from carmask.command_line import exit_code, natural_number
 from carmask.data.card import count_line
 from carmask.data.folder import staged_folder
 from carmask.errors import DataError
-from data_scripts import compose, cover, from_coco, from_folders, from_label_maps, merge
+from data_scripts import compose, cover, from_coco, from_folders, merge
 from data_scripts.drawn_cars.flat_cars import draw_flat
 
 PLAIN_STEP, PLAIN_SIZE = 6, (384, 288)  # grey levels from one plain picture to the next, and their (width, height)
@@ -23,20 +23,20 @@ EVERYDAY_THINGS = "person,bicycle,motorcycle,dog,horse,cow,sheep,chair,umbrella"
 
 def import_real(data: Path, parts: Path) -> list[Path]:
     """Imports each real data set, in its own splits, below `parts`; returns the new folders."""
-    camvid = ("--source", "camvid", "--car", "8", "--not-judged", "11", "--group-pattern", "^([^_]+)_")
-    intelecai = ("--source", "intelecai", "--car-above", "0")
+    camvid = ("--source", "camvid", "--object", "8", "--not-judged", "11", "--group-pattern", "^([^_]+)_")
+    intelecai = ("--source", "intelecai", "--object-above", "0")
     car_parts = ("--source", "car_parts", "--parts-of-one-car")
     coco = ("--source", "coco_tiny", "--not-judged", "bus,truck")
     steps = []
     for split, short in (("train", "train"), ("validation", "val"), ("test", "test")):
         inputs = (data / "camvid" / short, data / "camvid" / f"{short}annot")
-        steps.append((from_label_maps, inputs, f"camvid_{split}", (*camvid, "--split", split)))
+        steps.append((from_folders, inputs, f"camvid_{split}", (*camvid, "--split", split)))
     for split, long, cut in (
         ("train", "trainingset", ("--shares", "88,12,0")),
         ("test", "testset", ("--split", "test")),
     ):
         inputs = (data / "intelecai" / split / "images", data / "intelecai" / split / "labels")
-        steps.append((from_label_maps, inputs, f"intelecai_{split}", (*intelecai, *cut)))
+        steps.append((from_folders, inputs, f"intelecai_{split}", (*intelecai, *cut)))
         inputs = (data / "car_parts" / long / "annotations.json", data / "car_parts" / long / "JPEGImages")
         steps.append((from_coco, inputs, f"car_parts_{split}", (*car_parts, *cut)))
     for split, long in (("train", "train2017"), ("validation", "val2017")):
@@ -49,11 +49,11 @@ def import_real(data: Path, parts: Path) -> list[Path]:
 
 def import_things(data: Path, parts: Path) -> Path:
     """Imports what is no car, but may be before one or be taken for one, from the pictures to train on."""
-    street = ("--car", "9,10", "--group-pattern", "^([^_]+)_", "--split", "train")  # people, and those on bicycles
-    everyday = ("--car", EVERYDAY_THINGS, "--split", "train")
+    street = ("--object", "9,10", "--group-pattern", "^([^_]+)_", "--split", "train")  # people, and those on bicycles
+    everyday = ("--object", EVERYDAY_THINGS, "--split", "train")
     annotations = data / "coco_tiny" / "annotations" / "instances_train2017.json"
     imported = (
-        (from_label_maps, (data / "camvid/train", data / "camvid/trainannot"), "street_things", street),
+        (from_folders, (data / "camvid/train", data / "camvid/trainannot"), "street_things", street),
         (from_coco, (annotations, data / "coco_tiny/train2017"), "everyday_things", everyday),
     )
     folders = [run(program, inputs, parts / name, options) for program, inputs, name, options in imported]

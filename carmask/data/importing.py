@@ -14,11 +14,10 @@ from carmask.data.card import count_line
 from carmask.data.folder import SHARES, finish_data_set, save_example, split_groups, staged_folder
 from carmask.data.layout import SPLITS
 from carmask.data.object_choice import HELP, ObjectChoice, object_choice
-from carmask.data.pairs import BadPair, Pair, read_pair, stored_form
+from carmask.data.pairing import BadFile, unique_keys
+from carmask.data.pairs import BadPair, Pair, official_split, read_pair, stored_form
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
-
-BadFile = tuple[Path, str]  # and the reason
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,52 +44,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
 
 
-def match_names(
-    images: Path, masks: Path, picture_ending: re.Pattern, mask_ending: re.Pattern
-) -> tuple[list[tuple[str, Path, Path]], list[BadFile]]:
-    """Pairs the pictures of two folders by sub-folder and name, then by the name without its usual ending.
-
-    Args:
-        images: folder of pictures.
-        masks: folder of masks; may be the same one, then the endings tell which file is a mask.
-        picture_ending: what a picture's name may end on, such as _leftImg8bit.
-        mask_ending: what a mask's name may end on, such as _mask.
-
-    Returns:
-        name, picture and mask of each pair; and the files without a partner or with a clashing name, with reasons.
-    """
-    pictures, truths = find_pictures(images), find_pictures(masks)
-    if images.resolve() == masks.resolve():
-        pictures = [path for path in pictures if not mask_ending.search(path.stem)]
-        truths = [path for path in truths if mask_ending.search(path.stem)]
-    elif any(path.stem.endswith("_labelIds") for path in truths):  # Cityscapes keeps colour maps beside its indices
-        truths = [path for path in truths if path.stem.endswith("_labelIds")]
-    picture_of, bad = _by_name(pictures, images)
-    mask_of, more = _by_name(truths, masks)
-    bad += more
-    pairs = [(name, picture_of.pop(name), mask_of.pop(name)) for name in sorted(picture_of.keys() & mask_of.keys())]
-    shortened = {mask_ending.sub("", name): name for name in mask_of}
-    for name in list(picture_of):
-        partner = mask_of.pop(shortened.get(name) or shortened.get(picture_ending.sub("", name), ""), None)
-        if partner:
-            pairs.append((name, picture_of.pop(name), partner))
-    bad += [(path, "missing partner: no single mask has this name") for path in picture_of.values()]
-    bad += [(path, "missing partner: no single picture has this name") for path in mask_of.values()]
-    return [(name.replace("/", "_"), picture, mask) for name, picture, mask in sorted(pairs)], bad
-
-
-def _by_name(paths: list[Path], root: Path) -> tuple[dict[str, Path], list[BadFile]]:
-    """Maps path below the root without suffix → file; files that share such a name are bad."""
-    named = [(path.relative_to(root).with_suffix("").as_posix(), path) for path in paths]
-    counts = Counter(name for name, _ in named)
-    bad = [(path, f"name clash: {counts[name]} files are called {name}") for name, path in named if counts[name] > 1]
-    return {name: path for name, path in named if counts[name] == 1}, bad
-
-
 def pictures_without_car(images: Path) -> tuple[list[Pair], list[BadFile]]:
     """Lists the pictures of a folder as pairs of pure background; and those with clashing names, with reasons."""
-    named, bad = _by_name(find_pictures(images), images)
-    return [Pair(name.replace("/", "_"), path, None) for name, path in named.items()], bad
+    bad: list[BadFile] = []
+    paths = unique_keys(find_pictures(images), images, bad)
+    return [
+        Pair(
+            path.relative_to(images).with_suffix("").as_posix().replace("/", "_"),
+            path,
+            None,
+            split=official_split(path.relative_to(images)),
+        )
+        for path in paths
+    ], bad
 
 
 def import_pairs(
@@ -170,10 +136,10 @@ def choose_splits(rows: list[dict], split: str, shares: tuple[int, int, int]) ->
     for row in rest:
         row["split"] = dealt.get(row["group"], "train")
     if official:
-        others = (
-            f"; {len(rest)} in none of these are in {' and '.join({*dealt.values()} or {'train'})}" if rest else ""
-        )
-        return f"The splits are those of the folders called {' and '.join(sorted(official))}{others}."
+        places = " and ".join(split for split in SPLITS if split in {row["split"] for row in rest})
+        others = f"; {len(rest)} pictures in none of them went to {places}" if rest else ""
+        kept = ", ".join(split for split in SPLITS if split in official)
+        return f"The splits are those of the folders for {kept}{others}."
     return "No folder is called train, val or test, so they were dealt out; --split puts all into one."
 
 

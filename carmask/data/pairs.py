@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from carmask.data.layout import standard_split
 from carmask.errors import PictureError
-from carmask.files.pictures import DECODE_ERRORS, open_picture
+from carmask.files.pictures import DECODE_ERRORS, JPEG_FORMATS, open_picture
 
-JPEG_FORMATS = ("JPEG", "MPO")
 Dots = list[list[float] | None]  # for each name [x, y] as fractions of width and height, None where it is not there
 
 
@@ -30,28 +29,12 @@ class Pair:
     read_dots: Callable[[tuple[int, int]], Dots] | None = None
     has_mask: bool = True
     split: str | None = None  # that of its folder or file, where that says one
+    resize: bool = False  # whether a mask of another size is to be brought to the picture's
 
 
 def official_split(path: Path) -> str | None:
     """The split that the first folder of such a name in a relative path says; None where none does."""
     return next(filter(None, map(standard_split, path.parts[:-1])), None)
-
-
-def open_mask(path: Path) -> Image.Image:
-    """Opens a mask or label map, upright, in the mode of its file.
-
-    Raises:
-        BadPair: It cannot be decoded, or it is a JPEG.
-    """
-    try:
-        with Image.open(path) as stored:
-            is_jpeg = stored.format in JPEG_FORMATS
-            mask = ImageOps.exif_transpose(stored)
-    except DECODE_ERRORS:
-        raise BadPair(f"undecodable: the mask {path.name} cannot be read") from None
-    if is_jpeg:
-        raise BadPair(f"JPEG mask: {path.name} is lossy and has in-between values; export it as PNG")
-    return mask
 
 
 def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray | None]:
@@ -79,9 +62,18 @@ def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray | None]:
     if orientation in range(2, 9) and mask.shape == stored:
         fits_unturned = "the mask fits only the unturned picture"
         raise turned(orientation, fits_unturned if stored != upright else "the mask may be turned or not")
+    if pair.resize and same_shape(mask.shape, upright):
+        mask = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
     if mask.shape != upright:
-        raise BadPair("size mismatch: picture {1}×{0}, mask {3}×{2}".format(*upright, *mask.shape))
+        remedy = "; --resize-masks brings it to the picture's" if same_shape(mask.shape, upright) else ""
+        raise BadPair("size mismatch: picture {1}×{0}, mask {3}×{2}".format(*upright, *mask.shape) + remedy)
     return picture, mask
+
+
+def same_shape(one: tuple[int, ...], other: tuple[int, int]) -> bool:
+    """Whether two sizes (height, width) are the same but for the scale and what rounding makes of it."""
+    scale = max(one) / max(other)
+    return all(abs(side - scale * wanted) <= max(1, scale) for side, wanted in zip(one, other, strict=True))
 
 
 def turned(orientation: int, doubt: str) -> BadPair:

@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 from carmask.data.layout import NOT_JUDGED
 from carmask.errors import DataError, PictureError, first_line
+from carmask.files.mask_levels import distinct, mask_levels
+from carmask.files.masks import NATIVE
 from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
-MASK_VALUES = {0, 128, 255}
 
 # A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
 # height, NaN where a dot is not in the picture.
@@ -36,14 +37,14 @@ def read_row(row: dict) -> Example:
     grey = np.array(grey_rgb(upright_rgb(row["image"])).getchannel(0))
     if truth == "dots":
         return grey, np.array(row["dots"], dtype=np.float64).reshape(-1, 2)
-    mask = np.array(row["mask"].convert("L") if row["mask"].mode != "L" else row["mask"])
-    if mask.shape != grey.shape:
-        raise DataError(f"the picture has size {grey.shape} (height, width), its mask {mask.shape}.")
-    strange = set(np.unique(mask).tolist()) - MASK_VALUES
+    levels = mask_levels(row["mask"]).hard
+    if levels.numbers.shape != grey.shape:
+        raise DataError(f"the picture has size {grey.shape} (height, width), its mask {levels.numbers.shape}.")
+    strange = distinct(levels.numbers) - NATIVE.known
     if strange:
         values = ", ".join(map(str, sorted(strange)[:5]))
         raise DataError(f"the mask has the values {values}; only 0, 128 and 255 mean something here.")
-    return grey, mask
+    return grey, levels.numbers.astype(np.uint8)
 
 
 def shows_something(truth: np.ndarray) -> bool:

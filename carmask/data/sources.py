@@ -1,18 +1,23 @@
 """Where a data set is read from: a folder of ours, parquet files, save_to_disk, or the Hub."""
 
+import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 import numpy as np
 
+from carmask.data.columns import native_masks, standard_columns, standard_splits
+from carmask.data.label_options import LabelOptions
+from carmask.data.layout import standard_split
 from carmask.data.streams import is_stream, to_stream, to_table
 from carmask.errors import DataError, first_line
 
-FILE_COLUMNS = {"file_name": "image", "mask_file_name": "mask"}
 
-
-def open_data(data: str, truth: str = "mask", streaming: bool = False) -> datasets.DatasetDict:
+def open_data(
+    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = LabelOptions()
+) -> datasets.DatasetDict:
     """Opens a data set to train on, as `open_splits` does.
 
     Returns:
@@ -21,7 +26,7 @@ def open_data(data: str, truth: str = "mask", streaming: bool = False) -> datase
     Raises:
         DataError: there is no such data, or it has no pictures with that truth.
     """
-    splits = open_splits(data, truth, streaming)
+    splits = open_splits(data, truth, streaming, options)
     if "train" not in splits:
         raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits)}.")
     if streaming and "validation" not in splits:
@@ -29,14 +34,17 @@ def open_data(data: str, truth: str = "mask", streaming: bool = False) -> datase
     return splits if "validation" in splits else split_off_validation(splits)
 
 
-def open_splits(data: str, truth: str = "mask", streaming: bool = False) -> datasets.DatasetDict:
+def open_splits(
+    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = LabelOptions()
+) -> datasets.DatasetDict:
     """Opens a folder of the project's layout, a `save_to_disk` folder, one of parquet files, or a data set of the Hub.
 
-    With `streaming` the split "train" is a `datasets.IterableDataset`; the pictures of the others are fetched.
+    With `streaming` the split "train" is a `datasets.IterableDataset`; the pictures of the others are fetched. The
+    `options` say what splits, columns and masks do not say themselves.
 
     Returns:
-        The splits that are not empty, with the columns image and `truth` ("mask" or "dots") and without the truth of
-        the other task.
+        The splits that are not empty, under the names train, validation and test, with the columns image and `truth`
+        ("mask" or "dots") and without the truth of the other task; masks are of 0, 128 and 255.
 
     Raises:
         DataError: there is no such data, or it has no pictures with that truth.
@@ -44,20 +52,20 @@ def open_splits(data: str, truth: str = "mask", streaming: bool = False) -> data
     try:
         splits = load_splits(data, streaming)
         if streaming:
-            splits = {name: to_stream(split) if name == "train" else to_table(split) for name, split in splits.items()}
+            splits = {
+                name: to_stream(split) if standard_split(name) == "train" else to_table(split)
+                for name, split in splits.items()
+            }
     except DataError:
         raise
     except (OSError, ValueError, LookupError, TypeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"The data set {data} cannot be opened: {first_line(error)}") from error
-    splits = datasets.DatasetDict({name: split for name, split in splits.items() if is_stream(split) or len(split)})
+    splits = standard_splits({name: part for name, part in splits.items() if is_stream(part) or len(part)}, data)
     if not splits:
         raise DataError(f"The data set {data} has no pictures.")
-    for name, split in splits.items():
-        missing = {"image", truth} - set(split.column_names)
-        if missing:
-            raise DataError(f"The split {name} of {data} has no column {' and '.join(sorted(missing))}; add it.")
-        other = {"mask", "dots"} & set(split.column_names) - {truth}
-        splits[name] = split.remove_columns(other) if other else split
+    standard_columns(splits, data, truth, options)
+    if truth == "mask" and object_name_of(data) is None:  # by us, they are what they are to be
+        native_masks(splits, data, options)
     return splits
 
 
@@ -94,40 +102,65 @@ def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | da
 
 
 def load_folder(folder: Path) -> datasets.DatasetDict:
-    """Opens a folder of the project's layout.
+    """Opens a folder of the project's layout, or another imagefolder with metadata.csv or metadata.jsonl.
 
     The stock loader guesses each column's type and refuses a split where a column holds nothing but nulls.
 
     Raises:
-        DataError: no metadata.jsonl for training, or one that is damaged or names missing files.
+        DataError: no such table for training, or one that is damaged or names missing files.
     """
-    tables = [folder / name / "metadata.jsonl" for name in ("train", "validation", "test")]
+    places = [folder, *sorted(path for path in folder.iterdir() if standard_split(path.name))]
+    tables = [place / name for place in places for name in ("metadata.jsonl", "metadata.csv")]
     tables = [table for table in tables if table.is_file()]
     if not tables:
-        raise DataError(f"The folder {folder} has no train/metadata.jsonl; make a data set with data_scripts/.")
-    return datasets.DatasetDict({table.parent.name: load_table(table) for table in tables})
+        raise DataError(
+            f"The folder {folder} has no train/metadata.jsonl; make a data set with data_scripts/from_folders.py or "
+            "another program of data_scripts/."
+        )
+    return datasets.DatasetDict(
+        {"train" if table.parent == folder else table.parent.name: load_table(table) for table in tables}
+    )
 
 
 def load_table(table: Path) -> datasets.Dataset:
-    """Opens the split that a metadata.jsonl lists: `file_name` becomes image and `mask_file_name` mask.
+    """Opens the split that a metadata.jsonl or .csv lists: `file_name` becomes image and `mask_file_name` mask.
 
     Raises:
-        DataError: it is damaged, or names files that are missing.
+        DataError: it is damaged, or names files that are missing or outside its folder.
     """
-    try:
-        rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
-        columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
-    files = {column: columns.pop(key) for key, column in FILE_COLUMNS.items() if key in columns}
-    missing = [name for names in files.values() for name in names if name and not (table.parent / name).is_file()]
+    rows = read_rows(table)
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
+    files = {column: columns.pop(key) for key, column in file_columns(columns).items()}
+    missing = [name for names in files.values() for name in names if name and not file_inside(table.parent, name)]
     if missing:
         raise DataError(f"{table} names {len(missing)} files that are missing, the first is {missing[0]}.")
     paths = {column: [name and str(table.parent / name) for name in names] for column, names in files.items()}
-    split = datasets.Dataset.from_dict(paths | columns, split=datasets.NamedSplit(table.parent.name))
+    name = standard_split(table.parent.name) or "train"
+    split = datasets.Dataset.from_dict(paths | columns, split=datasets.NamedSplit(name))
     for column in files:
         split = split.cast_column(column, datasets.Image())
     return split
+
+
+def read_rows(table: Path) -> list[dict]:
+    """The rows of a metadata.jsonl or metadata.csv; DataError if it is damaged."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        if table.suffix == ".csv":
+            return [{key: value or None for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, AttributeError, TypeError, RecursionError, csv.Error) as error:
+        raise DataError(f"{table} is no list of rows; make the data set anew.") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{table} is no list of rows in JSON; make the data set anew.")
+    return rows
+
+
+def file_columns(columns: Iterable[str]) -> dict[str, str]:
+    """The columns that name files, and what they are called once these are opened: those of `imagefolder`."""
+    return {
+        name: name.removesuffix("file_name").strip("_") or "image" for name in columns if name.endswith("file_name")
+    }
 
 
 def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:

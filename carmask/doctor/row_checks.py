@@ -8,11 +8,10 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS
-from carmask.data.pairs import JPEG_FORMATS
 from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
-from carmask.files.pictures import DECODE_ERRORS, open_picture
+from carmask.files.pictures import DECODE_ERRORS, JPEG_FORMATS, open_picture
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones

@@ -7,7 +7,8 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -28,7 +29,7 @@ BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 
 Size = tuple[int, int]
-
+JPEG_FORMATS = ("JPEG", "MPO")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
@@ -114,22 +115,33 @@ def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[I
     Raises:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
-    content = _read(Path(path))
+    with opened(path) as picture:
+        factor = _reduce(picture, seen_size) if picture.format in JPEG_FORMATS else 1
+        upright = upright_rgb(picture)
+        return upright, (upright.height * factor, upright.width * factor)
+
+
+@contextmanager
+def opened(file: str | Path | bytes) -> Iterator[Image.Image]:
+    """Gives the picture of a file or of its content, not decoded yet; whatever fails in the block is an error of it.
+
+    Raises:
+        PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
+    """
+    content = file if isinstance(file, bytes) else _read(Path(file))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a hostile file can put its own text into Pillow's warnings
         try:
             with Image.open(BytesIO(content), formats=_formats()) as picture:
                 _check_cost(picture, content)
-                factor = _reduce(picture, seen_size) if picture.format in ("JPEG", "MPO") else 1
-                upright = upright_rgb(picture)
-                return upright, (upright.height * factor, upright.width * factor)
+                yield picture
         except PictureError:
             raise
         except Image.DecompressionBombError:
             raise PictureError(TOO_MANY_PIXELS) from None
         except UnidentifiedImageError:
             raise PictureError(why_unidentified(content)) from None
-        except DECODE_ERRORS:
+        except Exception:  # around the decoder, and only here: any list of classes misses one
             raise PictureError(DAMAGED) from None
 
 
@@ -208,7 +220,7 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
         raise PictureError(TOO_MANY_PIXELS)
     if max(picture.size) > MAX_SIDE:
         raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
-    scans = len(SCAN_HEAD.findall(content)) if picture.format in ("JPEG", "MPO") else 0
+    scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0
     if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
     if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):

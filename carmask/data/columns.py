@@ -1,0 +1,174 @@
+"""The splits and columns of any data set → train, validation and test with the columns image and mask, or dots."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import datasets
+import numpy as np
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from PIL import Image
+
+from carmask.data.label_options import LabelOptions
+from carmask.data.layout import SPLITS, standard_split
+from carmask.data.streams import is_stream
+from carmask.errors import DataError, PictureError
+from carmask.files.mask_levels import Levels, array_levels, open_mask
+from carmask.files.masks import MaskRule, decide, values_of
+
+IMAGE_COLUMNS = ("image", "pixel_values")
+MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map")
+SCANNED_ROWS = 64  # of a stream, in which the values of masks are looked for
+
+Split = datasets.Dataset | datasets.IterableDataset
+
+
+def standard_splits(splits: dict[str, Split], data: str) -> datasets.DatasetDict:
+    """The splits under the names train, validation and test, whatever they are called; others keep their names.
+
+    Raises:
+        DataError: two of them are the same one.
+    """
+    named: dict[str, Split] = {}
+    for name, split in splits.items():
+        standard = name if name in SPLITS else standard_split(name) or name
+        if standard in named:
+            raise DataError(f"{data} has two splits that may be {standard}: {', '.join(splits)}; rename one.")
+        named[standard] = split
+    return datasets.DatasetDict(named)
+
+
+def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, options: LabelOptions) -> None:
+    """Renames the columns of pictures and masks in all splits to image and `truth`, and drops the other truth.
+
+    Raises:
+        DataError: there is none, or a choice.
+    """
+    for name, split in splits.items():
+        where = f"The split {name} of {data}"
+        image = find_column(split, IMAGE_COLUMNS, options.image_column, f"{where} has no pictures", "--image-column")
+        found = "dots"
+        if truth == "mask":
+            found = find_column(split, MASK_COLUMNS, options.mask_column, f"{where} has no masks", "--mask-column")
+        elif "dots" not in split.column_names:
+            raise DataError(f"{where} has no column dots; add it, as docs/dots.md says.")
+        dropped = ({"image", "mask", "dots"} & set(split.column_names)) - {image, found}
+        renamed = {old: new for old, new in ((image, "image"), (found, truth)) if old != new}
+        split = split.remove_columns(sorted(dropped)) if dropped else split
+        splits[name] = split.rename_columns(renamed) if renamed else split
+
+
+def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, option: str) -> str:
+    """The column that a person names, or the one of the `usual` names that holds pictures.
+
+    Raises:
+        DataError: there is none, or more than one besides the first of the usual ones.
+    """
+    columns = split.column_names or []
+    if given and given not in columns:
+        raise DataError(f"{lack} in a column {given}; it has {', '.join(columns)}.")
+    found = [given] if given else [name for name in usual if name in columns and holds_pictures(split, name)]
+    if not found:
+        raise DataError(
+            f"{lack} in a column {' or '.join(usual)}; it has {', '.join(columns)}: name one with {option}."
+        )
+    if len(found) > 1 and found[0] != usual[0]:
+        raise DataError(f"{lack} that are plain: {' and '.join(found)} may hold them; name one with {option}.")
+    return found[0]
+
+
+def holds_pictures(split: Split, column: str) -> bool:
+    """Whether a column holds pictures or arrays, not numbers or words."""
+    feature = split.features[column] if split.features else datasets.Image()
+    return not isinstance(feature, datasets.Value | datasets.ClassLabel | dict)
+
+
+def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions) -> None:
+    """Brings the masks of all splits to 0, 128 (not judged) and 255 (object), by one rule for the whole set.
+
+    Raises:
+        DataError: nobody can tell which value is the object; the sentence says what to do.
+    """
+    names = class_names(data)
+    objects = options.masks.objects
+    if options.object.given and names and not options.object.numbers:
+        objects |= {names[label] for label in options.object.among(list(names), "id2label.json")}
+    values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
+    rule = decide(values, replace(options.masks, objects=frozenset(objects)), options.object.name, native=True)
+    if rule.is_native:
+        return
+    if rule.words and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"{rule.words}\n")
+    for name, split in splits.items():
+        splits[name] = with_native_masks(split, rule)
+
+
+def class_names(data: str) -> dict[str, int]:
+    """The class of each name in the id2label.json of a data set, here or on the Hub; none where there is none."""
+    try:
+        path = Path(data) / "id2label.json"
+        if not Path(data).is_dir():
+            path = Path(hf_hub_download(data, "id2label.json", repo_type="dataset"))
+        return {str(name): int(number) for number, name in json.loads(path.read_text(encoding="utf-8-sig")).items()}
+    except (OSError, ValueError, AttributeError, HfHubHTTPError, LocalEntryNotFoundError):
+        return {}
+
+
+def mask_cells(split: Split) -> Iterator[Levels]:
+    """The numbers of each mask of a split, of a stream those of its first rows; what cannot be read is left out."""
+    rows = split.select_columns("mask")
+    rows = islice(rows.decode(False), SCANNED_ROWS) if is_stream(rows) else stored(rows)
+    for row in rows:
+        levels = levels_of(row["mask"])
+        if levels is not None:
+            yield levels
+
+
+def stored(masks: datasets.Dataset) -> datasets.Dataset:
+    """A column of masks, its pictures not decoded."""
+    is_picture = isinstance(masks.features["mask"], datasets.Image)
+    return masks.cast_column("mask", datasets.Image(decode=False)) if is_picture else masks
+
+
+def levels_of(cell: dict | list | None) -> Levels | None:
+    """The numbers of a mask that is stored as a picture or as nested lists; None if it cannot be read."""
+    try:
+        if isinstance(cell, dict):
+            return open_mask(cell["bytes"] or Path(cell["path"]))
+        return None if cell is None else array_levels(np.asarray(cell))
+    except (PictureError, ValueError, TypeError, KeyError):
+        return None
+
+
+def with_native_masks(split: Split, rule: MaskRule) -> Split:
+    """A split whose masks are those that `rule` makes of them."""
+    if is_stream(split):
+        files = split.decode(False)
+        return files.map(lambda row: {"mask": native_cell(row["mask"], rule)}, features=files.features)
+    features = datasets.Features({"mask": datasets.Image(decode=False)})
+    masks = stored(split.select_columns("mask")).map(
+        lambda row: {"mask": native_cell(row["mask"], rule)}, features=features, keep_in_memory=True, desc="Masks"
+    )
+    masks = masks.cast_column("mask", datasets.Image())
+    rest = split.remove_columns("mask")
+    return datasets.concatenate_datasets([rest, masks], split=split.split, axis=1)
+
+
+def native_cell(cell: dict | list | None, rule: MaskRule) -> dict | None:
+    """A mask as the PNG that `rule` makes of it; one that cannot be read stays, for whoever reads its row to refuse."""
+    levels = levels_of(cell)
+    path = cell.get("path") if isinstance(cell, dict) else None
+    try:
+        if levels is None:
+            return cell if isinstance(cell, dict) else None
+        store = BytesIO()
+        Image.fromarray(rule.mask(levels)).save(store, "PNG", compress_level=1)
+        return {"bytes": store.getvalue(), "path": path}
+    except PictureError:
+        return cell if isinstance(cell, dict) else None

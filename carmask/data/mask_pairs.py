@@ -1,0 +1,105 @@
+"""Pictures and their masks as files → pairs to import: which value is the object is decided over all masks first."""
+
+import functools
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from carmask.data.layout import BACKGROUND
+from carmask.data.object_choice import ObjectChoice
+from carmask.data.pairing import BadFile, Match
+from carmask.data.pairs import BadPair, Pair, official_split
+from carmask.errors import DataError, PictureError
+from carmask.files.mask_levels import Levels, open_mask
+from carmask.files.masks import MaskOptions, MaskRule, Values, decide, soft_reason, values_of
+
+COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT, CamVid and Kaggle
+
+
+def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
+    """The colours of the object in the list of classes that lies in the folder of masks or beside it."""
+    listed = [folder / name for folder in (masks, masks.parent) for name in COLOUR_LISTS]
+    listed = [path for path in listed if path.is_file()]
+    names = colour_names(listed[0]) if listed else {}
+    wanted = {one.casefold() for one in choice.classes}
+    if names and not wanted & names.keys():
+        sys.stderr.write(f"{listed[0]} has no {' or '.join(wanted)}; it has {', '.join(names)}.\n")
+    return frozenset(number for name, number in names.items() if name in wanted)
+
+
+def colour_names(path: Path) -> dict[str, int]:
+    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `car:250,50,83::`, `64 0 128 Car`."""
+    found = {}
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        parts = [part for part in re.split(r"[\s,:;]+", line) if part]
+        name = " ".join(part for part in parts if not part.isdecimal())
+        channels = [int(part) for part in parts if part.isdecimal()][:3]
+        if name and len(channels) == 3 and max(channels) <= 255 and not line.startswith("#"):
+            found[name.casefold()] = channels[0] << 16 | channels[1] << 8 | channels[2]
+    return found
+
+
+def mask_pairs(
+    matches: list[Match], images: Path, options: MaskOptions, name: str, resize: bool = False
+) -> tuple[list[Pair], list[BadFile]]:
+    """Reads all masks once, decides what in them is the object, and says it; then each mask is read by that rule.
+
+    Returns:
+        Pairs to import; and the masks that cannot be used, with reasons.
+
+    Raises:
+        DataError: nobody can tell what is the object.
+    """
+    good, values, bad = list[Match](), list[Values](), list[BadFile]()
+    for match in tqdm(matches, desc="masks", disable=None):
+        try:
+            levels = list(map(read_levels, match.masks))
+            for path, one in zip(match.masks, levels, strict=True):
+                if reason := soft_reason(one, options):
+                    raise BadPair(reason if len(match.masks) == 1 else f"{path.name}: {reason}")
+        except BadPair as error:
+            bad.append((match.masks[0], str(error)))
+            continue
+        good.append(match)
+        values += map(values_of, levels)
+    if matches and not good:
+        raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1]}.")
+    rule = decide(values, options, name)
+    if rule.words:
+        sys.stderr.write(f"{rule.words}\n")
+    return [pair_of(match, images, rule, resize) for match in good], bad
+
+
+def pair_of(match: Match, images: Path, rule: MaskRule, resize: bool) -> Pair:
+    """A pair that reads its mask by the rule."""
+    split = official_split(match.picture.relative_to(images))
+    return Pair(
+        match.name, match.picture, functools.partial(joined_mask, match.masks, rule), split=split, resize=resize
+    )
+
+
+def read_levels(path: Path) -> Levels:
+    """Opens a mask; BadPair if it cannot be decoded."""
+    try:
+        return open_mask(path)
+    except PictureError as error:
+        raise BadPair(f"undecodable: the mask {path.name}: {error}") from None
+
+
+def joined_mask(paths: Iterable[Path], rule: MaskRule) -> np.ndarray:
+    """Reads the masks of one picture as one: the object is where any of them has it.
+
+    Raises:
+        BadPair: one cannot be decoded, or their sizes differ.
+    """
+    mask = np.full((1, 1), BACKGROUND, np.uint8)
+    for path in paths:
+        one = rule.mask(read_levels(path))
+        if mask.shape not in ((1, 1), one.shape):
+            raise BadPair(f"size mismatch: the masks of one picture have the sizes {mask.shape} and {one.shape}")
+        mask = np.maximum(mask, one)
+    return mask

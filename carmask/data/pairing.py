@@ -1,0 +1,172 @@
+"""Which mask belongs to which picture: by sub-folder and name, whatever tools and systems have made of the names."""
+
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from os.path import commonprefix
+from pathlib import Path
+from typing import NamedTuple
+
+from carmask.data.mask_names import MASK_AFFIX, PICTURE_AFFIX, Keys, Reading, by_template, key_of, steps, strip
+from carmask.errors import DataError
+from carmask.files.mask_levels import MASK_ENDINGS
+from carmask.files.picture_folders import ENDINGS, files_below
+
+LABEL_STUDIO = re.compile(r"task-\d+-annotation-\d+")
+LOSSY = {".jpg", ".jpeg", ".jfif", ".mpo", ".webp", ".heic", ".heif", ".avif"}
+EXPORTS = {".json", ".txt", ".xml", ".jsonl"}
+
+BadFile = tuple[Path, str]  # and the reason
+
+
+class Match(NamedTuple):
+    """A picture, its name in the data set, and its masks; several are joined."""
+
+    name: str
+    picture: Path
+    masks: list[Path]
+
+
+def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tuple[list[Match], list[BadFile]]:
+    """Pairs the pictures of two folders, or of one, with their masks; what is not plain is said aloud.
+
+    Several masks of one picture, called NAME_0, NAME_1 or NAME/anything, are joined.
+
+    Args:
+        images: folder of pictures.
+        masks: folder of masks; may be the same one.
+        mask_name: what the mask of a picture NAME is called, such as "mask_{name}".
+
+    Returns:
+        What belongs together; and the files without a partner or with a clashing name, with reasons.
+
+    Raises:
+        DataError: nothing fits, or two masks fit one picture; the sentence says what to do.
+    """
+    pictures, truths, bad = list_both(images, masks, mask_name)
+    left, left_masks = unique_keys(pictures, images, bad), unique_keys(truths, masks, bad)
+    found: dict[Path, list[Path]] = {}
+    for read_picture, read_mask, joins in steps(left, left_masks, mask_name):
+        pairs = compare(left, left_masks, read_picture, read_mask)
+        if not joins:
+            check_single(pairs, left)
+        say(pairs, left, left_masks)
+        found |= pairs
+        for picture, own in pairs.items():
+            del left[picture]
+            for mask in own:
+                del left_masks[mask]
+    if not found:
+        raise DataError(nothing_fits(images, masks, pictures, truths))
+    is_other = other_than(mask_name, unique_keys(found, images, []))
+    beside = {mask for mask, key in left_masks.items() if is_other(key)}
+    if beside:
+        sys.stderr.write(f"{len(beside)} other files such as {min(beside)} are left aside.\n")
+    bad += [(path, "missing partner: no single mask has this name") for path in left]
+    bad += [(path, "missing partner: no single picture has this name") for path in left_masks if path not in beside]
+    names = {picture: picture.relative_to(images).with_suffix("").as_posix().replace("/", "_") for picture in found}
+    return [Match(names[picture], picture, found[picture]) for picture in sorted(found)], bad
+
+
+def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Path], list[Path], list[BadFile]]:
+    """Lists pictures and masks; in one folder they are told apart by name, else by suffix. Links out of it are bad.
+
+    Raises:
+        DataError: one of the two is no folder, or `mask_name` has no {name}.
+    """
+    for folder in (images, masks):
+        if not folder.is_dir():
+            raise DataError(f"{folder} is not a folder.")
+    pictures, outside = files_below(images)
+    truths, more = files_below(masks, ENDINGS | MASK_ENDINGS)
+    bad = [(link, "it is a link that leads out of the folder: copy there what it leads to") for link in outside + more]
+    if images.resolve() == masks.resolve():
+        keys = {path: key_of(path, masks) for path in truths}
+        if mask_name:
+            truths = [path for path in truths if by_template(mask_name)(keys[path])]
+        elif named := [path for path in truths if strip(MASK_AFFIX, keys[path]) in {*keys.values()} - {keys[path]}]:
+            truths = named
+        else:
+            truths = [path for path in truths if path.suffix.lower() not in LOSSY]
+        pictures = sorted(set(pictures) - set(truths))
+    return pictures, truths, sorted(set(bad))
+
+
+def unique_keys(paths: Iterable[Path], root: Path, bad: list[BadFile]) -> Keys:
+    """The key of each file that shares it with no other; those that do are added to `bad`."""
+    keys = {path: key_of(path, root) for path in paths}
+    counts = Counter(keys.values())
+    bad += [
+        (path, f"name clash: {counts[key]} files are called {key}") for path, key in keys.items() if counts[key] > 1
+    ]
+    return {path: key for path, key in keys.items() if counts[key] == 1}
+
+
+def compare(pictures: Keys, masks: Keys, read_picture: Reading, read_mask: Reading) -> dict[Path, list[Path]]:
+    """The masks of each picture whose name, as it is read, is that of masks and of no other picture."""
+    by_name = defaultdict(list)
+    for mask, key in masks.items():
+        by_name[read_mask(key)].append(mask)
+    read = {picture: read_picture(key) for picture, key in pictures.items()}
+    counts = Counter(read.values())
+    return {picture: by_name[name] for picture, name in read.items() if name and name in by_name and counts[name] == 1}
+
+
+def check_single(pairs: dict[Path, list[Path]], keys: Keys) -> None:
+    """Asks which masks are meant where two kinds of them fit; DataError."""
+    for picture, masks in pairs.items():
+        if len(masks) > 1:
+            name = commonprefix([mask.stem for mask in masks] + [strip(PICTURE_AFFIX, picture.stem.casefold())])
+            kinds = [mask.stem.replace(name, "{name}", 1) for mask in masks] if name else [mask.stem for mask in masks]
+            raise DataError(
+                f"More than one mask fits {picture.name}: {' and '.join(mask.name for mask in masks)}. Say which kind "
+                f"is meant, as in --mask-name '{kinds[-1]}'."
+            )
+
+
+def say(pairs: dict[Path, list[Path]], pictures: Keys, masks: Keys) -> None:
+    """Says how masks are called that are not called like their pictures, and how many are joined."""
+    joined = sum(len(own) > 1 for own in pairs.values())
+    other = next((picture for picture, own in pairs.items() if masks[own[0]] != pictures[picture]), None)
+    if other:
+        more = f"; of {joined} pictures several masks are joined into one" if joined else ""
+        sys.stderr.write(f"{len(pairs)} masks are called like {pairs[other][0].name} for {other.name}{more}.\n")
+
+
+def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
+    """Tells what is no mask at all: not called like the template, or another view of a picture that has its mask."""
+    if mask_name:
+        template = by_template(mask_name)
+        return lambda key: template(key) is None
+    names = {*matched.values(), *(strip(PICTURE_AFFIX, name) for name in matched.values())}
+
+    def is_view(key: str) -> bool:
+        cuts = [cut.start() for cut in re.finditer(r"[-_. ]", key)]
+        return any(key[:cut] in names and re.search(r"[^\W\d_]", key[cut:]) for cut in cuts)
+
+    return is_view
+
+
+def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path]) -> str:
+    """Why no mask belongs to any picture, with what to do."""
+    if not truths or not pictures:
+        empty = masks if pictures else images
+        tools = (
+            " Labels in files of text are read by data_scripts/from_tool.py." if files_below(masks, EXPORTS)[0] else ""
+        )
+        return f"{empty} holds no {'masks' if pictures else 'pictures'}.{tools}"
+    if any(LABEL_STUDIO.match(path.stem) for path in truths):
+        return (
+            f"Label Studio calls {truths[0].name} by the number of a task, not by the picture, so that no --mask-name "
+            "fits: export the labels as JSON, which data_scripts/from_tool.py reads."
+        )
+    folders = {path.parent for path in truths if path.stem in {picture.stem for picture in pictures}}
+    if folders and folders != {masks}:
+        places = {path.parent for path in pictures}
+        give = f"{' or '.join(map(str, sorted(places)))} and {' or '.join(map(str, sorted(folders)))}"
+        return f"Pictures and masks of the same name lie in different sub-folders: give {give}."
+    return (
+        f"No mask has the name of a picture: {pictures[0].name} is a picture, {truths[0].name} a mask. Say what masks "
+        "are called with --mask-name, as in --mask-name 'mask_{name}'."
+    )
