@@ -71,6 +71,11 @@ class Predictor:
         """The same predictor with another threshold between 0 and 1."""
         return replace(self, task=replace(self.task, threshold=threshold))
 
+    def with_object(self, name: str) -> "Predictor":
+        """The same predictor, for masks, with another name for what it finds."""
+        assert isinstance(self.task, MaskTask)
+        return replace(self, task=replace(self.task, name=name))
+
     def window_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
         limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}

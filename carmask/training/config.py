@@ -1,6 +1,5 @@
 """The options of the training program, and which values and combinations make sense; all without torch."""
 
-import argparse
 import importlib.util
 import math
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from typing import Literal
 
 from transformers.hf_argparser import HfArg
 
-from carmask.data.object_choice import object_choice
-from carmask.errors import RunError
+from carmask.data.object_choice import chosen_object
+from carmask.errors import DataError, RunError
 from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
 
@@ -113,9 +112,9 @@ def check(config: TrainConfig) -> None:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
     if config.object:
         try:
-            object_choice(config.object)
-        except argparse.ArgumentTypeError as error:
-            raise RunError(f"--object {error}.") from error
+            chosen_object(config.object, "--object")
+        except DataError as error:
+            raise RunError(str(error)) from error
     if config.object and config.task == "dots":
         raise RunError("--object is for masks; leave it out with --task dots, whose labels are the dots' names.")
     if config.paste and config.task == "dots":

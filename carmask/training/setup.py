@@ -11,7 +11,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.card import object_name_of
 from carmask.data.dots_column import open_dots, swapped_pairs
-from carmask.data.object_choice import object_choice
+from carmask.data.object_choice import chosen_object
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
@@ -30,8 +30,8 @@ FEATURE_CROPS = 256  # on which a teacher's features are measured
 
 def object_name(text: str, data: str) -> str:
     """What the object is called: what `--object` says, else the data set; `text` of numbers alone names nothing."""
-    named = object_choice(text).name if text else ""
-    return named if named and named in text else object_name_of(data) or DEFAULT_OBJECT
+    named = chosen_object(text, "--object").name
+    return named if named in text else object_name_of(data) or DEFAULT_OBJECT
 
 
 def open_task(
