@@ -149,7 +149,7 @@ def dots_model() -> DotsModel | None:
     return DotsModel(predictor.name, predictor.task.labels, cache(open_model))
 
 
-def shared_collection(object_name: str) -> Path | None:
+def shared_collection(object_name: str = DEFAULT_OBJECT) -> Path | None:
     """Opens the data set that CARMASK_COLLECT names, if it names one.
 
     Raises:

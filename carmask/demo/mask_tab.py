@@ -147,6 +147,19 @@ def mask_tab(
         sliding_window = gr.Checkbox(label="Sliding window", info=words, elem_id="sliding-window", min_width=200)
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
+    views, *shown = row_of_views(object_name)
+    stored = gr.State()
+    outputs = [mask, line, stored]
+    inputs = [picture, model, sliding_window]
+    answer_pictures(inputs, chosen, answer, outputs, "mask", lambda words: [None, words, None])
+    quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    slider.input(apply_threshold, [stored, slider], [*outputs, *downloads], **quiet)
+    stored.change(show_views, stored, [slider, *downloads, views, *shown], **quiet)
+    return stored
+
+
+def row_of_views(object_name: str) -> list[gr.blocks.Block]:
+    """Lays out the row of views, hidden until there is an answer; returns it, its overlay, cut-out and doubt."""
     with gr.Row(visible=False, equal_height=True) as views:
         overlay = html_component("overlay_slider", "Overlay", "overlay", object_name)
         words = f"The {object_name} alone"
@@ -154,12 +167,4 @@ def mask_tab(
         label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
         words = "The picture with what is doubtful in amber"
         doubt = gr.Image(label=label, elem_id="doubtful", alt_text=words, interactive=False, **IMAGE)
-
-    stored = gr.State()
-    outputs = [mask, line, stored]
-    inputs = [picture, model, sliding_window]
-    answer_pictures(inputs, chosen, answer, outputs, "mask", lambda words: [None, words, None])
-    quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
-    slider.input(apply_threshold, [stored, slider], [*outputs, *downloads], **quiet)
-    stored.change(show_views, stored, [slider, *downloads, views, overlay, cut, doubt], **quiet)
-    return stored
+    return [views, overlay, cut, doubt]

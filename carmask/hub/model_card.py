@@ -147,16 +147,11 @@ def write_report(
     counts += "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
-    facts |= {"object": facts["labels"][-1], "one_object": one(facts["labels"][-1])}
-    facts |= card_head(facts) | {
-        "name": folder.name,
-        "quoted": shlex.quote(folder.name),
-        "labels": ", ".join(facts["labels"]),
-    }
+    facts |= {"name": folder.name, "quoted": shlex.quote(folder.name), "object": facts["labels"][-1]}
+    facts |= card_head(facts) | {"one_object": one(facts["object"]), "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts["precision"] = PRECISIONS.get(facts["precision"], facts["precision"])
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
-    facts["stock"] = facts["stock"].format(**facts)
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
         CARD.format(counts=counts, tables=tables, terms=terms, **facts),
@@ -175,7 +170,7 @@ def card_head(facts: dict) -> dict[str, str]:
     return {
         "library": "transformers" if segformer else "carmask",
         "tags": yaml.safe_dump(tags, default_flow_style=True, allow_unicode=True).strip(),
-        "stock": STOCK if segformer and facts["task"] == "mask" else "",
+        "stock": STOCK.format(name=facts["name"]) if segformer and facts["task"] == "mask" else "",
     }
 
 

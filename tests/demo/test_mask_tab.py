@@ -16,7 +16,7 @@ from PIL import Image
 import app
 from carmask import Predictor
 from carmask.demo import uploads
-from carmask.demo.mask_answer import object_margin, describe_mask, mask_at
+from carmask.demo.mask_answer import describe_mask, mask_at, object_margin
 from carmask.demo.mask_tab import apply_threshold, make_answer, show_views
 
 

@@ -39,7 +39,10 @@ def test_the_scores_are_those_of_the_summary():
     assert (one.first, one.second) == (summary(before)["iou"], summary(after)["iou"])
     assert one.gain == one.second - one.first
     empty = counts_of(HARD, car=False)
-    assert paired_difference(empty, empty, range(60), false_positive_share).first == summary(empty)["false_positive_share"]
+    assert (
+        paired_difference(empty, empty, range(60), false_positive_share).first
+        == summary(empty)["false_positive_share"]
+    )
 
 
 def test_the_other_way_round_the_interval_is_mirrored():
