@@ -1,4 +1,4 @@
-"""The browser demo: upload a photo of a car, see and download its black and white mask, or its named dots.
+"""The browser demo: upload a photo, see and download its object's black and white mask, or its named dots.
 
 Run `python app.py` and open the address it prints. CARMASK_MODEL is another model folder or Hub id for the mask;
 visitors choose between it and those in models/. CARMASK_DOTS_MODEL is one for the dots; without a model for dots there
@@ -17,12 +17,13 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
+from carmask.data.object_choice import chosen_object
 from carmask.demo.batch_tab import make_batch, many_tab
 from carmask.demo.collection import open_collection
 from carmask.demo.correct_tab import correct_tab
 from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_answer
 from carmask.demo.html_component import ASSETS
-from carmask.demo.mask_answer import car_margin
+from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
 from carmask.demo.middleware import block_url_fetching, limit_request_size, reject_cross_site_posts
 from carmask.demo.picture_zips import MAX_BYTES
@@ -30,9 +31,9 @@ from carmask.demo.theme import make_theme
 from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
 from carmask.files.system import give_freed_memory_back
+from carmask.files.words import DEFAULT_OBJECT, capital, one
 from carmask.inference.loading import EMBEDDED, mask_folders
 from carmask.inference.predictor import Predictor, check_task
-from carmask.tasks.auto import CAR_LABELS
 
 try:
     import spaces
@@ -42,8 +43,8 @@ except ImportError:  # exists only on Hugging Face Spaces, which lend a GPU to d
 HERE = Path(__file__).resolve().parent
 
 INTRODUCTION = """
-# Car mask
-Give it a photo of a car and get back its mask: white where the car is, black everywhere else.
+# {title}
+Give it a photo of {one} and get back its mask: white where the {name} is, black everywhere else.
 The tab *Many pictures* takes up to a hundred at once; *Correct* lets you paint on a mask.
 """
 DOTS_INTRODUCTION = "*Dots* finds named points."
@@ -56,26 +57,29 @@ def build_page(
     open_model: Callable[[str], Predictor],
     for_dots: DotsModel | None = None,
     collection: Path | None = None,
+    object_name: str = DEFAULT_OBJECT,
 ) -> gr.Blocks:
-    """Builds the page, a tab for each task, with these mask models to choose from.
+    """Builds the page, a tab for each task, with these mask models to choose from; the first finds the object.
 
     `collection` is the data set that corrected masks go to; without it visitors download their own.
     """
+    title = f"{capital(object_name)} mask"
+    head = INTRODUCTION.format(title=title, one=one(object_name), name=object_name)
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
     find_margin = on_gpu(
-        lambda name, picture, sliding_window=False: car_margin(open_model(name), picture, sliding_window)
+        lambda name, picture, sliding_window=False: object_margin(open_model(name), picture, sliding_window)
     )
     lock = threading.Lock()
     answer = one_at_a_time(make_answer(models, open_model, find_margin), lock)
     batch = make_batch(models, open_model, find_margin, lock)
-    with gr.Blocks(title="Car mask", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
-        gr.Markdown(INTRODUCTION + DOTS_INTRODUCTION if for_dots else INTRODUCTION, elem_id="head")
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
+        gr.Markdown(head + DOTS_INTRODUCTION if for_dots else head, elem_id="head")
         with gr.Tab("Mask"):
-            stored = mask_tab(answer, models, examples)
+            stored = mask_tab(answer, models, examples, object_name)
         with gr.Tab("Many pictures"):
-            many_tab(batch, models)
+            many_tab(batch, models, object_name)
         with gr.Tab("Correct") as tab:
-            correct_tab(tab, stored, collection)
+            correct_tab(tab, stored, collection, object_name)
         if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
@@ -113,15 +117,19 @@ def mask_models() -> dict[str, str | Path]:
 def make_opener(models: dict[str, str | Path]) -> Callable[[str], Predictor]:
     """Returns the function that opens a mask model by its name, on first use.
 
-    CARMASK_CAR_LABELS applies to the first of them.
+    CARMASK_OBJECT says which labels of the first of them are the object, and what it is called.
+
+    Raises:
+        DataError: CARMASK_OBJECT cannot be read.
     """
-    car_labels = {next(iter(models)): (os.environ.get("CARMASK_CAR_LABELS") or "car").split(",")}
+    first, text = next(iter(models)), os.environ.get("CARMASK_OBJECT") or ""
+    choice = chosen_object(text, "CARMASK_OBJECT")
 
     @cache
     def open_model(name: str) -> Predictor:
-        predictor = Predictor.from_pretrained(models[name], car_labels=car_labels.get(name, CAR_LABELS))
+        predictor = Predictor.from_pretrained(models[name], object_labels=choice.classes if name == first else ())
         check_task(predictor, "mask")
-        return predictor
+        return predictor.with_object(choice.name) if name == first and "=" in text else predictor
 
     return open_model
 
@@ -141,25 +149,25 @@ def dots_model() -> DotsModel | None:
     return DotsModel(predictor.name, predictor.task.labels, cache(open_model))
 
 
-def shared_collection() -> Path | None:
+def shared_collection(object_name: str = DEFAULT_OBJECT) -> Path | None:
     """Opens the data set that CARMASK_COLLECT names, if it names one.
 
     Raises:
         DataError: It cannot be added to.
     """
     named = os.environ.get("CARMASK_COLLECT")
-    return open_collection(Path(named)) if named else None
+    return open_collection(Path(named), object_name) if named else None
 
 
 def main() -> None:
     """Loads the default models and serves the page until it is stopped."""
     logging.basicConfig(format="%(asctime)s %(message)s")
     models = mask_models()
-    open_model = make_opener(models)
     try:
-        open_model(next(iter(models)))
+        open_model = make_opener(models)
+        object_name = open_model(next(iter(models))).task.labels[-1]
         for_dots = dots_model()
-        collection = shared_collection()
+        collection = shared_collection(object_name)
     except (ModelError, DataError) as error:
         sys.exit(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `kill` deletes the uploads, too
@@ -167,7 +175,7 @@ def main() -> None:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # components read it when they are built
         threading.Thread(target=sweep_periodically, daemon=True).start()
         block_url_fetching()
-        page = build_page(list(models), open_model, for_dots, collection)
+        page = build_page(list(models), open_model, for_dots, collection, object_name)
         page.launch(
             theme=make_theme(),
             css_paths=ASSETS / "page.css",

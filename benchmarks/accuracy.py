@@ -24,6 +24,7 @@ from tqdm import tqdm
 from carmask import ModelError, Predictor
 from carmask.command_line import times
 from carmask.data.dots_column import open_dots
+from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
@@ -33,12 +34,11 @@ from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
 from carmask.hub.model_card import markdown_table, score_table
 from carmask.inference.loading import mask_folders
-from carmask.tasks.auto import CAR_LABELS
 from carmask.training.augmentation import blur_box
 
-SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are car
-HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false car", "calibration error"]
-HEAD += [f"car at {tenth}0 %" for tenth in SHOWN]
+SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are object
+HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false positives", "calibration error"]
+HEAD += [f"object at {tenth}0 %" for tenth in SHOWN]
 
 
 @dataclass
@@ -137,31 +137,31 @@ def colour_line(predictor: Predictor, split: datasets.Dataset) -> str:
 
 
 def accuracy_table(measured: Measured) -> str:
-    """A Markdown table with a row for each source; IoU only where there is a car."""
+    """A Markdown table with a row for each source; IoU only where there is an object."""
     lines = [HEAD]
     for source, pictures in measured.items():
         scores, ranges = summary(pictures.counts), bootstrap_intervals(pictures.counts, pictures.groups)
-        error, car_share = calibration(pictures.calibration)
+        error, true_share = calibration(pictures.calibration)
         line = [source, str(len(pictures.counts))]
-        if has_car(pictures):
+        if has_object(pictures):
             line += [f"{scores[k]:.3f} ({ranges[k][0]:.3f}–{ranges[k][1]:.3f})" for k in ("iou", "mean_iou")]
             line.append(f"{scores['boundary_iou']:.3f}")
         else:
             line += ["–"] * 3
-        line.append(f"{scores['false_car_share']:.2%}" if "false_car_share" in scores else "–")
-        line += [f"{error:.4f}"] + [f"{share:.0%}" if share == share else "–" for share in car_share[list(SHOWN)]]
+        line.append(f"{scores['false_positive_share']:.2%}" if "false_positive_share" in scores else "–")
+        line += [f"{error:.4f}"] + [f"{share:.0%}" if share == share else "–" for share in true_share[list(SHOWN)]]
         lines.append(line)
     return markdown_table(lines)
 
 
-def has_car(pictures: Pictures) -> bool:
-    """Whether one of the pictures shows a car."""
+def has_object(pictures: Pictures) -> bool:
+    """Whether one of the pictures shows the object."""
     return any(count[2] for count in pictures.counts)
 
 
 def worst_table(measured: Measured, number: int) -> str:
-    """A Markdown table of the `number` worst pictures of each source: by IoU, or without a car by false car pixels."""
-    lines = [["pictures", "worst", "IoU", "of the car missed", "of the rest called car"]]
+    """A Markdown table of the `number` worst pictures of each source: by IoU, or without an object by false pixels."""
+    lines = [["pictures", "worst", "IoU", "of the object missed", "of the rest in the mask"]]
     for source, pictures in measured.items():
         cases = []
         for name, (hits, found, true, _, _, judged) in zip(pictures.names, pictures.counts, strict=True):
@@ -174,13 +174,13 @@ def worst_table(measured: Measured, number: int) -> str:
 
 
 def robustness_table(plain: Measured, disturbed: dict[str, Measured]) -> str:
-    """A Markdown table with a row for each disturbance: IoU of each source with a car, and false car pixels."""
-    with_car = [source for source, pictures in plain.items() if has_car(pictures)]
-    lines = [["disturbance", *(f"IoU {source}" for source in with_car), "false car"]]
+    """A Markdown table with a row for each disturbance: IoU of each source with an object, and false pixels."""
+    with_object = [source for source, pictures in plain.items() if has_object(pictures)]
+    lines = [["disturbance", *(f"IoU {source}" for source in with_object), "false positives"]]
     for name, measured in {"none": plain, **disturbed}.items():
         scores = {source: summary(pictures.counts) for source, pictures in measured.items()}
-        false = scores["all"].get("false_car_share")
-        ious = [f"{scores[source]['iou']:.3f}" for source in with_car]
+        false = scores["all"].get("false_positive_share")
+        ious = [f"{scores[source]['iou']:.3f}" for source in with_object]
         lines.append([name, *ious, "–" if false is None else f"{false:.2%}"])
     return markdown_table(lines)
 
@@ -194,13 +194,13 @@ def main() -> None:
     also = f"also with {', '.join(DISTURBANCES)}; takes {len(DISTURBANCES) + 1} times as long"
     parser.add_argument("--robustness", action="store_true", help=also)
     parser.add_argument("--worst", type=int, default=0, help="also the so many worst pictures of each source")
-    labels = "which labels of a model of many mean car, such as car,truck (default: %(default)s)"
-    parser.add_argument("--car-labels", default=",".join(CAR_LABELS), help=labels)
+    labels = "which labels of a model of many are the object, such as car,truck (default: car)"
+    parser.add_argument("--object", type=object_choice, default=ObjectChoice(classes=()), help=labels)
     parser.add_argument("--sliding-window", type=times, default=1.0, help="see pictures so many times as large")
     arguments = parser.parse_args()
     try:
         for model in arguments.models or mask_folders():
-            opened = Predictor.from_pretrained(model, car_labels=arguments.car_labels.split(","))
+            opened = Predictor.from_pretrained(model, object_labels=arguments.object.classes)
             predictor = replace(opened, magnification=arguments.sliding_window)
             dots = predictor.task.kind == "dots"
             splits = open_dots(arguments.data, predictor.task.entries)[0] if dots else open_data(arguments.data)

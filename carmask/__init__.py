@@ -1,4 +1,4 @@
-"""Give it a picture of a car, get back a black and white mask, or named dots."""
+"""Give it a picture, get back the object as a black and white mask, or named dots."""
 
 from importlib import import_module
 

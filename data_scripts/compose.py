@@ -1,4 +1,4 @@
-"""Composes training pictures: cars cut out of a data set, pasted on its pictures without a car."""
+"""Composes training pictures: objects cut out of a data set, pasted on its pictures without one."""
 
 import argparse
 import functools
@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from tqdm import tqdm
 
 from carmask.command_line import exit_code, natural_number, positive_number
-from carmask.data.card import count_line
+from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, mask_shares, save_example, staged_folder
 from carmask.errors import DataError
 from data_scripts.merge import data_set_rows
@@ -28,7 +28,7 @@ Maker = Callable[[dict, np.random.Generator], tuple[Image.Image, np.ndarray]]
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data_set", type=Path, help="data set whose train split gives cars and backgrounds")
+    parser.add_argument("data_set", type=Path, help="data set whose train split gives objects and backgrounds")
     add_options(parser)
     return exit_code(functools.partial(compose, parser.parse_args(argv)))
 
@@ -52,7 +52,7 @@ def compose(arguments: argparse.Namespace) -> int:
         return add_cars(picture, chosen, train, random)
 
     words = write_train(arguments, "composed", grounds, make)
-    sys.stderr.write(f"{words}, of {len(cars)} cars on {len(grounds)} backgrounds.\n")
+    sys.stderr.write(f"{words}, of {len(cars)} cut-outs on {len(grounds)} backgrounds.\n")
     return 0
 
 
@@ -66,7 +66,8 @@ def write_train(arguments: argparse.Namespace, source: str, grounds: list[dict],
             ground = grounds[random.integers(len(grounds))]
             row = save_example(staged / "train", f"{source}_{index:05d}", *make(ground, random), lossless=False)
             rows.append({**row, "source": source, "group": ground["group"], "split": "train"})
-        finish_data_set(staged, rows, arguments.out.resolve().name)
+        title = arguments.out.resolve().name
+        finish_data_set(staged, rows, title, object_name=common_object([arguments.data_set]))
     return f"{arguments.out}: {count_line(rows)}"
 
 
@@ -76,7 +77,7 @@ def masked_rows(data_set: Path) -> list[dict]:
 
 
 def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
-    """Finds the train rows with a car to cut out, fully judged and large, and the rows fit as background.
+    """Finds the train rows with an object to cut out, fully judged and large, and the rows fit as background.
 
     Raises:
         DataError: The train split lacks one of the two.
@@ -89,7 +90,7 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
         if not_judged == 0 and car == 0:
             grounds.append(row)
     if not cars or not grounds:
-        lack = "large car without not-judged pixels" if not cars else "picture without a car"
+        lack = "large object without not-judged pixels" if not cars else "picture without the object"
         raise DataError(f"The train split of {data_set} has no {lack}, so nothing can be composed.")
     return cars, grounds
 

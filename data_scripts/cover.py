@@ -1,4 +1,4 @@
-"""Covers training pictures with what is no car: people, bicycles or animals cut out of another data set.
+"""Covers training pictures with what is not the object, cut out of another data set: people, bicycles, animals.
 
 Where only cars were ever pasted on pictures, a network learns that what is pasted is a car; and where people on
 bicycles are rare, it takes them for cars.
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", type=Path, help="data set whose train split is covered")
-    parser.add_argument("things", type=Path, help='data set whose train split gives the things, marked as its "car"')
+    parser.add_argument("things", type=Path, help="data set whose train split gives the things, as its object")
     add_options(parser)
     return exit_code(functools.partial(cover, parser.parse_args(argv)))
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from carmask.command_line import exit_code
-from carmask.data.card import count_line
+from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
 from carmask.data.layout import SPLITS
 from carmask.doctor.row_checks import read_dot_names
@@ -36,10 +36,10 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
     """Writes the union of data sets into an empty folder; returns its rows, each with its `split`.
 
     Raises:
-        DataError: One of them is no data set, or they share neither masks nor dots.
+        DataError: One of them is no data set, or they are of different objects, or share neither masks nor dots.
     """
     data_sets = [(source, data_set_rows(source)) for source in sources]
-    dot_names = common_dot_names(sources)
+    dot_names, object_name = common_dot_names(sources), common_object(sources)
     if all("mask_file_name" in row for _, rows in data_sets for row in rows):
         lost = []
     else:
@@ -51,7 +51,7 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
         raise DataError("Some data sets have no masks and others not the same dots, so nothing joins them.")
     taken = set()
     merged = [take_over(without(row, lost), source, staged, taken) for source, rows in data_sets for row in rows]
-    finish_data_set(staged, merged, title, dot_names)
+    finish_data_set(staged, merged, title, dot_names, object_name)
     return merged
 
 

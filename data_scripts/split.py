@@ -2,9 +2,9 @@
 
     python data_scripts/split.py my-set my-split --group-pattern '^([^_]+)_'
 
-Each split gets its share of every source, and of pictures without a car, with small and with large ones. A test split
-that is there already stays as it is; --new-test deals it out, too. The same names and seed give the same split on
-every machine. A picture that is added later moves at most one group across each border between two splits.
+Each split gets its share of every source, and of pictures without the object, with small and with large ones. A test
+split that is there already stays as it is; --new-test deals it out, too. The same names and seed give the same split
+on every machine. A picture that is added later moves at most one group across each border between two splits.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from carmask.command_line import exit_code, natural_number, percent
-from carmask.data.card import count_line
+from carmask.data.card import common_object, count_line
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
 from carmask.data.importing import group_function
 from carmask.data.layout import SPLITS
@@ -163,7 +163,8 @@ def split(arguments: argparse.Namespace) -> int:
         for row in test + rest:
             placed = {**row, "split": splits.get(row["group"], "test")}
             dealt.append(link_example(placed, data / row["split"], staged, stem_of(row), taken))
-        finish_data_set(staged, dealt, arguments.out.resolve().name, common_dot_names([data]))
+        title = arguments.out.resolve().name
+        finish_data_set(staged, dealt, title, common_dot_names([data]), common_object([data]))
     kept = " The test split is the old one." if test else ""
     sys.stderr.write(f"{arguments.out}: {count_line(dealt)}, {len({row['group'] for row in dealt})} groups.{kept}\n")
     return 0

@@ -5,7 +5,7 @@
 The difference of a pooled score comes with the interval that holds 95 % of what other pictures of the same kind would
 give (bootstrap, the same pictures for both models, drawn by group). Two data sets, --data OLD NEW, tell what B forgot
 of the old pictures and what it learned of the new ones. --out draws the pictures on which the two differ most: what a
-model misses in red, what it wrongly calls car in blue. --card writes the tables into B's model card as well.
+model misses in red, what it wrongly finds in blue. --card writes the tables into B's model card as well.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from carmask.data.rows import read_numbered, row_name
 from carmask.data.sources import choose_split, open_splits
 from carmask.errors import DataError, ModelError
-from carmask.evaluation.bootstrap import FEWEST, Difference, false_car_share, paired_difference, pooled_iou
+from carmask.evaluation.bootstrap import FEWEST, Difference, false_positive_share, paired_difference, pooled_iou
 from carmask.evaluation.figures import draw_case
 from carmask.evaluation.mask_metrics import picture_counts, summary
 from carmask.files.drawing import contact_sheet
@@ -30,7 +30,7 @@ from carmask.hub.model_card import markdown_table
 from carmask.inference.predictor import Predictor, check_task
 
 HEAD = ["pictures", "number", "groups", "score", "A", "B", "B − A", "95 % interval", "better"]
-SCORES = {"car IoU": pooled_iou, "false car": false_car_share}
+SCORES = {"IoU": pooled_iou, "false positives": false_positive_share}
 CARD = "README.md"
 SHOWN = 6  # pictures of each data set
 TILE = 240
@@ -54,7 +54,7 @@ def count_pixels(predictor: Predictor, split: datasets.Dataset) -> Counts:
 def compare_sources(split: datasets.Dataset, first: Counts, second: Counts) -> dict[tuple[str, str], Difference]:
     """The difference between A and B for each source, and for "all" if there are several, and each score.
 
-    A source without a car has no IoU to speak of: it is judged by the share of pixels called car.
+    A source without the object has no IoU to speak of: it is judged by the share of pixels that are found.
     """
     sources = [source or "pictures" for source in column(split, "source")]
     groups = [(s, g or index) for index, (s, g) in enumerate(zip(sources, column(split, "group"), strict=True))]
@@ -68,9 +68,9 @@ def compare_sources(split: datasets.Dataset, first: Counts, second: Counts) -> d
     for source, indices in chosen.items():
         without = [index for index in indices if not first[index][2]]
         if len(without) < len(indices):
-            found[source, "car IoU"] = difference(indices, first, second, groups, "car IoU")
+            found[source, "IoU"] = difference(indices, first, second, groups, "IoU")
         if without and (source == "all" or len(without) == len(indices)):
-            found[source, "false car"] = difference(without, first, second, groups, "false car")
+            found[source, "false positives"] = difference(without, first, second, groups, "false positives")
     return found
 
 
@@ -89,13 +89,13 @@ def better(score: str, one: Difference) -> str:
     """Which model is better beyond doubt: "A", "B", "neither", or that there are too few groups to say."""
     if one.groups < FEWEST:
         return "too few groups"
-    low, high = (one.low, one.high) if score == "car IoU" else (-one.high, -one.low)
+    low, high = (one.low, one.high) if score == "IoU" else (-one.high, -one.low)
     return "B" if low > 0 else "A" if high < 0 else "neither"
 
 
 def shown(score: str, value: float, sign: str = "") -> str:
     """A score, or with the sign "+" a difference of two, as people read it."""
-    return f"{value:{sign}.3f}" if score == "car IoU" else f"{value:{sign}.2%}"
+    return f"{value:{sign}.3f}" if score == "IoU" else f"{value:{sign}.2%}"
 
 
 def table(differences: dict[tuple[str, str], Difference]) -> str:
@@ -184,7 +184,7 @@ def compare(arguments: argparse.Namespace) -> None:
         write_section(card, f"## Compared with {arguments.first}", "A is that one, B is this.\n\n" + "\n".join(parts))
     if tiles:
         contact_sheet(tiles, captions, columns=4, tile=TILE).save(arguments.out, "PNG")
-        print(f"\nThe pictures are in {arguments.out}: missed car in red, false car in blue.")
+        print(f"\nThe pictures are in {arguments.out}: missed pixels in red, false ones in blue.")
 
 
 def write_section(card: Path, heading: str, text: str) -> None:

@@ -12,11 +12,11 @@ import torch
 from torch import distributed
 
 from carmask.command_line import probability, times
+from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.errors import ModelError
 from carmask.inference.folders import ANSWERS, MOST_WORKERS, plan_answers, write_answers, write_table
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.predictor import Predictor, check_task
-from carmask.tasks.auto import CAR_LABELS
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -29,19 +29,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the answers go")
     parser.add_argument("--model", help="model folder or model of the Hub; it knows its task")
     parser.add_argument(
-        "--car-labels", default=CAR_LABELS, type=lambda names: names.split(","), metavar="NAME,NAME",
-        help="the labels that mean car, in a model that has many (default: car)",
+        "--object", default=ObjectChoice(classes=()), type=object_choice, metavar="NAME,NAME",
+        help="the labels that are the object, by name or number, in a model that has many (default: car)",
     )  # fmt: skip
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")
-    parser.add_argument(
-        "--threshold", type=probability, help="probability above which a pixel is car, or a dot is in the picture"
-    )
+    words = "probability above which a pixel is in the mask, or a dot is in the picture"
+    parser.add_argument("--threshold", type=probability, help=words)
     parser.add_argument(
         "--sliding-window",
         type=times,
         default=1.0,
         metavar="TIMES",
-        help="sliding-window inference: see a picture up to so many times as large, for small cars in large pictures",
+        help="sliding-window inference: see a picture up to so many times as large, for small objects",
     )
     return parser.parse_args(argv)
 
@@ -65,7 +64,7 @@ def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
     model = arguments.model or EMBEDDED[arguments.task or "mask"]
-    predictor = Predictor.from_pretrained(model, threads, arguments.car_labels)
+    predictor = Predictor.from_pretrained(model, threads, arguments.object.classes)
     predictor = replace(predictor, magnification=arguments.sliding_window)
     if arguments.task:
         check_task(predictor, arguments.task)

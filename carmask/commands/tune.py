@@ -3,9 +3,9 @@
     carmask tune my-model --data my-set --write
 
 Tried are the sizes at which the network may see a picture, whether it sees the mirror image as well, as large as the
-picture or 0.7 times, and which probability makes a pixel car or a dot found. Milliseconds are of one decoded picture
-until the network has answered, for dots with scoring. Of what takes at most `--most-ms` the best score wins:
-`balanced_iou` of `carmask.evaluation.validation` for masks, for dots `f1_5`.
+picture or 0.7 times, and which probability puts a pixel into the mask or makes a dot found. Milliseconds are of one
+decoded picture until the network has answered, for dots with scoring. Of what takes at most `--most-ms` the best score
+wins: `balanced_iou` of `carmask.evaluation.validation` for masks, for dots `f1_5`.
 
 transformers' own pipeline shows a SegFormer no mirror image and knows no threshold. So that it gives the same mask,
 `--mirrors 0` tries none, and what is stored of a SegFormer's threshold is a shift of its last bias.
@@ -76,7 +76,7 @@ def variants(predictor: Predictor, sides: list[int], mirrors: list[float]) -> It
 def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> Trial:
     """Scores masks at every threshold from one pass over the pictures; of those as good as the best gives the surest.
 
-    For where there is nothing to choose, a car that is not there is worse than a rim that is missed.
+    For where there is nothing to choose, an object that is not there is worse than a rim that is missed.
     """
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
@@ -93,7 +93,7 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     by_source = counts[threshold]
     scores = {source: summary(group)["iou"] for source, group in sorted(by_source.items())}
     everything = summary([count for group in by_source.values() for count in group])
-    scores |= {"false car": everything["false_car_share"]} if "false_car_share" in everything else {}
+    scores |= {"false positives": everything["false_positive_share"]} if "false_positive_share" in everything else {}
     milliseconds = statistics.median(seconds) * 1000
     chosen = predictor.with_threshold(threshold)
     return Trial(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds, chosen)
@@ -137,9 +137,9 @@ def store(folder: Path, trial: Trial, splits: datasets.DatasetDict) -> None:
     """
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
     scores = {name: validate(trial.predictor, split)[0] for name, split in judged.items()}
-    task, threshold, car = trial.predictor.task, trial.threshold, tuple[int, ...]()
+    task, threshold, maps = trial.predictor.task, trial.threshold, tuple[int, ...]()
     if AutoConfig.from_pretrained(folder).model_type == "segformer" and isinstance(task, MaskTask):
-        threshold, car = 0.5, task.car
+        threshold, maps = 0.5, task.object
     changes = {
         "config.json": lambda settings: settings | {"threshold": threshold, "mirror": trial.mirror},
         "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], trial.side)},
@@ -147,15 +147,15 @@ def store(folder: Path, trial: Trial, splits: datasets.DatasetDict) -> None:
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
-    if car:
-        shift_bias(folder / "model.safetensors", car, trial.threshold)
+    if maps:
+        shift_bias(folder / "model.safetensors", maps, trial.threshold)
     rescore(folder, scores, describe_inference_settings(trial.predictor))
 
 
-def shift_bias(weights: Path, car: tuple[int, ...], threshold: float) -> None:
-    """Lowers the bias of a SegFormer's maps of the car so that its masks at 0.5 are what they were at `threshold`."""
+def shift_bias(weights: Path, maps: tuple[int, ...], threshold: float) -> None:
+    """Lowers the bias of a SegFormer's `maps` of the object so that masks at 0.5 are what they were at `threshold`."""
     tensors = load_file(weights)
-    tensors["decode_head.classifier.bias"][list(car)] -= math.log(threshold / (1 - threshold))
+    tensors["decode_head.classifier.bias"][list(maps)] -= math.log(threshold / (1 - threshold))
     write_whole(weights, save(tensors, metadata={"format": "pt"}))
 
 

@@ -37,11 +37,11 @@ JPEG_ENDINGS = (".jpg", ".jpeg", ".jfif", ".mpo")
 def doubt(probability: np.ndarray, threshold: float) -> float:
     """How unsure a model is of its mask: the mean binary entropy of the mask's pixels, in bits, 0 to 1.
 
-    The mean over the whole picture would rank by the length of outlines, and so by the size of the cars. Where nothing
-    is found it is all there is to go by: the fainter, the less doubt. docs/your-own-model.md compares the two.
+    The mean over the whole picture would rank by the length of outlines, and so by the objects' size. Where nothing is
+    found it is all there is to go by: the fainter, the less doubt. docs/your-own-model.md compares the two.
 
     Args:
-        probability: of car, float (height, width) in 0 to 1.
+        probability: of the object, float (height, width) in 0 to 1.
         threshold: above which a pixel is in the mask.
 
     Source: Mehrtash et al. 2020, https://arxiv.org/abs/1911.13273.

@@ -1,19 +1,32 @@
-"""What a data set says about itself: counts, a README, and a contact sheet with the truth laid over its pictures."""
+"""What a data set says about itself: its object, counts, a README, and a contact sheet with the truth laid over it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
+from huggingface_hub import hf_hub_download, metadata_load
+from huggingface_hub.errors import HTTPError
 from PIL import Image
 
 from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
+from carmask.errors import DataError
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
+from carmask.files.words import DEFAULT_OBJECT, one
 
 SHEET_TILES = 24
 TILE = 320  # pixels a side where names of dots have to be read
 NOT_JUDGED_BLUE = (64, 96, 255)
+STOCK_WARNING = """`carmask` and `train_segformer.py` read these masks as they are. For another program turn them into
+labels first: 255 is what the examples of transformers leave out of the loss, so that they would see background alone,
+with a loss that falls all the same. This line adds a column of 0 = background, 1 = object, 255 = not judged:
 
-Shares = dict[str, tuple[float, float]]  # SPLIT/FILE_NAME → shares of car and of not-judged pixels
+```python
+dataset = dataset.map(lambda row: {"label": row["mask"].point([0] * 128 + [255] * 127 + [1])})
+```"""
+
+Shares = dict[str, tuple[float, float]]  # SPLIT/FILE_NAME → shares of object and of not-judged pixels
 
 
 def count_line(rows: list[dict]) -> str:
@@ -23,30 +36,70 @@ def count_line(rows: list[dict]) -> str:
 
 
 def data_set_card(title: str, rows: list[dict], shares: Shares, dot_names: list[str], object_name: str) -> str:
-    """Returns the README of a data set: how many pictures, cars and dots it has, by source and split."""
-    parts = [f"# {title}", f'{count_line(rows)}. Open it with `load_dataset("imagefolder", data_dir=...)`.']
+    """Returns the README of a data set: how many pictures, objects and dots it has, by source and split."""
+    parts = [
+        front_matter(object_name, bool(shares)) + f"# {title}",
+        f'{count_line(rows)}. Open it with `load_dataset("imagefolder", data_dir=...)`.',
+    ]
     if shares:
-        parts.append("Masks are PNG, 0 = background, 255 = car, 128 = not judged.")
-        parts.append("\n".join(_mask_table(rows, shares)))
+        parts.append(f"Masks are PNG, 0 = background, 255 = {object_name}, 128 = not judged.")
+        parts.append(STOCK_WARNING)
+        parts.append("\n".join(_mask_table(rows, shares, object_name)))
     if dot_names:
         parts.append(
             "Column `dots`: for each name of dot_names.json [x, y] as fractions of width and height, or null."
         )
         parts.append("\n".join(_dot_table(rows, dot_names)))
-    parts.append("![Some of the pictures: car in red, not judged in blue, dots by name](contact_sheet.png)")
+    parts.append(f"![Some of the pictures: {object_name} in red, not judged in blue, dots by name](contact_sheet.png)")
     return "\n\n".join(parts) + "\n"
 
 
-def _mask_table(rows: list[dict], shares: Shares) -> list[str]:
-    lines = ["| source | split | pictures | with a car | car pixels | not judged |", "|---|---|---:|---:|---:|---:|"]
+def front_matter(object_name: str, masks: bool = True) -> str:
+    """The YAML before a data set's README, for the Hub, with the object's name for `object_name_of`."""
+    task = "image-segmentation" if masks else "keypoint-detection"
+    lines = yaml.safe_dump({"task_categories": [task], "object": object_name}, allow_unicode=True, sort_keys=False)
+    return f"---\n{lines}---\n"
+
+
+def object_name_of(data: str | Path) -> str | None:
+    """What the object of a data set is called, in a folder here or on the Hub; None where its README does not say."""
+    try:
+        file = Path(data, "README.md")
+        if not Path(data).is_dir():
+            file = Path(hf_hub_download(str(data), "README.md", repo_type="dataset"))
+        name = (metadata_load(file) or {}).get("object")
+    except (OSError, ValueError, HTTPError, yaml.YAMLError):
+        return None
+    return name.strip() or None if isinstance(name, str) and name.isprintable() else None
+
+
+def common_object(data_sets: Sequence[Path]) -> str:
+    """What the object of all these data sets is called; one that does not say is of cars.
+
+    Raises:
+        DataError: they are not of the same object.
+    """
+    names = {object_name_of(data_set) or DEFAULT_OBJECT: data_set for data_set in data_sets}
+    if len(names) > 1:
+        found = " and ".join(f"{name} in {data_set}" for name, data_set in names.items())
+        raise DataError(
+            f"The data sets are of different objects, {found}: merge those of one, or write the same line "
+            f'"object: {next(iter(names))}" between the dashes at the top of each README.md.'
+        )
+    return next(iter(names))
+
+
+def _mask_table(rows: list[dict], shares: Shares, object_name: str) -> list[str]:
+    head = f"| source | split | pictures | with {one(object_name)} | {object_name} pixels | not judged |"
+    lines = [head, "|---|---|---:|---:|---:|---:|"]
     for source in sorted({row["source"] for row in rows}):
         for split in SPLITS:
             chosen = [row for row in rows if (row["source"], row["split"]) == (source, split)]
             judged = [shares[f"{split}/{row['file_name']}"] for row in chosen if "mask_file_name" in row]
             if judged:
-                car, not_judged = (f"{100 * share:.1f} %" for share in np.mean(judged, axis=0))
-                with_car = sum(share > 0 for share, _ in judged)
-                lines.append(f"| {source} | {split} | {len(judged)} | {with_car} | {car} | {not_judged} |")
+                painted, not_judged = (f"{100 * share:.1f} %" for share in np.mean(judged, axis=0))
+                number = sum(share > 0 for share, _ in judged)
+                lines.append(f"| {source} | {split} | {len(judged)} | {number} | {painted} | {not_judged} |")
     return lines
 
 
@@ -63,7 +116,7 @@ def _dot_table(rows: list[dict], dot_names: list[str]) -> list[str]:
 
 
 def sheet_of_rows(folder: Path, rows: list[dict], shares: Shares, dot_names: list[str]) -> Image.Image:
-    """Shows some pictures of each source, with a car or dots where there are any, under their masks and dots."""
+    """Shows some pictures of each source, with an object or dots where there are any, under their masks and dots."""
     chosen = []
     sources = dict.fromkeys(row["source"] for row in rows)
     for source in sources:
@@ -77,8 +130,8 @@ def sheet_of_rows(folder: Path, rows: list[dict], shares: Shares, dot_names: lis
 
 
 def _shows_something(row: dict, shares: Shares) -> bool:
-    car, _ = shares.get(f"{row['split']}/{row['file_name']}", (0, 0))
-    return car > 0 or any(row.get("dots", []))
+    painted, _ = shares.get(f"{row['split']}/{row['file_name']}", (0, 0))
+    return painted > 0 or any(row.get("dots", []))
 
 
 def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:

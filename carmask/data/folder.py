@@ -19,6 +19,7 @@ from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
 from carmask.errors import DataError
 from carmask.files.disk import sync
 from carmask.files.system import is_running
+from carmask.files.words import DEFAULT_OBJECT
 
 SHARES = (80, 10, 10)
 
@@ -151,7 +152,7 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
 
 
 def finish_data_set(
-    folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None, object_name: str = "car"
+    folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None, object_name: str = DEFAULT_OBJECT
 ) -> int:
     """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
 
@@ -163,7 +164,7 @@ def finish_data_set(
         object_name: what the masks are of.
 
     Returns:
-        The number of pictures with a car.
+        The number of pictures with an object.
 
     Raises:
         DataError: Some splits have dots and others none: `load_dataset` could not tell what the column holds.
@@ -183,11 +184,11 @@ def finish_data_set(
     sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
     readme = data_set_card(title, rows, shares, dot_names or [], object_name)
     (folder / "README.md").write_text(readme, encoding="utf-8")
-    return sum(car > 0 for car, _ in shares.values())
+    return sum(painted > 0 for painted, _ in shares.values())
 
 
 def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
-    """Returns the shares of car and of not-judged pixels."""
+    """Returns the shares of object and of not-judged pixels."""
     with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
         counts, pixels = mask.histogram(), mask.width * mask.height
     return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels

@@ -41,6 +41,18 @@ class ObjectChoice:
         return [label for label, plain in zip(labels, known, strict=True) if plain in wanted]
 
 
+def chosen_object(text: str, where: str) -> ObjectChoice:
+    """As `object_choice` for text that argparse does not read; an empty one chooses no classes.
+
+    Raises:
+        DataError: it cannot be read; `where` it stands comes first.
+    """
+    try:
+        return object_choice(text) if text else ObjectChoice(classes=())
+    except argparse.ArgumentTypeError as error:
+        raise DataError(f"{where} {error}.") from error
+
+
 def object_choice(text: str) -> ObjectChoice:
     """Reads "leaf", "13", "car,truck" or "leaf=2,3", for argparse.
 

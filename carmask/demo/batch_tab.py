@@ -30,7 +30,9 @@ from carmask.demo.uploads import PRIVATE, Upload, original_name, path_for_page, 
 from carmask.errors import PictureError
 from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
+from carmask.files.words import capital
 from carmask.inference.predictor import Predictor
+from carmask.tasks.mask_task import MaskTask
 
 GALLERY_SIDE = 640  # pixels of the longest side of an overlay in the gallery
 CHOOSE_FILES = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
@@ -50,17 +52,18 @@ class BatchRow(NamedTuple):
     """A row of the table: shares of the picture, 0 to 1, or why it was refused."""
 
     file: str
-    car_share: float | None = None
+    share: float | None = None
     doubtful_share: float | None = None
     seconds: float | None = None
     refused: str = ""
 
 
 class BatchAnswer(NamedTuple):
-    """What the page shows of a batch: the table, and the file and caption of each mask's overlay."""
+    """What the page shows of a batch: the table, the file and caption of each mask's overlay, the object's name."""
 
     rows: list[BatchRow]
     overlays: list[tuple[str, str]]
+    object_name: str
 
 
 @contextmanager
@@ -115,23 +118,24 @@ def draw_mask(
 def draw_masks(
     pictures: Sequence[BatchPicture],
     find_margin: Callable[[Image.Image], np.ndarray],
-    threshold: float,
+    task: MaskTask,
     answer: Path,
     lock: Lock,
 ) -> Iterator[BatchAnswer]:
     """Draws the masks of pictures into the zip `answer`, each under the lock; yields the progress before each."""
-    drawn = BatchAnswer([], [])
+    drawn = BatchAnswer([], [], task.name)
     with ZipFile(answer, "w") as archive:
         for given in pictures:
             yield drawn
             with lock:
-                row, overlay = draw_mask(given, find_margin, threshold, archive)
+                row, overlay = draw_mask(given, find_margin, task.threshold, archive)
             drawn.rows.append(row)
             if overlay:
                 path = answer.with_name(f"{len(drawn.rows)}.jpg")
                 overlay.save(path)
-                drawn.overlays.append((str(path), f"{row.file} · {as_percent(row.car_share)}"))
-        archive.writestr("masks.csv", as_csv(BatchRow._fields, drawn.rows))
+                drawn.overlays.append((str(path), f"{row.file} · {as_percent(row.share)}"))
+        first, second, *rest = BatchRow._fields
+        archive.writestr("masks.csv", as_csv([first, f"{task.name}_{second}", *rest], drawn.rows))
 
 
 def make_batch(
@@ -150,19 +154,19 @@ def make_batch(
         model: str | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - where gradio looks for it
     ) -> Generator[tuple]:
-        """Finds the cars in many pictures with the model of that name.
+        """Finds the objects in many pictures with the model of that name.
 
         Takes up to 100 picture files, or one zip of them, of 200 MB together. Returns a zip of masks, NAME_mask.png in
-        the sub-folders of the zip that was given, each a PNG of the upright picture's size with 255 where the car is
-        and 0 elsewhere, and masks.csv with every picture's car share, doubtful share and seconds, or why it was
-        refused; and one line of text. Progress is reported meanwhile.
+        the sub-folders of the zip that was given, each a PNG of the upright picture's size with 255 where the object
+        is and 0 elsewhere, and masks.csv with every picture's share of the object, doubtful share and
+        seconds, or why it was refused; and one line of text. Progress is reported meanwhile.
         """
         with lock:
             name, task = find_model(models, open_model, model)
         start = time.perf_counter()
         with opened_batch(files) as pictures:
             answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
-            for drawn in draw_masks(pictures, partial(find_margin, name), task.threshold, answer, lock):
+            for drawn in draw_masks(pictures, partial(find_margin, name), task, answer, lock):
                 progress((len(drawn.rows), len(pictures)), unit="pictures")
                 yield gr.skip(), f"{len(drawn.rows)} of {len(pictures)} pictures are done.", gr.skip()
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
@@ -179,7 +183,13 @@ def describe_batch(rows: Sequence[BatchRow], seconds: float, model_name: str) ->
 def show_batch(drawn: BatchAnswer) -> list:
     """Fills the gallery and the table, and enables the download."""
     shown = [[row.file, *map(as_percent, row[1:3]), row.refused] for row in drawn.rows]
-    return [drawn.overlays, gr.Dataframe(shown, visible=True), gr.DownloadButton(interactive=True)]
+    table = gr.Dataframe(shown, headers=table_head(drawn.object_name), visible=True)
+    return [drawn.overlays, table, gr.DownloadButton(interactive=True)]
+
+
+def table_head(object_name: str) -> list[str]:
+    """The heads of the table's columns."""
+    return ["File", capital(object_name), "Doubtful", "Refused"]
 
 
 def as_percent(share: float | None) -> str:
@@ -192,7 +202,7 @@ def no_batch(line: str) -> list:
     return [None, gr.Dataframe(None, visible=False), gr.DownloadButton(value=None, interactive=False), line, None]
 
 
-def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> None:
+def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str], object_name: str) -> None:
     """Lays out the tab inside the page that is being built; the API offers `batch` as `/batch`."""
     with gr.Row(equal_height=True):
         files = gr.File(label="Pictures, or one zip of them", file_count="multiple", height=386, elem_id="files")
@@ -207,7 +217,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str]) -> N
         download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
     model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
     table = gr.Dataframe(
-        headers=["File", "Car", "Doubtful", "Refused"],
+        headers=table_head(object_name),
         column_widths=["25%", "18%", "23%", "34%"],
         label="Pictures",
         interactive=False,

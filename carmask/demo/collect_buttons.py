@@ -10,15 +10,23 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from carmask.demo.canvas import CanvasValue, corrected_mask
-from carmask.demo.collection import COLLECTED, add_example, collected_rows, open_collection, zip_collection
+from carmask.demo.collection import (
+    COLLECTED,
+    add_example,
+    collected_object,
+    collected_rows,
+    open_collection,
+    zip_collection,
+)
 from carmask.demo.mask_answer import StoredAnswer
 from carmask.demo.uploads import extend_lifetime, open_upload, safe_stem, uploaded_file
 from carmask.errors import DataError
+from carmask.files.words import in_file_name, one
 
 MAX_COLLECTED = 50  # pictures
 MAX_COLLECTED_BYTES = 200 * 2**20
 TRAINABLE = 2  # pictures that training needs at least: one to learn from, one to validate on
-ZIP_NAME = "car-masks.zip"
+ZIP_ENDING = "-masks.zip"
 
 
 def add_to_own(painted: CanvasValue, stored: StoredAnswer | None, collection: str | None) -> list:
@@ -30,14 +38,14 @@ def add_to_own(painted: CanvasValue, stored: StoredAnswer | None, collection: st
         gr.Warning("The pictures you had collected were deleted; this one begins a new data set.")
         folder = None
     if folder is None:
-        folder = open_collection(Path(tempfile.mkdtemp(dir=get_upload_folder())) / "data")
+        folder = open_collection(Path(tempfile.mkdtemp(dir=get_upload_folder())) / "data", stored.object_name)
     extend_lifetime(str(folder))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if len(collected_rows(folder)) >= MAX_COLLECTED or size > MAX_COLLECTED_BYTES:
         words = "Your data set is full; download it, then reload the page to begin another one."
         raise gr.Error(words, duration=None, print_exception=False)
     number = add_answer(folder, safe_stem(stored.picture), stored, mask, keep_all=False)
-    return [str(folder.parent), describe_collection(number), gr.Button(interactive=True)]
+    return [str(folder.parent), describe_collection(number, stored.object_name), gr.Button(interactive=True)]
 
 
 def make_add_to_shared(folder: Path) -> Callable[[CanvasValue, StoredAnswer | None], str]:
@@ -57,8 +65,12 @@ def add_answer(folder: Path, name: str, stored: StoredAnswer, mask: np.ndarray, 
     """Adds the picture of a stored answer and its mask to a data set; returns the data set's number of pictures.
 
     Raises:
-        gr.Error: The data set refuses them, or the disk does.
+        gr.Error: The data set is of another object or refuses them, or the disk does.
     """
+    own = collected_object(folder)
+    if own != stored.object_name:
+        words = f"The data set is of another object, {own}; choose a model that finds it, then add its mask."
+        raise gr.Error(words, duration=None, print_exception=False)
     lossless = uploaded_file(stored.picture).suffix.lower() == ".png"
     try:
         return add_example(folder, name, open_upload(stored.picture), mask, lossless, keep_all)
@@ -70,9 +82,9 @@ def add_answer(folder: Path, name: str, stored: StoredAnswer, mask: np.ndarray, 
         raise gr.Error(words, duration=None, print_exception=False) from None
 
 
-def describe_collection(number: int) -> str:
+def describe_collection(number: int, object_name: str) -> str:
     """Says how many pictures were collected."""
-    few = "; training needs at least two with a car" if number < TRAINABLE else ""
+    few = f"; training needs at least two with {one(object_name)}" if number < TRAINABLE else ""
     return f"{number} {'picture' if number == 1 else 'pictures'} in your data set{few}"
 
 
@@ -87,8 +99,9 @@ def zip_own(collection: str | None) -> str:
         words = "There are no collected pictures on the server any more; add them again."
         raise gr.Error(words, print_exception=False)
     extend_lifetime(str(folder / "data"))
-    for earlier in folder.glob(f"*/{ZIP_NAME}"):
+    for earlier in folder.glob(f"*/*{ZIP_ENDING}"):
         earlier.unlink(missing_ok=True)
-    path = Path(tempfile.mkdtemp(dir=folder)) / ZIP_NAME
+    name = in_file_name(collected_object(folder / "data"))
+    path = Path(tempfile.mkdtemp(dir=folder)) / f"{name}{ZIP_ENDING}"
     zip_collection(folder / "data", path)
     return str(path)

@@ -1,7 +1,8 @@
 """A data set that grows picture by picture, in the layout of the data scripts, and is valid after every addition.
 
 All pictures go into the training split; the training program validates on a tenth of them, chosen by group. Masks of
-one picture share a group, and a picture without a car joins the group of one with a car, so that both parts have cars.
+one picture share a group, and a picture without the object joins the group of one that shows it, so that both
+parts show some.
 """
 
 import hashlib
@@ -17,11 +18,13 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
+from carmask.data.card import front_matter, object_name_of
 from carmask.data.folder import finish_data_set, save_example
 from carmask.data.layout import CAR
 from carmask.doctor.row_checks import SMALLEST_SIDE, implausible
 from carmask.errors import DataError
 from carmask.files.disk import sync
+from carmask.files.words import DEFAULT_OBJECT, one
 
 SPLIT = "train"
 PATH_COLUMNS = ("file_name", "mask_file_name")
@@ -29,20 +32,20 @@ COLLECTION_LOCK = ".lock"
 LONGEST_JPEG = 65_500  # pixels
 COLLECTED = "collected"  # prefix of file names that come from no visitor
 LEFT_OVER = re.compile(rf"{COLLECTED}-[0-9a-f]{{16}}(-\d+)?\.(jpg|png)")
-README = """# Collected car masks
+README = """# Collected {name} masks
 
-Pictures, and their masks as people corrected them in the demo: PNG, 0 = background, 255 = car.
+Pictures, and their masks as people corrected them in the demo: PNG, 0 = background, 255 = {name}.
 
     python train_segformer.py --data FOLDER --output my-model
     python data_scripts/doctor.py FOLDER
 """
 
 
-def open_collection(folder: Path) -> Path:
+def open_collection(folder: Path, object_name: str = DEFAULT_OBJECT) -> Path:
     """Creates the folder of a data set that grows, or prepares an existing one for additions; returns it.
 
     Raises:
-        DataError: It cannot be written to, or holds anything but a complete data set of masks.
+        DataError: It cannot be written to, or holds anything but a complete data set of masks of the object.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,10 +58,18 @@ def open_collection(folder: Path) -> Path:
                 (folder / SPLIT / kind).mkdir(parents=True, exist_ok=True)
             delete_left_overs(folder)
             if not (folder / "README.md").exists():
-                (folder / "README.md").write_text(README, encoding="utf-8")
+                readme = front_matter(object_name) + README.format(name=object_name)
+                (folder / "README.md").write_text(readme, encoding="utf-8")
+            if collected_object(folder) != object_name:
+                raise DataError(f"{folder} is of {collected_object(folder)}, not {object_name}: name a new folder.")
     except OSError as error:
         raise DataError(f"{folder} cannot be written to: {error.strerror or error}.") from error
     return folder.resolve()
+
+
+def collected_object(folder: Path) -> str:
+    """What the object of a data set that grows is called."""
+    return object_name_of(folder) or DEFAULT_OBJECT
 
 
 def add_example(
@@ -86,7 +97,7 @@ def add_example(
         same = [row for row in rows if digest in row["file_name"]]
         gone = [] if keep_all else same
         left = [row for row in rows if row not in gone]
-        check_example(left, picture, mask)
+        check_example(left, picture, mask, collected_object(folder))
         group = same[0]["group"] if same else digest if (mask == CAR).any() else rows[-1]["group"]
         delete_left_overs(folder)
         name = unused_name(folder, f"{name}-{digest}")
@@ -98,8 +109,8 @@ def add_example(
         return len(left) + 1
 
 
-def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray) -> None:
-    """Checks that a data set with these rows stays valid for training when this picture is added.
+def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray, object_name: str) -> None:
+    """Checks that a data set of the object with these rows stays valid for training when this picture is added.
 
     Raises:
         DataError: It does not.
@@ -111,7 +122,7 @@ def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray) -> N
     for _, reason in implausible(mask):
         raise DataError(f"This mask is not added: {reason}. Correct it first.")
     if not rows and not (mask == CAR).any():
-        raise DataError("The first picture must show a car; add one that does, then this one.")
+        raise DataError(f"The first picture must show {one(object_name)}; add one that does, then this one.")
 
 
 def collected_rows(folder: Path) -> list[dict]:
@@ -173,7 +184,8 @@ def zip_collection(folder: Path, path: Path) -> None:
     """Adds card and contact sheet to a data set, and zips it as a folder that is named like the zip."""
     with FileLock(folder / COLLECTION_LOCK):
         rows = [row | {"split": SPLIT} for row in collected_rows(folder)]
-        finish_data_set(folder, rows, "Corrected car masks")
+        name = collected_object(folder)
+        finish_data_set(folder, rows, f"Corrected {name} masks", object_name=name)
         with zipfile.ZipFile(path, "w") as packed:
             for file in sorted(folder.rglob("*")):
                 if file.is_file() and file.name != COLLECTION_LOCK:

@@ -38,7 +38,7 @@ def correct(painted: CanvasValue, stored: StoredAnswer | None, collection: str |
         extend_lifetime(collection)
     words = f"{changed} pixels corrected" if changed else "nothing corrected yet"
     path = save_for_page(Image.fromarray(mask), stored.picture, "_mask")
-    line = f"{describe_share(mask)} · {words}"
+    line = f"{describe_share(mask, stored.object_name)} · {words}"
     return [path, line, gr.DownloadButton(value=path, interactive=True), gr.Button(interactive=True)]
 
 
@@ -47,16 +47,17 @@ def no_mask() -> list:
     return [None, NO_MASK, gr.DownloadButton(value=None, interactive=False), gr.Button(interactive=False)]
 
 
-def correct_tab(tab: gr.Tab, stored: gr.State, shared: Path | None) -> None:
+def correct_tab(tab: gr.Tab, stored: gr.State, shared: Path | None, object_name: str) -> None:
     """Lays out the tab inside the page that is being built.
 
     Args:
         tab: the tab itself, whose `select` event fills the canvas.
         stored: the mask tab's stored answer.
         shared: data set of whoever runs the demo; None gives each visitor one of their own, to download.
+        object_name: what the default model finds.
     """
     with gr.Row(equal_height=True):
-        canvas = html_component("painter", "Paint on the mask", "painter")
+        canvas = html_component("painter", "Paint on the mask", "painter", object_name)
         alt = "The corrected mask"
         settings = IMAGE | {"height": 536}
         mask = gr.Image(label="Corrected mask", elem_id="corrected", alt_text=alt, interactive=False, **settings)

@@ -13,11 +13,11 @@ from PIL import Image
 from carmask.demo.uploads import VIEW_SIDE, Upload, uploaded_file
 from carmask.errors import ModelError
 from carmask.files.drawing import overlay_mask
+from carmask.files.words import DEFAULT_OBJECT, capital
 from carmask.inference.predictor import Predictor
-from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-DOUBTFUL = 0.1, 0.9  # a pixel whose probability of car is between these is doubtful
+DOUBTFUL = 0.1, 0.9  # a pixel whose probability of being the object is between these is doubtful
 SLIDING_WINDOW_ZOOM = 4.0  # how much larger the network sees the picture, compared with a single window
 
 
@@ -36,11 +36,12 @@ class StoredAnswer(NamedTuple):
     threshold: float
     chosen: bool = False  # whether the threshold is the visitor's, not the model's
     mask: str = ""
+    object_name: str = DEFAULT_OBJECT
 
 
 @torch.inference_mode()
-def car_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
-    """The log-odds of car in an upright picture at the network's own size, float32 (h, w).
+def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
+    """The log-odds of the object in an upright picture at the network's own size, float32 (h, w).
 
     `sliding_window` runs sliding-window inference on an enlarged picture. The margin stays float32, so that `mask_at`
     gives exactly the predictor's mask at any threshold.
@@ -51,7 +52,7 @@ def car_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool 
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
-    """Thresholds a margin (h, w): uint8 of `size` (height, width), 255 where P(car) is above `threshold`, else 0."""
+    """Thresholds a margin (h, w): uint8 of `size` (height, width), 255 where its probability is above `threshold`."""
     return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
 
 
@@ -68,18 +69,18 @@ def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
     return doubtful_pixels(margin, (height, width)).mean() / 255
 
 
-def describe_share(mask: np.ndarray) -> str:
-    """Says in words how much of a mask, uint8 (height, width), is car."""
+def describe_share(mask: np.ndarray, object_name: str) -> str:
+    """Says in words how much of a mask, uint8 (height, width), is the object."""
     share = np.count_nonzero(mask) / mask.size
-    found = f"Car: {share:.1%} of the picture" if share >= 0.0005 else "Car: less than 0.1% of the picture"
-    return found if share else "No car found."
+    found = f"{share:.1%}" if share >= 0.0005 else "less than 0.1%"
+    return f"{capital(object_name)}: {found} of the picture" if share else f"No {object_name} found."
 
 
-def describe_mask(mask: np.ndarray, doubtful: float, seconds: float, model_name: str) -> str:
-    """Describes an answer in one line: car share, `doubtful` share (0 to 1), size, time and model."""
+def describe_mask(mask: np.ndarray, doubtful: float, seconds: float, model_name: str, object_name: str) -> str:
+    """Describes an answer in one line: the object's share, `doubtful` share (0 to 1), size, time and model."""
     height, width = mask.shape
     parts = (
-        describe_share(mask),
+        describe_share(mask, object_name),
         f"doubtful: {doubtful:.1%}",
         f"{width} × {height} pixels",
         f"{seconds:.1f} s",
@@ -90,7 +91,7 @@ def describe_mask(mask: np.ndarray, doubtful: float, seconds: float, model_name:
 
 def find_model(
     models: Sequence[str], open_model: Callable[[str], Predictor], model: str | None
-) -> tuple[str, MaskTask | DotsTask]:
+) -> tuple[str, MaskTask]:
     """Returns name and task of the chosen model, by default the first one.
 
     Raises:
@@ -100,11 +101,13 @@ def find_model(
     if name not in models:
         raise gr.Error(f"There is no such model; choose one of {', '.join(models)}.", print_exception=False)
     try:
-        return name, open_model(name).task
+        task = open_model(name).task
     except ModelError as error:
         logging.error(error)  # it may name a path, which visitors must not see
         words = f"The model {name} cannot be opened; choose another one."
         raise gr.Error(words, duration=None, print_exception=False) from None
+    assert isinstance(task, MaskTask)
+    return name, task
 
 
 def small_overlay(picture: Image.Image, mask: Image.Image, side: int) -> Image.Image:

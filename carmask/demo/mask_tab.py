@@ -50,11 +50,11 @@ def make_answer(
     """Returns the function behind the page and the API; the first of the models is the default."""
 
     def answer(picture: Upload, model: str | None = None, sliding_window: bool = False) -> MaskAnswer:
-        """Finds the car in a picture with the model of that name.
+        """Finds the object in a picture with the model of that name.
 
-        `sliding_window` runs sliding-window inference, for small cars in large pictures. Returns the mask, a PNG of
-        the upright picture's size with 255 where the car is and 0 elsewhere, and one line of text: the car's share of
-        the picture or "No car found.", the doubtful share, size, time and model.
+        `sliding_window` runs sliding-window inference, for small objects in large pictures. Returns the mask, a PNG of
+        the upright picture's size with 255 where the object is and 0 elsewhere, and one line of text: the object's
+        share of the picture or that none was found, the doubtful share, size, time and model.
         """
         name, task = find_model(models, open_model, model)
         start = time.perf_counter()
@@ -62,7 +62,7 @@ def make_answer(
         margin, size = find_margin(name, opened, sliding_window), (opened.height, opened.width)
         doubtful = doubtful_share(margin, size)
         stored = StoredAnswer(picture, store_maps(margin, picture), size, name, doubtful, task.threshold)
-        return draw_answer(stored, start)
+        return draw_answer(stored._replace(object_name=task.name), start)
 
     return answer
 
@@ -71,7 +71,7 @@ def draw_answer(stored: StoredAnswer, start: float) -> MaskAnswer:
     """Draws the mask of a stored answer; `start` is the `perf_counter` when the work on it began."""
     mask = mask_at(load_maps(stored.margin), stored.threshold, stored.size)
     path = save_for_page(Image.fromarray(mask), stored.picture, "_mask")
-    line = describe_mask(mask, stored.doubtful, time.perf_counter() - start, stored.model)
+    line = describe_mask(mask, stored.doubtful, time.perf_counter() - start, stored.model, stored.object_name)
     return path, line, stored._replace(mask=path)
 
 
@@ -98,7 +98,7 @@ def draw_doubtful(picture: Image.Image, margin: np.ndarray) -> Image.Image:
 
 
 def save_views(stored: StoredAnswer) -> list:
-    """Saves picture, overlay and doubtful pixels at the views' size, and the cut-out car, if any, at full size."""
+    """Saves picture, overlay and doubtful pixels at the views' size, and the cut-out object, if any, at full size."""
     picture, mask = open_upload(stored.picture), open_stored_mask(stored)
     cut = save_for_page(cut_out(picture, mask), stored.picture, "_cutout") if mask.getbbox() else None
     doubt = gr.skip()
@@ -120,14 +120,17 @@ def show_views(stored: StoredAnswer | None) -> list:
     return [slider, *downloads, gr.Row(visible=stored is not None), *views]
 
 
-def mask_tab(answer: Callable[..., MaskAnswer], models: Sequence[str], examples: Sequence[str]) -> gr.State:
+def mask_tab(
+    answer: Callable[..., MaskAnswer], models: Sequence[str], examples: Sequence[str], object_name: str
+) -> gr.State:
     """Lays out the mask's tab of the page that is being built; the API offers `answer` as `/mask`.
 
-    `models` are the names to choose from, the default one first. Returns the state that holds the `StoredAnswer`.
+    `models` are the names to choose from, the default one first, which finds what is called `object_name`. Returns the
+    state that holds the `StoredAnswer`.
     """
     with gr.Row(equal_height=True):
         picture = gr.Image(label="Picture", elem_id="picture", alt_text="The picture", **IMAGE)
-        words = "Mask: white where the car is"
+        words = f"Mask: white where the {object_name} is"
         mask = gr.Image(label="Mask", elem_id="mask", alt_text=words, interactive=False, **IMAGE)
     with gr.Row(elem_id="actions"):
         line = gr.Markdown(EMPTY_LINE, label="Result", elem_id="line")
@@ -137,25 +140,31 @@ def mask_tab(answer: Callable[..., MaskAnswer], models: Sequence[str], examples:
             gr.DownloadButton("Download cut-out", elem_id="download-cutout", **button),
         ]
     with gr.Row(elem_id="settings"):
-        label, shape = "How sure a pixel must be to count as car", THRESHOLD_RANGE | {"min_width": 300}
+        label, shape = f"How sure a pixel must be to count as {object_name}", THRESHOLD_RANGE | {"min_width": 300}
         slider = gr.Slider(value=0.5, label=label, interactive=False, elem_id="threshold", **shape)
         model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="model")
-        words = "For small cars in a large picture; takes longer."
+        words = f"For a small {object_name} in a large picture; takes longer."
         sliding_window = gr.Checkbox(label="Sliding window", info=words, elem_id="sliding-window", min_width=200)
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
-    with gr.Row(visible=False, equal_height=True) as views:
-        overlay = html_component("overlay_slider", "Overlay", "overlay")
-        cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text="The car alone", interactive=False, **IMAGE)
-        label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
-        words = "The picture with what is doubtful in amber"
-        doubt = gr.Image(label=label, elem_id="doubtful", alt_text=words, interactive=False, **IMAGE)
-
+    views, *shown = row_of_views(object_name)
     stored = gr.State()
     outputs = [mask, line, stored]
     inputs = [picture, model, sliding_window]
     answer_pictures(inputs, chosen, answer, outputs, "mask", lambda words: [None, words, None])
     quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     slider.input(apply_threshold, [stored, slider], [*outputs, *downloads], **quiet)
-    stored.change(show_views, stored, [slider, *downloads, views, overlay, cut, doubt], **quiet)
+    stored.change(show_views, stored, [slider, *downloads, views, *shown], **quiet)
     return stored
+
+
+def row_of_views(object_name: str) -> list[gr.blocks.Block]:
+    """Lays out the row of views, hidden until there is an answer; returns it, its overlay, cut-out and doubt."""
+    with gr.Row(visible=False, equal_height=True) as views:
+        overlay = html_component("overlay_slider", "Overlay", "overlay", object_name)
+        words = f"The {object_name} alone"
+        cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text=words, interactive=False, **IMAGE)
+        label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
+        words = "The picture with what is doubtful in amber"
+        doubt = gr.Image(label=label, elem_id="doubtful", alt_text=words, interactive=False, **IMAGE)
+    return [views, overlay, cut, doubt]

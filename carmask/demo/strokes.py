@@ -20,7 +20,7 @@ class Stroke(NamedTuple):
     `points` (x, y) and `radius` are in pixels of the picture, whose upper left corner is (0, 0).
     """
 
-    is_car: bool
+    is_object: bool
     radius: float
     points: list[tuple[float, float]]
 
@@ -78,8 +78,8 @@ def paint_strokes(mask: np.ndarray, strokes: list[Stroke]) -> np.ndarray:
     """
     painted = Image.fromarray(mask)
     draw = ImageDraw.Draw(painted)
-    for is_car, radius, points in strokes:
-        value, width = 255 if is_car else 0, round(2 * radius)
+    for is_object, radius, points in strokes:
+        value, width = 255 if is_object else 0, round(2 * radius)
         corners = [(round(x - width / 2), round(y - width / 2)) for x, y in points]
         for left, top in corners:
             draw.ellipse((left, top, left + width - 1, top + width - 1), fill=value)

@@ -15,7 +15,7 @@ from carmask.errors import DataError
 from carmask.files.picture_folders import pictures_below
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
-FEWEST_MASKS = 8  # with a car, of a source, to say what its masks are like
+FEWEST_MASKS = 8  # with the object, of a source, to say what its masks are like
 
 
 def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
@@ -26,7 +26,7 @@ def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     found = [finding for _, findings in results for finding in findings]
     known = {finding.files[0] for finding in found if finding.kind == "inverted mask"}
     found += [finding for finding in inverted_masks(examined) if finding.files[0] not in known]
-    found += unlisted_files(data, rows) + duplicates(examined) + groups_in_two_splits(rows) + car_counts(examined)
+    found += unlisted_files(data, rows) + duplicates(examined) + groups_in_two_splits(rows) + object_counts(examined)
     return sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
 
 
@@ -66,25 +66,25 @@ def groups_in_two_splits(rows: list[dict]) -> list[Finding]:
     ]
 
 
-def car_counts(examined: list[Examined]) -> list[Finding]:
-    """The splits of masks that all show no car, and the empty masks of sources whose other masks show one."""
+def object_counts(examined: list[Examined]) -> list[Finding]:
+    """The splits of masks without the object in any mask, and the empty masks of sources whose others show it."""
     masked = [one for one in examined if one.car is not None]
-    with_car = {(key, one.row.get(key)) for one in masked for key in ("split", "source") if one.car}
+    shown = {(key, one.row.get(key)) for one in masked for key in ("split", "source") if one.car}
     found = [
-        Finding("split without car", [f"{split}/metadata.jsonl"], f"none of its {number} masks shows a car")
+        Finding("split without object", [f"{split}/metadata.jsonl"], f"none of its {number} masks shows the object")
         for split, number in Counter(one.row["split"] for one in masked).items()
-        if ("split", split) not in with_car
+        if ("split", split) not in shown
     ]
-    empty = [one.row for one in masked if not one.car and ("source", one.row.get("source")) in with_car]
-    return found + [Finding("empty mask", [path_of(row, "file_name")], "no pixel is car") for row in empty]
+    empty = [one.row for one in masked if not one.car and ("source", one.row.get("source")) in shown]
+    return found + [Finding("empty mask", [path_of(row, "file_name")], "no pixel is the object") for row in empty]
 
 
 def inverted_masks(examined: list[Examined]) -> list[Finding]:
-    """The masks in which the car surrounds the rest, and which turned inside out are more like those of their source.
+    """The masks whose object surrounds the rest, and which turned inside out are more like those of their source.
 
-    Half the border must be car, a larger share than of the whole mask, and share and border of the inverted mask less
-    than half as far from the medians of the source. Details of a car, which fill a picture to its border, are denser
-    in their middle: of 2917 random details of the masks of three sources, 5 were taken for inverted.
+    Half the border must be object, a larger share than of the whole mask, and share and border of the inverted mask
+    less than half as far from the medians of the source. Details of a car, which fill a picture to its border, are
+    denser in their middle: of 2917 random details of the masks of three sources, 5 were taken for inverted.
     """
     by_source = defaultdict(list)
     for one in examined:
@@ -98,7 +98,7 @@ def inverted_masks(examined: list[Examined]) -> list[Finding]:
         surrounds = (shares[:, 1] > 0.5) & (shares[:, 0] < shares[:, 1])
         for index in np.flatnonzero(surrounds & (apart_inverted < apart / 2) & (len(masks) >= FEWEST_MASKS)):
             files = [path_of(masks[index].row, column) for column in ("file_name", "mask_file_name")]
-            reason = "{:.0%} of it and {:.0%} of its border is car".format(*shares[index])
+            reason = "{:.0%} of it and {:.0%} of its border is the object".format(*shares[index])
             usually = "{:.0%} and {:.0%}".format(*usual)
             found.append(Finding("inverted mask", files, f"{reason}, usually {usually} in the source {source}"))
     return found

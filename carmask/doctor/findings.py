@@ -17,13 +17,17 @@ KINDS = {
     "size mismatch": Kind("Export the mask at the size of the picture."),
     "EXIF-turned picture": Kind("Save the picture upright: its orientation turns it, but not its mask or dots."),
     "JPEG mask": Kind("Export the mask as PNG: JPEG blurs its edges into values between."),
-    "grey mask": Kind("Export the mask without smoothing: only 0 (background), 255 (car) and 128 (not judged) count."),
-    "label numbers": Kind("Import it with data_scripts/from_label_maps.py: here car is 255."),
-    "255 as not judged": Kind("Import it with data_scripts/from_label_maps.py: here 255 is car, not judged is 128."),
-    "inverted mask": Kind("Look at it; if car and background have changed places, invert the mask."),
-    "all car": Kind("Look at it; a mask without background teaches that everything is car."),
-    "nothing judged": Kind("Take it out, or mark what is car and what is not: this mask teaches nothing."),
-    "split without car": Kind("Move pictures with a car into the split, or check which value is car."),
+    "grey mask": Kind(
+        "Export the mask without smoothing: 0 is background, 255 the object, 128 not judged, all else unknown."
+    ),
+    "label numbers": Kind("Import it with data_scripts/from_label_maps.py: here the object is 255."),
+    "255 as not judged": Kind(
+        "Import it with data_scripts/from_label_maps.py: here 255 is the object, 128 not judged."
+    ),
+    "inverted mask": Kind("Look at it; if object and background have changed places, invert the mask."),
+    "all object": Kind("Look at it; a mask without background teaches that everything is the object."),
+    "nothing judged": Kind("Take it out, or mark what is the object and what is not: this mask teaches nothing."),
+    "split without object": Kind("Move pictures with the object into the split, or check which value is the object."),
     "tiny picture": Kind("Use the original picture: a network sees hardly anything on fewer than 64 pixels."),
     "dot outside": Kind("Correct it, or write null where the dot is not in the picture: dots are shares from 0 to 1."),
     "wrong number of dots": Kind("Give one [x, y] or null for each name in dot_names.json."),
@@ -32,7 +36,7 @@ KINDS = {
         "Keep a group in one split, or give its two parts two names if only the name is the same."
     ),
     "duplicate": Kind("Keep one of the two, or give both the same group.", fault=False),
-    "empty mask": Kind("Right if there is no car in the picture; others of its source have one.", fault=False),
+    "empty mask": Kind("Right if the object is not in the picture; others of its source have one.", fault=False),
 }
 
 

@@ -30,7 +30,7 @@ figcaption {{font-size: 12px; overflow-wrap: anywhere; max-width: {thumbnail}px}
 .pair figcaption {{max-width: none}} img {{max-width: {thumbnail}px; display: inline-block; vertical-align: top}}
 </style></head><body>
 <h1>{title}</h1>
-<p>{counts}. Car in red, not judged in blue.</p>
+<p>{counts}. The object in red, not judged in blue.</p>
 {sections}
 </body></html>
 """

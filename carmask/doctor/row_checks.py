@@ -15,15 +15,15 @@ from carmask.files.pictures import DECODE_ERRORS, JPEG_FORMATS, open_picture
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
-FULL_BORDER = 0.8  # share of car on a picture's border from which a mask looks inverted
+FULL_BORDER = 0.8  # share of the object on a picture's border from which a mask looks inverted
 
 
 class Examined(NamedTuple):
-    """What later checks need of a row: its car's share of the judged pixels, and its hash; None where unknown."""
+    """What later checks need of a row: the object's share of the judged pixels, and its hash; None where unknown."""
 
     row: dict
     car: float | None
-    border: float | None  # car's share of the judged pixels on the border, if they are at least half of it
+    border: float | None  # the object's share of the judged pixels on the border, if they are at least half of it
     hash: np.ndarray | None  # bool (256,)
 
 
@@ -156,7 +156,7 @@ def is_inside(dot: list[float]) -> bool:
 
 
 def car_share(mask: np.ndarray) -> float | None:
-    """The share of car among the judged pixels of a mask; None where none is judged."""
+    """The share of the object among the judged pixels of a mask; None where none is judged."""
     judged = np.count_nonzero(mask != NOT_JUDGED)
     return np.count_nonzero(mask == CAR) / judged if judged else None
 
@@ -172,8 +172,8 @@ def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     if share is None:
         return [("nothing judged", "every pixel is marked as not judged")]
     if share == 1:
-        return [("all car", "every judged pixel is car")]
+        return [("all object", "every judged pixel is the object")]
     border = border_of(mask)
     if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
-        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is car")]
+        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is the object")]
     return []

@@ -80,8 +80,8 @@ def pooled_iou(totals: np.ndarray) -> np.ndarray:
     return np.divide(hits, union, out=np.ones(hits.shape), where=union > 0)
 
 
-def false_car_share(totals: np.ndarray) -> np.ndarray:
-    """The share of judged pixels called car, from sums of `picture_counts` (..., 6) of pictures without a car."""
+def false_positive_share(totals: np.ndarray) -> np.ndarray:
+    """The share of judged pixels that are found, from sums of `picture_counts` (..., 6) without the object."""
     return totals[..., 1] / np.maximum(1, totals[..., 5])
 
 

@@ -13,7 +13,7 @@ MISSED, FALSE = (230, 60, 60), (60, 120, 250)
 
 
 def draw_case(row: dict, mask: np.ndarray) -> Image.Image:
-    """One picture with the car pixels that `mask` missed in red and the false ones in blue."""
+    """One picture with the object's pixels that `mask` missed in red and the false ones in blue."""
     picture = grey_rgb(upright_rgb(row["image"]))
     _, truth = read_row(row)
     for wrong, colour in (((truth == 255) & (mask == 0), MISSED), ((truth == 0) & (mask == 255), FALSE)):

@@ -6,6 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
+OLD_KEY = "false_car_share", "false_positive_share"  # how the scores of older models are read
 BAND = 0.02  # width of the boundary band, as a share of the picture's diagonal
 
 
@@ -35,8 +36,8 @@ def picture_counts(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Counts one picture: hits, predicted, true, boundary hits, boundary union, judged pixels; int64 (6,).
 
     Args:
-        prediction: (H, W), car where it is above 127.
-        reference: (H, W) of 0 background, 255 car and 128 not judged; the last are left out of every count.
+        prediction: (H, W), object where it is above 127.
+        reference: (H, W) of 0 background, 255 object and 128 not judged; the last are left out of every count.
 
     Raises:
         ValueError: the two sizes differ.
@@ -55,8 +56,8 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
 
     Returns:
         `iou`, `dice`, `precision`, `recall` and `boundary_iou` pooled over all pixels, `mean_iou` over pictures, and
-        `false_car_share`, the share of car pixels on pictures without a car (left out if there is none), all in
-        [0, 1]. The empty rule: a score with nothing to find and nothing found is 1, so a picture without a car has
+        `false_positive_share`, the share of found pixels on pictures without the object (left out if there is none),
+        all in [0, 1]. The empty rule: a score with nothing to find and nothing found is 1, so a picture without it has
         IoU 1 if its mask is empty, else 0.
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 6)
@@ -69,52 +70,52 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
         "recall": ratio(hits, true) if true or not found else 0.0,
         "boundary_iou": ratio(edge_hits, edge_union),
     }
-    without_car = table[table[:, 2] == 0]
-    if len(without_car):
-        scores["false_car_share"] = float(without_car[:, 1].sum() / max(1, without_car[:, 5].sum()))
+    without = table[table[:, 2] == 0]
+    if len(without):
+        scores["false_positive_share"] = float(without[:, 1].sum() / max(1, without[:, 5].sum()))
     return scores
 
 
-def without_car(scores: dict[str, float]) -> bool:
-    """Whether scores as `carmask.evaluation.validation.validate` gives them are of pictures without a car alone.
+def without_object(scores: dict[str, float]) -> bool:
+    """Whether scores as `carmask.evaluation.validation.validate` gives them are of pictures without the object alone.
 
-    Then IoU is all or nothing and says no more. A network that finds no pixel of any car has an IoU of 0 as well, but
-    no false car.
+    Then IoU is all or nothing and says no more. A network that finds no pixel of any object has an IoU of 0 as well,
+    but no false positives.
     """
-    if "false_car_share" not in scores or "iou_low" in scores:
+    if "false_positive_share" not in scores or "iou_low" in scores:
         return False
-    return scores["iou"] == 1 or scores["iou"] == 0 and scores["false_car_share"] > 0
+    return scores["iou"] == 1 or scores["iou"] == 0 and scores["false_positive_share"] > 0
 
 
 def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Counts the judged pixels of one picture around each probability of 0, 10, … 100 %: float64 (11, 3).
 
-    Each line holds the number of pixels, the sum of their probabilities, and how many of them are car. Counts of
+    Each line holds the number of pixels, the sum of their probabilities, and how many of them are object. Counts of
     several pictures may be added up.
 
     Args:
-        probability: of car, float (H, W) in 0 to 1.
-        reference: (H, W) of 0 background, 255 car and 128 not judged.
+        probability: of the object, float (H, W) in 0 to 1.
+        reference: (H, W) of 0 background, 255 object and 128 not judged.
     """
     judged = (reference == 0) | (reference == 255)
-    probability, car = probability[judged].astype(np.float64), reference[judged] == 255
+    probability, true = probability[judged].astype(np.float64), reference[judged] == 255
     tenth = np.rint(probability * 10).astype(np.int64)
-    return np.stack([np.bincount(tenth, weights, 11) for weights in (None, probability, car)], axis=1)
+    return np.stack([np.bincount(tenth, weights, 11) for weights in (None, probability, true)], axis=1)
 
 
 def calibration(counts: np.ndarray) -> tuple[float, np.ndarray]:
     """What probabilities are worth, from `calibration_counts`.
 
     Returns:
-        The expected calibration error: how far a pixel's probability is from the share of car among the pixels around
-        it, on average. And that share around 0, 10, … 100 %, float (11,), NaN where there was no pixel.
+        The expected calibration error: how far a pixel's probability is from the share of the object among the pixels
+        around it, on average. And that share around 0, 10, … 100 %, float (11,), NaN where there was no pixel.
 
     Source: Naeini et al. 2015, https://doi.org/10.1609/aaai.v29i1.9602; Guo et al. 2017,
     https://arxiv.org/abs/1706.04599.
     """
-    pixels, probability, car = counts.T
-    error = np.abs(probability - car).sum() / max(1, pixels.sum())
-    return float(error), np.divide(car, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+    pixels, probability, true = counts.T
+    error = np.abs(probability - true).sum() / max(1, pixels.sum())
+    return float(error), np.divide(true, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
 
 
 def all_counts(predictions: Sequence, references: Sequence) -> list[np.ndarray]:

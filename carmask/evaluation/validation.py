@@ -30,8 +30,8 @@ def validate(
 
     Returns:
         The scores of `carmask.evaluation.mask_metrics` for "all" and for each source; "all" also has `balanced_iou`,
-        and a source with cars `iou_low` and `iou_high`, between which 95 % of other pictures would put its `iou`.
-        And pictures of the `worst` cases: missed car in red, false car in blue.
+        and a source with objects `iou_low` and `iou_high`, between which 95 % of other pictures would put its `iou`.
+        And pictures of the `worst` cases: missed pixels in red, false ones in blue.
     """
     if predictor.task.kind == "dots":
         return validate_dots(predictor, split, worst, calibrate)
@@ -61,17 +61,17 @@ def validate(
 def balanced_iou(counts: dict[str, list[np.ndarray]]) -> float:
     """One score for masks from several sources, to choose the best model by; `counts` are `picture_counts` by source.
 
-    The mean of the sources' pooled IoU, less the share of false car pixels on pictures without a car. Pooling all
-    pixels would leave the choice to the source with the largest cars. A plain mean leaves it to the smallest source,
-    whose IoU is mostly chance: with 8 small cars among 80 pictures it was 0.13, and anything from 0.01 to 0.35 by the
-    bootstrap. So a source weighs the square root of its number of pictures with a car, since chance shrinks with that
-    root. And a picture without a car has no IoU to speak of, so without the second part a model could call anything
-    car there.
+    The mean of the sources' pooled IoU, less the share of false pixels on pictures without the object. Pooling
+    all pixels would leave the choice to the source with the largest objects. A plain mean leaves it to the smallest
+    source, whose IoU is mostly chance: with 8 small cars among 80 pictures it was 0.13, and anything from 0.01 to 0.35
+    by the bootstrap. So a source weighs the square root of its number of pictures with one, since chance shrinks with
+    that root. And a picture without one has no IoU to speak of, so without the second part a model could find anything
+    there.
     """
     weights = [math.sqrt(sum(count[2] > 0 for count in group)) for group in counts.values()]
     ious = [summary(group)["iou"] for group in counts.values()]
-    false_car = summary([count for group in counts.values() for count in group]).get("false_car_share", 0.0)
-    return float(np.average(ious, weights=weights) if any(weights) else 1.0) - false_car
+    false = summary([count for group in counts.values() for count in group]).get("false_positive_share", 0.0)
+    return float(np.average(ious, weights=weights) if any(weights) else 1.0) - false
 
 
 def validate_dots(

@@ -7,7 +7,7 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
 
 from carmask.errors import ModelError, RunError, RuntimeFileError, first_line
-from carmask.evaluation.mask_metrics import without_car
+from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.hub.checks import NO_TOKEN, REFUSALS, refusal
 from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
 from carmask.inference.loading import check_folder
@@ -18,9 +18,9 @@ from carmask.inference.runtimes import FILES
 PUBLISHED = MODEL_FILES | {"scores.json", "curves.png", "model.bin", *FILES.values()}
 CARD = "README.md"
 METRICS = {
-    "iou": "Car IoU, pooled over pixels",
+    "iou": "IoU of the object, pooled over pixels",
     "boundary_iou": "Boundary IoU",
-    "false_car_share": "Share of pixels called car, on pictures without one",
+    "false_positive_share": "Share of pixels found, on pictures without the object",
     "f1_5": "F1 of dots within 5 %",
     "pck_5": "Dots found within 5 %",
 }
@@ -65,7 +65,7 @@ def make_card(folder: Path) -> ModelCard:
     try:
         card = ModelCard.load(folder / CARD)
         report = folder / "scores.json"
-        scores = json.loads(report.read_text(encoding="utf-8"))["scores"] if report.is_file() else {}
+        scores = json.loads(report.read_text(encoding="utf-8").replace(*OLD_KEY))["scores"] if report.is_file() else {}
         results = [result for split, values in scores.items() for result in evaluations(split, values)]
     except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise PublishError(f"The {CARD} or scores.json of {folder} cannot be read; mend it or train again.") from error
@@ -92,7 +92,7 @@ def evaluations(split: str, scores: dict[str, dict[str, float]]) -> list[EvalRes
     found = []
     for source, values in scores.items():
         for metric in METRICS.keys() & values.keys():
-            if not dots and without_car(values) and metric != "false_car_share":
+            if not dots and without_object(values) and metric != "false_positive_share":
                 continue
             found.append(
                 EvalResult(
@@ -128,7 +128,9 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
     owned = hub.create_repo(name, private=private, exist_ok=True).repo_id
     if private and not hub.model_info(owned).private:
         raise PublishError(f"The model {owned} is on the Hub already, for all to see; make it private there first.")
-    text = str(card).replace(f'from_pretrained("{folder.name}")', f'from_pretrained("{owned}")')
+    text = str(card)
+    for line in ('from_pretrained("{}")', 'pipeline("image-segmentation", "{}"', "--model {} --out"):
+        text = text.replace(line.format(folder.name), line.format(owned))
     operations = [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationAdd(CARD, text.encode())]
     commit = hub.create_commit(owned, operations, commit_message="Model, card and scores")
     return owned, card.data["license"], commit.oid

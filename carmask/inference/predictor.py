@@ -19,7 +19,7 @@ from carmask.inference.loading import load_exported, load_network, load_processo
 from carmask.inference.runtimes import exported_file
 from carmask.inference.sliding_window import blended
 from carmask.networks.resizing import resize_maps
-from carmask.tasks.auto import CAR_LABELS, task_for
+from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
@@ -64,12 +64,17 @@ class Predictor:
 
     @property
     def threshold(self) -> float:
-        """The probability above which a pixel is car, or a dot is in the picture."""
+        """The probability above which a pixel is in the mask, or a dot is in the picture."""
         return self.task.threshold
 
     def with_threshold(self, threshold: float) -> "Predictor":
         """The same predictor with another threshold between 0 and 1."""
         return replace(self, task=replace(self.task, threshold=threshold))
+
+    def with_object(self, name: str) -> "Predictor":
+        """The same predictor, for masks, with another name for what it finds."""
+        assert isinstance(self.task, MaskTask)
+        return replace(self, task=replace(self.task, name=name))
 
     def window_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
@@ -126,7 +131,7 @@ class Predictor:
 
     @torch.inference_mode()
     def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
-        """The log-odds of car in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin` to make a mask of.
+        """The log-odds of the object in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin`.
 
         `size` is as for a call.
         """
@@ -149,16 +154,14 @@ class Predictor:
         return cls(torch_function(network), processor, task_for(network.config), name)
 
     @classmethod
-    def from_pretrained(
-        cls, model: str | Path, threads: int = 0, car_labels: Sequence[str] = CAR_LABELS
-    ) -> "Predictor":
+    def from_pretrained(cls, model: str | Path, threads: int = 0, object_labels: Sequence[str] = ()) -> "Predictor":
         """Opens a model folder, of torch or exported, or a model of the Hub.
 
         `threads` says how many an exported network takes for one picture (0: one per core); torch has its own switch.
-        `car_labels` are the labels that mean car, in a network for masks that has many.
+        `object_labels` are the labels that mean the object, by name or number, in a network for masks that has many.
 
         Raises:
-            ModelError: it cannot be opened, or is no network with finite weights for masks of cars or for dots.
+            ModelError: it cannot be opened, or is no network with finite weights for masks of the object or for dots.
         """
         exported = exported_file(Path(model))
         if exported:
@@ -168,7 +171,7 @@ class Predictor:
             function, config = torch_function(network), network.config
         processor = load_processor(model)
         try:
-            return cls(function, processor, task_for(config, car_labels), Path(model).name)
+            return cls(function, processor, task_for(config, object_labels), Path(model).name)
         except ValueError as error:
             raise ModelError(f"The model {model} cannot be used: {error}.") from error
 

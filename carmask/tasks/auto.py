@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedConfig
 
+from carmask.files.words import DEFAULT_OBJECT
 from carmask.tasks.dots_task import MULTIPLE, DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-CAR_LABELS = ("car",)
 
-
-def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -> "MaskTask | DotsTask":
+def task_for(config: PreTrainedConfig, object_labels: Sequence[str] = ()) -> "MaskTask | DotsTask":
     """The task a model folder was made for, from its configuration.
 
-    `car_labels` are the names of the labels that mean car, in upper or lower case, if it is made for masks.
+    `object_labels` are the labels that mean the object, by name in upper or lower case or by number, if it is made for
+    masks. Without them it is the one beside "background" in a network with two labels, and "car" in one with more.
 
     Raises:
         ValueError: a setting is out of range, a network for masks lacks one of those labels or has no other, or one
-            for dots is to have labels that mean car.
+            for dots is to have such labels.
     """
     settings = config.to_dict()
     threshold = settings.get("threshold", 0.5)
@@ -30,28 +30,39 @@ def task_for(config: PreTrainedConfig, car_labels: Sequence[str] = CAR_LABELS) -
     if not isinstance(mirror, float) or not 0 <= mirror <= 1:
         raise ValueError(f"the mirror in its config.json is {mirror}; it must be a number between 0.0 and 1.0")
     if settings.get("task") == "dots":
-        if tuple(car_labels) != CAR_LABELS:
-            raise ValueError("it places dots, and none of its labels can mean car; leave the car labels out")
+        if object_labels:
+            raise ValueError("it places dots, and none of its labels can be the object; leave --object out")
         return dots_task(list(config.id2label.values()), settings)
     # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
     multiple = 1 if config.model_type == "segformer" else MULTIPLE
-    return MaskTask(car_indices(list(config.id2label.values()), car_labels), threshold, mirror, multiple)
+    labels = list(config.id2label.values())
+    found = object_indices(labels, object_labels or [lone_object(labels) or DEFAULT_OBJECT])
+    return MaskTask(found, threshold, mirror, multiple, labels[found[0]].strip())
 
 
-def car_indices(labels: Sequence[str], car_labels: Sequence[str]) -> tuple[int, ...]:
-    """The places in `labels` of those that mean car, whatever their case.
+def lone_object(labels: Sequence[str]) -> str | None:
+    """The label beside "background", where there are just these two."""
+    others = [label for label in labels if label.strip().lower() != "background"]
+    return others[0] if (len(labels), len(others)) == (2, 1) else None
+
+
+def object_indices(labels: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
+    """The places in `labels` of the `wanted` ones, given by name, whatever their case, or by number.
 
     Raises:
-        ValueError: one of them is not there, or all labels would mean car.
+        ValueError: one of them is not there, or all labels would mean the object.
     """
-    plain, wanted = [label.strip().lower() for label in labels], [name.strip().lower() for name in car_labels]
-    missing = [name for name in wanted if name not in plain]
+    plain = [label.strip().lower() for label in labels]
+    names = [name.strip().lower() for name in wanted]
+    numbers = [int(name) for name in names if name not in plain and name.isdecimal() and int(name) < len(labels)]
+    missing = [name for name in names if name not in plain and (not name.isdecimal() or int(name) >= len(labels))]
+    its = f"its labels are {', '.join(labels)}"
     if missing:
-        raise ValueError(f"it has no label named {' or '.join(missing)}; its labels are {', '.join(labels)}")
-    car = tuple(index for index, label in enumerate(plain) if label in wanted)
-    if len(car) in (0, len(labels)):
-        raise ValueError(f"some of its labels must mean car and others not; its labels are {', '.join(labels)}")
-    return car
+        raise ValueError(f"it has no label named {' or '.join(missing)}; {its}; choose with --object")
+    found = tuple(index for index, label in enumerate(plain) if label in names or index in numbers)
+    if len(found) == len(labels):
+        raise ValueError(f"some of its labels must be the object and others not; {its}; choose with --object")
+    return found
 
 
 def dots_task(names: Sequence[str], settings: dict) -> DotsTask:

@@ -9,32 +9,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from carmask.files.words import DEFAULT_OBJECT
+
 STRIP = 256  # rows of a mask that are resized at a time
 IGNORED = 255  # pixels that are not judged, in a target, as SegFormer's configuration calls them
 
 
 @dataclass(frozen=True)
 class MaskTask:
-    """Answers with a mask: car or background for every pixel.
+    """Answers with a mask: object or background for every pixel.
 
-    `car` are the indices of the maps that mean car (several in a network with many labels); a pixel is car where its
-    probability is above `threshold`. With a `mirror` above 0 the network also sees the picture's mirror image, so many
-    times as large as the picture, and the mean of both decides. The network sees pictures whose sides are multiples of
-    `multiple`: of its longest stride, and the cells of every stage tile the picture exactly; of less, and the mask is
-    shifted by some pixels.
+    `object` are the indices of the maps that mean the object (several in a network with many labels), and `name` is
+    what it is called; a pixel is in the mask where its probability is above `threshold`. With a `mirror` above 0 the
+    network also sees the picture's mirror image, so many times as large as the picture, and the mean of both decides.
+    The network sees pictures whose sides are multiples of `multiple`: of its longest stride, and the cells of every
+    stage tile the picture exactly; of less, and the mask is shifted by some pixels.
     """
 
     kind: ClassVar[str] = "mask"
 
-    car: tuple[int, ...] = (1,)
+    object: tuple[int, ...] = (1,)
     threshold: float = 0.5
     mirror: float = 0.0
     multiple: int = 1
+    name: str = DEFAULT_OBJECT
 
     @property
     def labels(self) -> list[str]:
         """The names of the maps of a network made for this task."""
-        return ["background", "car"]
+        return ["background", self.name]
 
     @property
     def settings(self) -> dict:
@@ -50,7 +53,7 @@ class MaskTask:
         return logits.flip(-1)
 
     def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
-        """Turns a mask of 0, 128 and 255 into int64 (height, width) of 0 background, 1 car, 255 not judged."""
+        """Turns a mask of 0, 128 and 255 into int64 (height, width) of 0 background, 1 object, 255 not judged."""
         labels = np.full(256, IGNORED)
         labels[0], labels[255] = 0, 1
         target = torch.from_numpy(labels[truth])
@@ -59,14 +62,14 @@ class MaskTask:
         return F.interpolate(target[None, None].float(), size=size, mode="nearest")[0, 0].long()
 
     def margin(self, logits: Tensor) -> Tensor:
-        """The log-odds of car: `logits` (..., n, h, w) become (..., h, w), the car's best map against the best other.
+        """The log-odds of the object: `logits` (..., n, h, w) become (..., h, w), its best map against the best other.
 
         Only this difference decides, so it is all that has to be resized; a threshold t on the probability is the
         threshold log(t / (1 - t)) on the margin.
         """
-        car = list(self.car)
-        other = [label for label in range(logits.shape[-3]) if label not in self.car]
-        return logits[..., car, :, :].amax(-3) - logits[..., other, :, :].amax(-3)
+        own = list(self.object)
+        other = [label for label in range(logits.shape[-3]) if label not in self.object]
+        return logits[..., own, :, :].amax(-3) - logits[..., other, :, :].amax(-3)
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy plus one minus the soft Dice overlap; pixels that are not judged take no part.
@@ -77,12 +80,12 @@ class MaskTask:
         """
         margin = F.interpolate(self.margin(logits)[:, None].float(), size=target.shape[-2:], mode="bilinear")[:, 0]
         judged = target != IGNORED
-        car = (target == 1).float()
-        entropy = F.binary_cross_entropy_with_logits(margin, car, reduction="none")
+        true = (target == 1).float()
+        entropy = F.binary_cross_entropy_with_logits(margin, true, reduction="none")
         entropy = (entropy * judged).sum() / judged.sum().clamp(min=1)
         probability = margin.sigmoid() * judged
-        overlap = 2 * (probability * car).sum() + 1
-        return entropy + 1 - overlap / (probability.sum() + (car * judged).sum() + 1)
+        overlap = 2 * (probability * true).sum() + 1
+        return entropy + 1 - overlap / (probability.sum() + (true * judged).sum() + 1)
 
     def teacher_loss(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy with a teacher's soft mask, over every pixel, at the finer of the two sizes.

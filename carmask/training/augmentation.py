@@ -73,8 +73,8 @@ def warp(
 def photometric_augmentation(grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Changes gamma, contrast, brightness, sharpness, noise and JPEG quality of uint8 `grey`, each at random.
 
-    Sometimes only a part is blurred, as a number plate may be: a car that is pasted or composed is often less sharp
-    than its surroundings, and a network must not learn that whatever is less sharp is a car.
+    Sometimes only a part is blurred, as a number plate may be: what is pasted or composed is often less sharp than
+    its surroundings, and a network must not learn that whatever is less sharp is the object.
     """
     values = grey.astype(np.float32) / 255
     if rng.random() < 0.8:

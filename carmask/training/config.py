@@ -8,7 +8,8 @@ from typing import Literal
 
 from transformers.hf_argparser import HfArg
 
-from carmask.errors import RunError
+from carmask.data.object_choice import chosen_object
+from carmask.errors import DataError, RunError
 from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
 
@@ -34,6 +35,11 @@ class TrainConfig:
         default="", help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2."
     )
     task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
+    object: str = HfArg(
+        default="",
+        help="What the object is called, and which classes of a data set of the Hub are it: leaf, 13, leaf=2,3 "
+        "(default: what the data set's README says, or car).",
+    )
     network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
     steps: int = HfArg(default=2000, help="Updates of the weights.")
     batch_size: int = HfArg(default=8, help="Crops per process and step.")
@@ -47,7 +53,9 @@ class TrainConfig:
         help="The network's own settings: skips=2 (docs/networks.md); the dots': sigma=0.03 (docs/dots.md).",
     )
     scale_jitter: float = HfArg(default=LARGEST_SCALE, help="Longest a picture is in a crop, in sides of the crop.")
-    paste: float = HfArg(default=0.0, help="Masks: share of the crops onto which the car of another crop is pasted.")
+    paste: float = HfArg(
+        default=0.0, help="Masks: share of the crops onto which the object of another crop is pasted."
+    )
     seed: int = HfArg(default=0, help="Fixes every random choice.")
     teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage-wise at first, then end-to-end.")
@@ -102,6 +110,13 @@ def check(config: TrainConfig) -> None:
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
+    if config.object:
+        try:
+            chosen_object(config.object, "--object")
+        except DataError as error:
+            raise RunError(str(error)) from error
+    if config.object and config.task == "dots":
+        raise RunError("--object is for masks; leave it out with --task dots, whose labels are the dots' names.")
     if config.paste and config.task == "dots":
         raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":

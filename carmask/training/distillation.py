@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.tasks.auto import task_for
+from carmask.tasks.auto import lone_object, task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.loader import to_pixels
@@ -28,11 +28,15 @@ class DistillationLoss(nn.Module):
     """
 
     def __init__(self, student: PreTrainedModel, task: MaskTask | DotsTask, teacher: PreTrainedModel | None = None):
-        """Takes a teacher of any labels, if one is named "car"; ValueError if none is. Dots have no teacher."""
+        """Takes a teacher of any labels; dots have none.
+
+        Raises:
+            ValueError: the teacher has many labels, and none with the name of the object.
+        """
         super().__init__()
         self.student, self.task = student, task
         self.teacher = teacher.eval().requires_grad_(False) if teacher else None
-        self.teacher_task = task_for(teacher.config) if teacher else None
+        self.teacher_task = teacher_task(teacher.config, task) if teacher else None
         self.rotations: list[tuple[Tensor, Tensor]] = []  # per stage: mean and (student, teacher) matrix
 
     def train(self, mode: bool = True) -> "DistillationLoss":
@@ -111,6 +115,16 @@ class DistillationLoss(nn.Module):
             else:
                 matrix = torch.linalg.eigh(values.T @ values).eigenvectors[:, -width:].T
             self.rotations.append((mean, matrix / deviation))
+
+
+def teacher_task(config: PreTrainedConfig, task: MaskTask | DotsTask) -> MaskTask | DotsTask:
+    """What a teacher's maps mean: the label beside "background" is the object, one of many has to have its name.
+
+    Raises:
+        ValueError: none of many has.
+    """
+    lone = lone_object(list(config.id2label.values()))
+    return task_for(config, [task.labels[-1]] if config.to_dict().get("task") != "dots" and not lone else [])
 
 
 def batch_loss(

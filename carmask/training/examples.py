@@ -30,8 +30,8 @@ class Examples(Dataset):
     can stop after any example and go on with the next, with any number of workers, and n is all the state there is;
     `numbers` are those in this data set.
 
-    Copy-paste augmentation: onto a share `paste` of the crops the car in another row's crop is pasted. A crop that is
-    nowhere judged stays as it is, since only the pasted car would be judged there.
+    Copy-paste augmentation: onto a share `paste` of the crops the object of another row's crop is pasted. A crop that
+    is nowhere judged stays as it is, since only the pasted object would be judged there.
     Source: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177.
     """
 

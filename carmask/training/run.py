@@ -177,7 +177,7 @@ def run_all(config: TrainConfig) -> None:
     check_not_split()
     accelerator = make_accelerator(config)
     set_seed(config.seed)
-    splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config))
+    splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config), config.object)
     weights = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
     origin = origins([weights, config.teacher])
     network, newly_initialised = initialise_network(config.network, weights, task, network_settings(config), origin)

@@ -112,4 +112,4 @@ def test_the_worst_pictures_of_a_source_are_named_with_what_is_wrong():
 
 def test_labels_that_mean_car_can_be_named(tiny_mask_model, tiny_data, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="no label named lorry"):
-        run(monkeypatch, capsys, tiny_mask_model, "--data", tiny_data, "--car-labels", "car,lorry")
+        run(monkeypatch, capsys, tiny_mask_model, "--data", tiny_data, "--object", "car,lorry")

@@ -42,7 +42,7 @@ def test_the_table_has_the_scores_of_both_models(tiny_mask_model, other_model, t
         predictor = Predictor.from_pretrained(model)
         counts = [picture_counts(predictor(row["image"]), np.array(row["mask"])) for row in split]
         assert cell == f"{summary(counts)['iou']:.3f}"
-    assert (code, cells[2:5]) == (0, ["8", "8", "car IoU"])
+    assert (code, cells[2:5]) == (0, ["8", "8", "IoU"])
 
 
 def test_a_model_and_its_copy_differ_in_no_picture(tiny_mask_model, tiny_data, tmp_path, capsys):
@@ -65,8 +65,8 @@ def test_two_data_sets_tell_what_was_forgotten(tiny_mask_model, other_model, tin
     new = shutil.copytree(tiny_data, tmp_path / "new")
     _, printed = run(capsys, tiny_mask_model, other_model, "--data", tiny_data, new)
     assert printed.out.index(f"{tiny_data}, test") < printed.out.index(f"{new}, test")
-    worse = {("all", "car IoU"): gain_of(-0.2, -0.1)}
-    assert sentence(worse, old=True) == "B is worse by 0.150 in car IoU. So much is forgotten."
+    worse = {("all", "IoU"): gain_of(-0.2, -0.1)}
+    assert sentence(worse, old=True) == "B is worse by 0.150 in IoU. So much is forgotten."
     assert "forgotten" not in sentence(worse, old=False)
 
 
@@ -76,23 +76,23 @@ def test_a_data_set_of_nothing_but_a_test_split_will_do(tiny_mask_model, other_m
 
 
 def test_a_difference_counts_only_if_the_interval_leaves_no_doubt_and_there_are_groups_enough():
-    assert better("car IoU", gain_of(0.01, 0.2)) == "B"
-    assert better("car IoU", gain_of(-0.2, -0.01)) == "A"
-    assert better("car IoU", gain_of(-0.01, 0.2)) == "neither"
-    assert better("false car", gain_of(0.01, 0.2)) == "A"
-    assert better("car IoU", gain_of(0.01, 0.2, groups=5)) == "too few groups"
+    assert better("IoU", gain_of(0.01, 0.2)) == "B"
+    assert better("IoU", gain_of(-0.2, -0.01)) == "A"
+    assert better("IoU", gain_of(-0.01, 0.2)) == "neither"
+    assert better("false positives", gain_of(0.01, 0.2)) == "A"
+    assert better("IoU", gain_of(0.01, 0.2, groups=5)) == "too few groups"
 
 
-def test_sources_without_a_car_are_judged_by_false_car_and_frames_of_a_film_together(tiny_data):
+def test_sources_without_a_car_are_judged_by_false_positives_and_frames_of_a_film_together(tiny_data):
     split = open_data(str(tiny_data))["train"].remove_columns(["source", "group"])
     split = split.add_column("source", ["film"] * 4 + ["none"] * 4).add_column("group", ["one"] * 2 + list("abcdef"))
     first = [square(0.5)] * 4 + [square(0.2, car=False)] * 4
     second = [square(0.6)] * 4 + [square(0.1, car=False)] * 4
     found = compare_sources(split, first, second)
-    assert [*found] == [("film", "car IoU"), ("none", "false car"), ("all", "car IoU"), ("all", "false car")]
+    assert [*found] == [("film", "IoU"), ("none", "false positives"), ("all", "IoU"), ("all", "false positives")]
     assert [one.groups for one in found.values()] == [3, 4, 7, 4]
-    assert found["film", "car IoU"].gain == pytest.approx(0.1)
-    assert found["none", "false car"].gain == pytest.approx(-0.1)
+    assert found["film", "IoU"].gain == pytest.approx(0.1)
+    assert found["none", "false positives"].gain == pytest.approx(-0.1)
 
 
 def test_the_most_different_pictures_come_first_whoever_is_better():

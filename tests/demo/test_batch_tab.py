@@ -16,7 +16,7 @@ from PIL import Image
 from carmask import Predictor
 from carmask.demo import batch_tab, uploads
 from carmask.demo.batch_tab import make_batch
-from carmask.demo.mask_answer import car_margin
+from carmask.demo.mask_answer import object_margin
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def batch_of(predictor, lock=None, runs=None):
     def find_margin(_, picture):
         if runs is not None:
             runs.append(picture.size)
-        return car_margin(predictor, picture)
+        return object_margin(predictor, picture)
 
     return make_batch(["one"], lambda name: predictor, find_margin, lock or threading.Lock())
 

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from serving import ROOT
 
 from carmask import Predictor
-from carmask.demo.mask_answer import car_margin
+from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import draw_doubtful
 from carmask.files.drawing import draw_dots, heat_picture, overlay_mask
 from carmask.inference.loading import EMBEDDED
@@ -112,7 +112,7 @@ def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, une
         assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3], mask)
         assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download").path())), mask)
         assert np.array_equal(shown(page, "overlay"), overlay_mask(picture, mask))
-        assert np.array_equal(shown(page, "doubtful"), draw_doubtful(picture, car_margin(predictor, picture)))
+        assert np.array_equal(shown(page, "doubtful"), draw_doubtful(picture, object_margin(predictor, picture)))
 
 
 def test_a_person_gives_many_pictures_and_downloads_their_masks_in_one_zip(page, tiny_mask_model, tmp_path):

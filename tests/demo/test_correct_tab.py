@@ -18,7 +18,7 @@ from carmask.demo.collect_buttons import add_to_own, make_add_to_shared, zip_own
 from carmask.demo.collection import collected_rows, open_collection
 from carmask.demo.correct_tab import correct, show_canvas
 from carmask.demo.dots_tab import DotsModel
-from carmask.demo.mask_answer import StoredAnswer, car_margin
+from carmask.demo.mask_answer import StoredAnswer, object_margin
 from carmask.demo.mask_tab import make_answer
 
 SIZE = (96, 128)  # (height, width)
@@ -34,7 +34,7 @@ def answered(predictor, tmp_path, monkeypatch):
     """The stored answer to a picture, by its number."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     answer = make_answer(
-        ["one"], lambda name: predictor, lambda name, picture, sliding_window: car_margin(predictor, picture)
+        ["one"], lambda name: predictor, lambda name, picture, sliding_window: object_margin(predictor, picture)
     )
 
     def stored(seed=0) -> StoredAnswer:

@@ -16,7 +16,7 @@ from PIL import Image
 import app
 from carmask import Predictor
 from carmask.demo import uploads
-from carmask.demo.mask_answer import car_margin, describe_mask, mask_at
+from carmask.demo.mask_answer import describe_mask, mask_at, object_margin
 from carmask.demo.mask_tab import apply_threshold, make_answer, show_views
 
 
@@ -38,7 +38,7 @@ def answer_of(predictor, runs):
     return make_answer(
         ["one"],
         lambda name: predictor,
-        lambda name, picture, sliding_window: runs(car_margin(predictor, picture, sliding_window)),
+        lambda name, picture, sliding_window: runs(object_margin(predictor, picture, sliding_window)),
     )
 
 
@@ -50,7 +50,7 @@ def pixels(path):
 @pytest.mark.parametrize("threshold", [0.1, 0.4, 0.5, 0.6, 0.9])
 def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, threshold):
     picture, _ = drawn_car()
-    mask = mask_at(car_margin(predictor, picture), threshold, (picture.height, picture.width))
+    mask = mask_at(object_margin(predictor, picture), threshold, (picture.height, picture.width))
     assert np.array_equal(mask, predictor.with_threshold(threshold)(picture))
 
 
@@ -59,9 +59,9 @@ def test_looking_closer_sees_the_picture_four_times_as_large_magnified(predictor
     small.size = {"max_height": 96, "max_width": 96}
     predictor = dataclasses.replace(predictor, processor=small)
     picture, _ = drawn_car((320, 480))
-    margin = car_margin(predictor, picture, sliding_window=True)
+    margin = object_margin(predictor, picture, sliding_window=True)
     assert margin.shape == (256, 384)
-    assert np.array_equal(margin, car_margin(dataclasses.replace(predictor, magnification=4.0), picture))
+    assert np.array_equal(margin, object_margin(dataclasses.replace(predictor, magnification=4.0), picture))
 
 
 def test_another_threshold_needs_no_second_run_of_the_network(predictor, uploaded):
@@ -138,7 +138,7 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
 def test_the_line_says_how_much_is_car(car_pixels, words):
     mask = np.zeros((100, 100), np.uint8)
     mask.ravel()[:car_pixels] = 255
-    assert words in describe_mask(mask, 0.1, 0.1, "model")
+    assert words in describe_mask(mask, 0.1, 0.1, "model", "car")
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_model_that_cannot_be_opened_is_said_in_one_sentence_and_the_next_one_
     models = app.mask_models()
     open_model = app.make_opener(models)
     answer = make_answer(
-        list(models), open_model, lambda name, picture, sliding_window: car_margin(open_model(name), picture)
+        list(models), open_model, lambda name, picture, sliding_window: object_margin(open_model(name), picture)
     )
     with pytest.raises(gr.Error) as refusal:
         answer(uploaded, "damaged")

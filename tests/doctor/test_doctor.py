@@ -109,9 +109,9 @@ PLANTED = {
     "label numbers": lambda data: change_mask(data, lambda mask: mask // 255),
     "255 as not judged": lambda data: change_mask(data, lambda mask: np.where(mask, np.uint8(1), np.uint8(255))),
     "inverted mask": lambda data: change_mask(data, inverted),
-    "all car": lambda data: change_mask(data, lambda mask: np.full_like(mask, 255)),
+    "all object": lambda data: change_mask(data, lambda mask: np.full_like(mask, 255)),
     "nothing judged": lambda data: change_mask(data, lambda mask: np.full_like(mask, 128)),
-    "split without car": without_car,
+    "split without object": without_car,
     "tiny picture": tiny,
     "duplicate across splits": lambda data: copied(data, "test"),
     "group in two splits": lambda data: change_row(data, lambda row: row.update(group="train1"), TEST_TABLE),
@@ -132,7 +132,7 @@ def test_a_planted_fault_is_found_and_nothing_else(data, kind, capsys):
     PLANTED[kind](data)
     kinds, files = found_in(data)
     capsys.readouterr()
-    assert kinds == {kind} | ({"empty mask"} if kind == "split without car" else set())
+    assert kinds == {kind} | ({"empty mask"} if kind == "split without object" else set())
     assert any("1" in file or "copy" in file or "test" in file for file in files)
     assert run(data) == int(KINDS[kind].fault)
     assert KINDS[kind].remedy in capsys.readouterr().out

@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from carmask.evaluation.bootstrap import false_car_share, interval, paired_difference, pooled_iou
+from carmask.evaluation.bootstrap import false_positive_share, interval, paired_difference, pooled_iou
 from carmask.evaluation.mask_metrics import picture_counts, summary
 
 
@@ -39,7 +39,10 @@ def test_the_scores_are_those_of_the_summary():
     assert (one.first, one.second) == (summary(before)["iou"], summary(after)["iou"])
     assert one.gain == one.second - one.first
     empty = counts_of(HARD, car=False)
-    assert paired_difference(empty, empty, range(60), false_car_share).first == summary(empty)["false_car_share"]
+    assert (
+        paired_difference(empty, empty, range(60), false_positive_share).first
+        == summary(empty)["false_positive_share"]
+    )
 
 
 def test_the_other_way_round_the_interval_is_mirrored():

@@ -48,7 +48,7 @@ def test_empty_rule_nothing_to_find_and_nothing_found_is_1():
     empty = box(0, 0, 0, 0)
     assert mask_scores([empty], [empty]) == {
         "iou": 1.0, "mean_iou": 1.0, "dice": 1.0, "precision": 1.0, "recall": 1.0, "boundary_iou": 1.0,
-        "false_car_share": 0.0,
+        "false_positive_share": 0.0,
     }  # fmt: skip
     assert mask_scores([box(0, 0, 4, 6)], [empty])["mean_iou"] == 0.0
     missed, invented = mask_scores([empty], [box(0, 0, 4, 6)]), mask_scores([box(0, 0, 4, 6)], [empty])
@@ -56,10 +56,10 @@ def test_empty_rule_nothing_to_find_and_nothing_found_is_1():
     assert {invented[name] for name in ("iou", "dice", "precision", "recall")} == {0.0}
 
 
-def test_false_car_share_is_over_car_free_pictures_only():
+def test_false_positive_share_is_over_car_free_pictures_only():
     empty, some = box(0, 0, 0, 0), box(0, 0, 4, 6)
-    assert mask_scores([some, some], [empty, some])["false_car_share"] == pytest.approx(24 / 2400)
-    assert "false_car_share" not in mask_scores([some], [some])
+    assert mask_scores([some, some], [empty, some])["false_positive_share"] == pytest.approx(24 / 2400)
+    assert "false_positive_share" not in mask_scores([some], [some])
 
 
 def test_pixels_that_are_not_judged_change_no_score():

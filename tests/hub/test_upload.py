@@ -19,7 +19,7 @@ from carmask.hub.model_card import write_report
 from carmask.hub.provenance import made_with
 
 SCORES = {"iou": 0.87654, "mean_iou": 0.8, "boundary_iou": 0.6}
-NO_CARS = {"iou": 0.0, "mean_iou": 0.9, "boundary_iou": 0.0, "false_car_share": 0.012}
+NO_CARS = {"iou": 0.0, "mean_iou": 0.9, "boundary_iou": 0.0, "false_positive_share": 0.012}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def with_card(folder, data, origin):
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"origin": origin}))
     facts = {"task": "mask", "labels": ["background", "car"], "network": "segformer", "command": "python …"}
-    scores = {"test": {"boxes": SCORES, "no_cars": NO_CARS, "all": SCORES | {"false_car_share": 0.012}}}
+    scores = {"test": {"boxes": SCORES, "no_cars": NO_CARS, "all": SCORES | {"false_positive_share": 0.012}}}
     splits = open_data(str(data))
     facts |= {
         "inference_settings": "",
@@ -94,8 +94,8 @@ def test_the_card_has_the_scores_as_metadata(hub, model, capsys):
     found = {(one.dataset_type, one.metric_type): one for one in card_of(hub).data.eval_results}
     assert found["boxes", "iou"].metric_value == 0.8765
     assert found["boxes", "iou"].dataset_split == "test"
-    assert found["all", "false_car_share"].metric_value == 0.012
-    assert {key for key in found if key[0] == "no_cars"} == {("no_cars", "false_car_share")}
+    assert found["all", "false_positive_share"].metric_value == 0.012
+    assert {key for key in found if key[0] == "no_cars"} == {("no_cars", "false_positive_share")}
 
 
 def test_scores_that_say_nothing_new_are_left_out_of_the_metadata():

@@ -83,7 +83,7 @@ def test_several_labels_can_mean_car_and_the_best_of_them_competes():
 
 
 def test_a_network_all_of_whose_labels_mean_car_is_refused_in_one_sentence():
-    with pytest.raises(ValueError, match="some of its labels must mean car and others not"):
+    with pytest.raises(ValueError, match="some of its labels must be the object and others not"):
         task_for(tiny_config(labels=["car", "truck"]), ["car", "truck"])
 
 

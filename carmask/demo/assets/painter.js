@@ -6,7 +6,7 @@ const LONG_SIDE = 1280; // pixels of the canvas
 
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), screen = canvas.getContext("2d");
-const layer = document.createElement("canvas"), paint = layer.getContext("2d"); // red where the mask is car
+const layer = document.createElement("canvas"), paint = layer.getContext("2d"); // red where the mask is white
 let base = null, picture = null, mask = null; // the server's value, and its two pictures
 let strokes = [], stroke = null, brush = { x: 0, y: 0, seen: false };
 

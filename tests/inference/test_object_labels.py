@@ -52,8 +52,8 @@ def winners(folder, picture):
 
 
 @pytest.mark.parametrize("labels", [("car",), ("car", "truck"), ("bus", "sky", "pole")])
-def test_car_is_where_one_of_the_labels_beats_all_others(hub_model, picture, labels):
-    predictor = Predictor.from_pretrained(hub_model, car_labels=labels)
+def test_the_object_is_where_one_of_the_labels_beats_all_others(hub_model, picture, labels):
+    predictor = Predictor.from_pretrained(hub_model, object_labels=labels)
     with torch.inference_mode():
         cells = predictor.task.decode(predictor.logits(picture), (16, 16))
     assert np.array_equal(cells == 255, np.isin(winners(hub_model, picture), [CITYSCAPES.index(n) for n in labels]))
@@ -61,14 +61,14 @@ def test_car_is_where_one_of_the_labels_beats_all_others(hub_model, picture, lab
 
 def test_the_command_line_takes_several_labels(hub_model, tmp_path):
     drawn_car()[0].save(tmp_path / "photo.png")
-    options = ["--model", str(hub_model), "--out", str(tmp_path / "out"), "--car-labels", "car, truck,bus"]
+    options = ["--model", str(hub_model), "--out", str(tmp_path / "out"), "--object", "car, truck,bus"]
     assert main([str(tmp_path / "photo.png"), *options]) == 0
-    wanted = Predictor.from_pretrained(hub_model, car_labels=["car", "truck", "bus"])(drawn_car()[0])
+    wanted = Predictor.from_pretrained(hub_model, object_labels=["car", "truck", "bus"])(drawn_car()[0])
     assert np.array_equal(np.array(Image.open(tmp_path / "out/photo_mask.png")), wanted)
 
 
 def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, capsys):
-    assert main([str(tmp_path), "--model", str(hub_model), "--out", str(tmp_path), "--car-labels", "car,lorry"]) == 1
+    assert main([str(tmp_path), "--model", str(hub_model), "--out", str(tmp_path), "--object", "car,lorry"]) == 1
     said = capsys.readouterr().err
     assert "it has no label named lorry; its labels are road, sidewalk" in said
     assert all(label in said for label in CITYSCAPES)
@@ -77,20 +77,20 @@ def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, cap
 
 def test_the_demo_takes_its_labels_from_the_environment(hub_model, tiny_mask_model, monkeypatch):
     models = {"many-labels": hub_model, "two-labels": tiny_mask_model}
-    assert app.make_opener(models)("many-labels").task.car == (13,)
-    monkeypatch.setenv("CARMASK_CAR_LABELS", "car,truck")
+    assert app.make_opener(models)("many-labels").task.object == (13,)
+    monkeypatch.setenv("CARMASK_OBJECT", "car,truck")
     open_model = app.make_opener(models)
-    assert open_model("many-labels").task.car == (13, 14)
-    assert open_model("two-labels").task.car == (1,)
+    assert open_model("many-labels").task.object == (13, 14)
+    assert open_model("two-labels").task.object == (1,)
 
 
 def test_an_exported_model_takes_labels_too(hub_model, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     export(str(hub_model), tmp_path / "onnx", "onnx")
-    assert Predictor.from_pretrained(tmp_path / "onnx", car_labels=["car", "truck"]).task.car == (13, 14)
+    assert Predictor.from_pretrained(tmp_path / "onnx", object_labels=["car", "truck"]).task.object == (13, 14)
 
 
-def test_a_model_for_dots_takes_no_car_labels(dots_model):
+def test_a_model_for_dots_takes_no_object_labels(dots_model):
     with pytest.raises(ModelError, match="it places dots"):
-        Predictor.from_pretrained(dots_model, car_labels=["wheel"])
+        Predictor.from_pretrained(dots_model, object_labels=["wheel"])

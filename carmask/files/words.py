@@ -1,0 +1,20 @@
+"""How the object's name stands in sentences and in the names of files; the only place that knows."""
+
+import re
+
+DEFAULT_OBJECT = "car"  # unless a data set or a model says otherwise
+
+
+def capital(name: str) -> str:
+    """The name at the beginning of a sentence: "Leaf" for "leaf"."""
+    return name[:1].upper() + name[1:]
+
+
+def one(name: str) -> str:
+    """The name with its article: "a leaf", "an apple"."""
+    return f"{'an' if name[:1].lower() in set('aeiou') else 'a'} {name}"
+
+
+def in_file_name(name: str) -> str:
+    """The name as a part of a file's name: "maple-leaf" for "maple leaf"."""
+    return re.sub(r"\W+", "-", name).strip("-") or "object"
