@@ -37,6 +37,12 @@ class CheckpointError(ValueError):
     """Says in one sentence that a folder has no checkpoint to go on from."""
 
 
+def shortened(value: object, longest: int = 80) -> str:
+    """What a file says, as a part of a sentence: printable, in one line, and no longer than `longest` letters."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in str(value)).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def first_line(error: Exception) -> str:
     """The first line of a library's words, as the end of a sentence of ours."""
     lines = str(error).strip().splitlines()

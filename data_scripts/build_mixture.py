@@ -49,8 +49,15 @@ def import_real(data: Path, parts: Path) -> list[Path]:
 
 def import_things(data: Path, parts: Path) -> Path:
     """Imports what is no car, but may be before one or be taken for one, from the pictures to train on."""
-    street = ("--object", "9,10", "--group-pattern", "^([^_]+)_", "--split", "train")  # people, and those on bicycles
-    everyday = ("--object", EVERYDAY_THINGS, "--split", "train")
+    street = (
+        "--object",
+        "thing=9,10",
+        "--group-pattern",
+        "^([^_]+)_",
+        "--split",
+        "train",
+    )  # people, and those on bicycles
+    everyday = ("--object", f"thing={EVERYDAY_THINGS}", "--split", "train")
     annotations = data / "coco_tiny" / "annotations" / "instances_train2017.json"
     imported = (
         (from_folders, (data / "camvid/train", data / "camvid/trainannot"), "street_things", street),

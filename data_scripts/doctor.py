@@ -18,8 +18,10 @@ from carmask.doctor.data_set_checks import find_faults
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.page import write_page
 from carmask.doctor.row_checks import listed_rows
+from carmask.errors import shortened
 
 SHOWN = 10  # findings of a kind that the text lists
+LONGEST = 400  # letters of a line
 
 
 def as_text(findings: list[Finding]) -> str:
@@ -29,7 +31,8 @@ def as_text(findings: list[Finding]) -> str:
         own = [finding for finding in findings if finding.kind == kind]
         if own:
             parts.append(f"{kind}: {len(own)}{'' if fault else ' (only worth a look)'}. {remedy}")
-            parts += [f"  {' and '.join(finding.files)}: {finding.reason}" for finding in own[:SHOWN]]
+            shown = [f"{' and '.join(finding.files)}: {finding.reason}" for finding in own[:SHOWN]]
+            parts += [f"  {shortened(line, LONGEST)}" for line in shown]
             parts += [f"  … and {len(own) - SHOWN} more; --out lists them all"] if len(own) > SHOWN else []
     return "\n".join(parts)
 

@@ -2,16 +2,15 @@
 
 import argparse
 import functools
-import json
 import sys
 from pathlib import Path
 
 from carmask.command_line import exit_code
 from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
-from carmask.data.layout import SPLITS
-from carmask.doctor.row_checks import read_dot_names
-from carmask.errors import DataError
+from carmask.data.layout import file_inside
+from carmask.doctor.row_checks import check_dots, listed_rows, path_of, read_dot_names
+from carmask.errors import DataError, shortened
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,18 +63,21 @@ def data_set_rows(data_set: Path) -> list[dict]:
     """Reads the rows of a data set, each with its `split`.
 
     Raises:
-        DataError: The folder is no data set.
+        DataError: The folder is no data set, or a row names a file outside it or has no such dots as it should.
     """
-    rows = []
-    try:
-        for split in SPLITS:
-            path = data_set / split / "metadata.jsonl"
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            rows += [{**json.loads(line), "split": split} for line in lines]
-    except (ValueError, TypeError):
-        rows = []
-    if not rows or any(not {"file_name", "source", "group"} <= row.keys() for row in rows):
+    rows = listed_rows(data_set)
+    if any(row.get(column) is None for row in rows for column in ("file_name", "source", "group")):
         raise DataError(f"{data_set} is no data set of these programs: make one with a program of data_scripts.")
+    names = read_dot_names(data_set)
+    for row in rows:
+        for column in {"file_name", "mask_file_name"} & row.keys():
+            if file_inside(data_set, row["split"], row[column]) is None:
+                where = f"{data_set / row['split']}/metadata.jsonl"
+                name = shortened(row[column])
+                raise DataError(f"{where}: {column} {name} is no file in the data set; mend its line, or take it out.")
+        if names and (not isinstance(row.get("dots"), list) or check_dots("", row["dots"], names)):
+            file = shortened(path_of(row, "file_name"))
+            raise DataError(f"{data_set}: {file} has other dots than dot_names.json says; see data_scripts/doctor.py.")
     return rows
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
 from carmask.errors import DataError
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
+from carmask.files.pictures import DECODE_ERRORS
 from carmask.files.words import DEFAULT_OBJECT, one
 
 SHEET_TILES = 24
@@ -135,13 +136,19 @@ def _shows_something(row: dict, shares: Shares) -> bool:
 
 
 def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
-    with Image.open(folder / row["split"] / row["file_name"]) as opened:
-        opened.draft("RGB", (2 * TILE, 2 * TILE))  # decodes a large JPEG much faster
-        tile = opened.convert("RGB")
+    file = f"{row['split']}/{row['file_name']}"
+    try:
+        with Image.open(folder / file) as opened:
+            opened.draft("RGB", (2 * TILE, 2 * TILE))  # decodes a large JPEG much faster
+            tile = opened.convert("RGB")
+    except Image.DecompressionBombError:
+        raise  # has a sentence of its own
+    except DECODE_ERRORS as error:
+        raise DataError(f"The picture {file} cannot be read; data_scripts/doctor.py lists all faults.") from error
     tile.thumbnail((2 * TILE, 2 * TILE))
     if "mask_file_name" in row:
         with Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
-            mask = np.asarray(opened.resize(tile.size, Image.Resampling.NEAREST))
+            mask = np.asarray(opened.convert("L").resize(tile.size, Image.Resampling.NEAREST))
         tile = overlay_mask(tile, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
         tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
     if not dot_names:

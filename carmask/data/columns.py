@@ -8,6 +8,7 @@ from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import datasets
 import numpy as np
@@ -26,7 +27,7 @@ IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map")
 SCANNED_ROWS = 64  # of a stream, in which the values of masks are looked for
 
-Split = datasets.Dataset | datasets.IterableDataset
+Split: TypeAlias = datasets.Dataset | datasets.IterableDataset
 
 
 def standard_splits(splits: dict[str, Split], data: str) -> datasets.DatasetDict:
@@ -161,7 +162,7 @@ def with_native_masks(split: Split, rule: MaskRule) -> Split:
 
 
 def native_cell(cell: dict | list | None, rule: MaskRule) -> dict | None:
-    """A mask as the PNG that `rule` makes of it; one that cannot be read stays, for whoever reads its row to refuse."""
+    """A mask as the PNG that `rule` makes of it; one that cannot be read stays: the reader of its row refuses it."""
     levels = levels_of(cell)
     path = cell.get("path") if isinstance(cell, dict) else None
     try:

@@ -15,9 +15,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from carmask.data.card import data_set_card, sheet_of_rows
-from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
-from carmask.errors import DataError
+from carmask.data.layout import CAR, NOT_JUDGED, SPLITS, file_inside
+from carmask.errors import DataError, shortened
 from carmask.files.disk import sync
+from carmask.files.pictures import DECODE_ERRORS
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT
 
@@ -124,13 +125,16 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
 
     Args:
         row: columns of metadata.jsonl, and the new `split`.
-        folder: that its file names are relative to.
+        folder: of the old split, which its file names are relative to.
         staged: the new data set.
         name: of both files, without suffix; a number follows where it is taken.
         taken: split and name of the rows so far; this one is added.
 
     Returns:
         The row with its new file names.
+
+    Raises:
+        DataError: A file name leads out of the old data set.
     """
     free, copy = name, 2
     while (row["split"], free) in taken:
@@ -140,8 +144,12 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
     for column, kind in (("file_name", "images"), ("mask_file_name", "masks")):
         if column not in row:
             continue
-        old = folder / row[column]
-        result[column] = f"{kind}/{free}{old.suffix}"
+        old = file_inside(folder.parent, folder.name, row[column])
+        if old is None:
+            raise DataError(
+                f"{folder}: the {column} {shortened(row[column])} leads out of the data set; mend its row."
+            )
+        result[column] = f"{kind}/{free}{Path(row[column]).suffix}"
         new = staged / row["split"] / result[column]
         new.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -188,7 +196,11 @@ def finish_data_set(
 
 
 def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
-    """Returns the shares of object and of not-judged pixels."""
-    with Image.open(folder / row["split"] / row["mask_file_name"]) as mask:
-        counts, pixels = mask.histogram(), mask.width * mask.height
+    """Returns the shares of object and of not-judged pixels; DataError if the mask cannot be read."""
+    file = folder / row["split"] / row["mask_file_name"]
+    try:
+        with Image.open(file) as mask:
+            counts, pixels = mask.convert("L").histogram(), mask.width * mask.height
+    except DECODE_ERRORS as error:
+        raise DataError(f"The mask {file} cannot be read; data_scripts/doctor.py lists all faults.") from error
     return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels

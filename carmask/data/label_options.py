@@ -17,6 +17,9 @@ class LabelOptions:
     mask_column: str = ""
 
 
+PLAIN = LabelOptions()
+
+
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """Adds all that `label_options` reads, for programs that read data sets of any make."""
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
@@ -42,7 +45,7 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
 
 
 def label_options(arguments: argparse.Namespace) -> LabelOptions:
-    """What a person says of labels, from the values of `add_table_options`, or of `--object` and `add_mask_options`."""
+    """What a person says of labels, from the values of `add_table_options` or `add_mask_options` with `--object`."""
     masks = MaskOptions(
         arguments.object.numbers,
         arguments.object_above,

@@ -32,7 +32,7 @@ def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
 
 
 def colour_names(path: Path) -> dict[str, int]:
-    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `car:250,50,83::`, `64 0 128 Car`."""
+    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `leaf:250,50,83::`, `64 0 128 Leaf`."""
     found = {}
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         parts = [part for part in re.split(r"[\s,:;]+", line) if part]

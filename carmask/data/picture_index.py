@@ -5,7 +5,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from carmask.data.pairs import BadPair
+from carmask.errors import shortened
 from carmask.files.picture_folders import ENDINGS, find_pictures
+
+LONGEST_NAME = 4096  # letters, as of a path
 
 
 class PictureIndex:
@@ -30,6 +33,8 @@ class PictureIndex:
         Raises:
             BadPair: there is none, or more than one.
         """
+        if len(file_name) > LONGEST_NAME:
+            raise BadPair(f"missing partner: {shortened(file_name)} is too long for a name")
         for places, key in zip(self.by_tail, KEYS, strict=True):
             for tail in tails(file_name.replace("\\", "/")):
                 found = places.get(key(tail), [])
@@ -37,8 +42,8 @@ class PictureIndex:
                     return found[0]
                 if found:
                     names = " and ".join(path.relative_to(self.folder).as_posix() for path in found[:2])
-                    raise BadPair(f"name clash: {file_name} may be {names}")
-        raise BadPair(f"missing partner: there is no picture {file_name or 'without a name'}")
+                    raise BadPair(f"name clash: {shortened(file_name)} may be {names}")
+        raise BadPair(f"missing partner: there is no picture {shortened(file_name) or 'without a name'}")
 
     def name_of(self, path: Path) -> str:
         """What a picture is called in a data set: its path below the folder, without suffix."""

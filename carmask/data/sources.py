@@ -1,22 +1,21 @@
 """Where a data set is read from: a folder of ours, parquet files, save_to_disk, or the Hub."""
 
 import csv
-import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import datasets
 import numpy as np
 
+from carmask.data.card import object_name_of
 from carmask.data.columns import native_masks, standard_columns, standard_splits
-from carmask.data.label_options import LabelOptions
-from carmask.data.layout import standard_split
+from carmask.data.label_options import PLAIN, LabelOptions
+from carmask.data.layout import file_inside, metadata_rows, standard_split
 from carmask.data.streams import is_stream, to_stream, to_table
-from carmask.errors import DataError, first_line
+from carmask.errors import DataError, first_line, shortened
 
 
 def open_data(
-    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = LabelOptions()
+    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = PLAIN
 ) -> datasets.DatasetDict:
     """Opens a data set to train on, as `open_splits` does.
 
@@ -35,7 +34,7 @@ def open_data(
 
 
 def open_splits(
-    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = LabelOptions()
+    data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = PLAIN
 ) -> datasets.DatasetDict:
     """Opens a folder of the project's layout, a `save_to_disk` folder, one of parquet files, or a data set of the Hub.
 
@@ -118,49 +117,45 @@ def load_folder(folder: Path) -> datasets.DatasetDict:
             "another program of data_scripts/."
         )
     return datasets.DatasetDict(
-        {"train" if table.parent == folder else table.parent.name: load_table(table) for table in tables}
+        {table.parent.name if table.parent != folder else "train": load_table(table, folder) for table in tables}
     )
 
 
-def load_table(table: Path) -> datasets.Dataset:
+def load_table(table: Path, folder: Path) -> datasets.Dataset:
     """Opens the split that a metadata.jsonl or .csv lists: `file_name` becomes image and `mask_file_name` mask.
 
     Raises:
-        DataError: it is damaged, or names files that are missing or outside its folder.
+        DataError: it is damaged, or names files that are missing or outside the `folder` of the data set.
     """
-    rows = read_rows(table)
+    rows = csv_rows(table) if table.suffix == ".csv" else metadata_rows(table)
+    place = "" if table.parent == folder else table.parent.name
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
-    files = {column: columns.pop(key) for key, column in file_columns(columns).items()}
-    missing = [name for names in files.values() for name in names if name and not file_inside(table.parent, name)]
-    if missing:
-        raise DataError(f"{table} names {len(missing)} files that are missing, the first is {missing[0]}.")
-    paths = {column: [name and str(table.parent / name) for name in names] for column, names in files.items()}
-    name = standard_split(table.parent.name) or "train"
-    split = datasets.Dataset.from_dict(paths | columns, split=datasets.NamedSplit(name))
-    for column in files:
-        split = split.cast_column(column, datasets.Image())
+    pictures = [name for name in columns if name.endswith("file_name")]  # imagefolder's: mask_file_name becomes mask
+    for name in pictures:
+        files = [None if one is None else file_inside(folder, place, one) for one in columns[name]]
+        missing = [
+            one for one, file in zip(columns[name], files, strict=True) if one and not (file and file.is_file())
+        ]
+        if missing:
+            raise DataError(
+                f"{table} names {len(missing)} files that are missing or outside {folder}, the first is "
+                f"{shortened(missing[0])}."
+            )
+        columns[name] = [file and str(file) for file in files]
+    columns = {name.removesuffix("file_name").strip("_") or "image": columns.pop(name) for name in pictures} | columns
+    split = datasets.Dataset.from_dict(columns, split=datasets.NamedSplit(standard_split(place) or "train"))
+    for name in pictures:
+        split = split.cast_column(name.removesuffix("file_name").strip("_") or "image", datasets.Image())
     return split
 
 
-def read_rows(table: Path) -> list[dict]:
-    """The rows of a metadata.jsonl or metadata.csv; DataError if it is damaged."""
+def csv_rows(table: Path) -> list[dict]:
+    """The rows of a metadata.csv; DataError if it is damaged."""
     try:
-        text = table.read_text(encoding="utf-8-sig")
-        if table.suffix == ".csv":
-            return [{key: value or None for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, AttributeError, TypeError, RecursionError, csv.Error) as error:
-        raise DataError(f"{table} is no list of rows; make the data set anew.") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{table} is no list of rows in JSON; make the data set anew.")
-    return rows
-
-
-def file_columns(columns: Iterable[str]) -> dict[str, str]:
-    """The columns that name files, and what they are called once these are opened: those of `imagefolder`."""
-    return {
-        name: name.removesuffix("file_name").strip("_") or "image" for name in columns if name.endswith("file_name")
-    }
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+        return [{key: value or None for key, value in row.items() if key} for row in csv.DictReader(lines)]
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{table} is no table in UTF-8; make the data set anew.") from error
 
 
 def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:

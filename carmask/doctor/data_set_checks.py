@@ -11,7 +11,7 @@ from carmask.data.layout import SPLITS
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
 from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of, read_dot_names
-from carmask.errors import DataError
+from carmask.errors import DataError, shortened
 from carmask.files.picture_folders import pictures_below
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
@@ -126,7 +126,7 @@ def summary(data: str) -> str:
         if KINDS[finding.kind].fault:
             files[finding.kind].append(finding.files[0])
     lines = [
-        f"Warning: {kind}, {len(own)} found, the first in {own[0]}. {KINDS[kind].remedy}"
+        f"Warning: {kind}, {len(own)} found, the first in {shortened(own[0], 200)}. {KINDS[kind].remedy}"
         for kind, own in files.items()
     ]
     return "\n".join([*lines, f"To see them all: {command}"]) if lines else ""

@@ -12,6 +12,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "missing file": Kind("Add the file, or take its line out of metadata.jsonl."),
+    "file outside": Kind("Copy the file into the data set and name it from there, or take its line out."),
     "unlisted file": Kind("Add a line for it to metadata.jsonl, or delete it: training does not see it."),
     "undecodable file": Kind("Fetch it again, or take its line out of metadata.jsonl."),
     "size mismatch": Kind("Export the mask at the size of the picture."),

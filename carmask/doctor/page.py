@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from carmask.data.card import NOT_JUDGED_BLUE, count_line
-from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.data.layout import CAR, NOT_JUDGED, file_inside
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.row_checks import is_inside, path_of
 from carmask.files.drawing import overlay_mask
@@ -63,20 +63,24 @@ def card(data: Path, finding: Finding, row_of: dict[str, dict]) -> str:
 
 
 def thumbnail(data: Path, row: dict) -> str:
-    """A row's picture with its mask and dots over it, as an HTML image; nothing where it cannot be decoded."""
+    """A row's picture with its mask and dots over it, as an HTML image; nothing where there is none to decode."""
+    file, mask_file = (file_inside(data, row["split"], row.get(name)) for name in ("file_name", "mask_file_name"))
+    if file is None:
+        return ""
     try:
-        with Image.open(data / path_of(row, "file_name")) as opened:
+        with Image.open(file) as opened:
             picture = opened.convert("RGB")
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        if row.get("mask_file_name"):
-            with Image.open(data / path_of(row, "mask_file_name")) as opened:
+        if mask_file:
+            with Image.open(mask_file) as opened:
                 mask = np.asarray(opened.convert("L").resize(picture.size, Image.Resampling.NEAREST))
             picture = overlay_mask(picture, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
             unjudged = np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0))
             picture = overlay_mask(picture, unjudged, NOT_JUDGED_BLUE, 0.3)
     except DECODE_ERRORS:
         return ""
-    for x, y in filter(is_inside, row.get("dots") or []):
+    dots = row.get("dots")
+    for x, y in filter(is_inside, dots if isinstance(dots, list) else []):
         ImageDraw.Draw(picture).circle((x * picture.width, y * picture.height), 4, DOT_INK, "white")
     store = io.BytesIO()
     picture.save(store, "JPEG", quality=80)

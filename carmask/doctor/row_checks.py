@@ -1,13 +1,14 @@
 """What is wrong with one row of a data set: its picture, its mask, and its dots, each decoded once."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS
+from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS, file_inside, metadata_rows
 from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
@@ -33,15 +34,8 @@ def listed_rows(data: Path) -> list[dict]:
     Raises:
         DataError: there is none, or a metadata.jsonl is damaged.
     """
-    rows = []
-    for table in [data / split / "metadata.jsonl" for split in SPLITS]:
-        if not table.is_file():
-            continue
-        try:
-            lines = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
-            rows += [{**line, "split": table.parent.name} for line in lines]
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{table} is no list of rows in JSON; make the data set anew.") from error
+    tables = [data / split / "metadata.jsonl" for split in SPLITS]
+    rows = [{**row, "split": table.parent.name} for table in tables if table.is_file() for row in metadata_rows(table)]
     if not rows:
         raise DataError(f"{data} has no train/metadata.jsonl with rows; make a data set with data_scripts/.")
     return rows
@@ -57,8 +51,9 @@ def read_dot_names(data: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        names = json.loads(path.read_text(encoding="utf-8-sig"))
+        json.dumps(names, ensure_ascii=False).encode()  # half a letter, such as \ud800, could not be written
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise DataError(f'{path} is no list of names in JSON, such as ["nose", "left_eye"]; mend it.')
@@ -66,22 +61,18 @@ def read_dot_names(data: Path) -> list[str]:
 
 
 def path_of(row: dict, column: str) -> str:
-    """The file in a column of a row, relative to the data set; empty where there is none."""
+    """What a row calls the file in a column, below the data set; empty where it names none. `file_inside` finds it."""
     return f"{row['split']}/{row[column]}" if row.get(column) else ""
 
 
 def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list[Finding]]:
     """Decodes a row's picture and mask once, and says what is wrong with them and with the dots."""
     file, mask_file, found = path_of(row, "file_name"), path_of(row, "mask_file_name"), []
-    if not file or not (data / file).is_file():
-        found.append(Finding("missing file", [file or f"{row['split']}/metadata.jsonl"], "there is no such picture"))
     if not mask_file and not row.get("dots"):
         found.append(Finding("missing file", [file], "it has neither a mask nor dots"))
-    if mask_file and not (data / mask_file).is_file():
-        found.append(Finding("missing file", [mask_file], f"there is no such mask, but {file} names it"))
     found += check_dots(file, row.get("dots"), dot_names)
-    picture, of_picture = check_picture(data, file) if file and (data / file).is_file() else (None, [])
-    mask, of_mask = check_mask(data, mask_file) if mask_file and (data / mask_file).is_file() else (None, [])
+    picture, of_picture = check_file(data, row, "file_name", check_picture)
+    mask, of_mask = check_file(data, row, "mask_file_name", check_mask) if mask_file else (None, [])
     found += of_picture + of_mask
     if picture and mask is not None and mask.shape != (picture.height, picture.width):
         sizes = f"the picture is {picture.width} × {picture.height}, its mask {mask.shape[1]} × {mask.shape[0]}"
@@ -93,6 +84,18 @@ def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list
     half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
     share, along = (None if one is None else car_share(one) for one in (sound, border if half_judged else None))
     return Examined(row, share, along, perceptual_hash(picture) if picture else None), found
+
+
+def check_file(data: Path, row: dict, column: str, check: Callable) -> tuple[Any, list[Finding]]:
+    """What `check_picture` or `check_mask` returns for a file of a row; None where there is none in the data set."""
+    file = path_of(row, column)
+    path = file_inside(data, row["split"], row.get(column))
+    if file and path is None:
+        return None, [Finding("file outside", [file], f"this {column} leads out of the data set, or is no name")]
+    if path is None or not path.is_file():
+        reason = "there is no such picture" if column == "file_name" else f"{path_of(row, 'file_name')} names it"
+        return None, [Finding("missing file", [file or f"{row['split']}/metadata.jsonl"], reason)]
+    return check(data, file)
 
 
 def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Finding]]:
@@ -139,6 +142,8 @@ def check_dots(file: str, dots: list | dict | None, dot_names: list[str]) -> lis
     if not dots:
         return []
     dots = list(dots.values()) if isinstance(dots, dict) else dots
+    if not isinstance(dots, list):
+        return [Finding("wrong number of dots", [file], "its dots are no list")]
     found = []
     if dot_names and len(dots) != len(dot_names):
         found.append(Finding("wrong number of dots", [file], f"it has {len(dots)} for {len(dot_names)} names"))

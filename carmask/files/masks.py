@@ -8,6 +8,7 @@ import numpy as np
 
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import GREY, Levels, distinct
+from carmask.files.words import DEFAULT_OBJECT
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
 WHITE = {1, 255, 65535, 255 * GREY}  # values that a mask without background may have all over
@@ -87,14 +88,17 @@ def values_of(levels: Levels) -> Values:
 
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     """Why nobody can tell object and background apart in one mask by itself; None if that is possible."""
-    if options.threshold is not None or options.objects or options.above is not None:
-        return None
-    if (options.colours or options.listed_colours) and levels.kind == "colour" and not levels.lossy:
+    if options.threshold is not None:
         return None
     if levels.lossy:
-        return "JPEG mask: JPEG blurs edges into values between; --threshold 128 makes it black and white"
+        return (
+            "JPEG mask: JPEG blurs edges into values between; --threshold 128 makes it black and white again, and "
+            "classes have to be exported as PNG"
+        )
+    by_colour = levels.kind == "colour" and (options.colours or options.listed_colours)
+    explained = options.objects or options.above is not None or by_colour
     number = len(distinct(levels.hard.numbers))
-    if number > MOST_CLASSES:
+    if number > MOST_CLASSES and not explained:
         remedies = "--threshold 128 makes soft edges black and white, --object 13 picks a class"
         return f"more than two values: it has {number}; {remedies}"
     return None
@@ -173,9 +177,14 @@ def question(judged: frozenset[int], by_colour: bool, name: str) -> str:
     if by_colour:
         example = text(order[0], by_colour)
         return f"The masks have the colours {values}: say which is the {name}, as in --object-colour {example}."
+    if len(judged) > MOST_CLASSES:
+        return (
+            f"The masks have the values {values}: soft edges become black and white with --threshold 128, and of the "
+            "numbers of classes --object 13 picks one."
+        )
     border = next((number for number in (255, 128) if number in order and len(order) > 1), None)
     first = next((number for number in order if number != border), order[0] if order else 1)
-    choice = first if name == "car" else f"{name}={first}"
+    choice = first if name == DEFAULT_OBJECT else f"{name}={first}"
     void = f", and if {border} is not judged, such as a border, --not-judged {border}" if border else ""
     return (
         f"The masks have the values {values}, and nobody can tell which is the {name}: say it, as in --object {choice}"

@@ -27,7 +27,9 @@ def files_below(folder: Path, endings: set[str] = ENDINGS) -> tuple[list[Path], 
             continue
         seen.add(real)
         paths = [Path(place) / name for name in sorted(folders) + files if not name.startswith(".")]
-        leading_out = {path for path in paths if path.is_symlink() and not path.resolve().is_relative_to(root)}
+        leading_out = {
+            path for path in paths if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root)
+        }
         outside += sorted(path for path in leading_out if path.is_dir() or path.suffix.lower() in endings)
         folders[:] = [path.name for path in paths if path.is_dir() and path not in leading_out]
         found += [

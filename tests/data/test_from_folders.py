@@ -246,9 +246,10 @@ def test_datasets_opens_the_folder_without_code_of_ours(tmp_path, monkeypatch):
 def test_masks_may_end_on_anything_that_is_said_and_if_none_fits_one_sentence_says_how(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
     for path in list(masks.iterdir()):
-        path.rename(path.with_stem(f"{path.stem}_car_label"))
+        path.rename(path.with_stem(f"{path.stem}_of_{len(path.stem) * 'x'}y"))
+    (masks / "a_of_xy.png").rename(masks / "of_a_xz.png")
     assert import_folders(images, masks, out) == 1
-    assert "--mask-ending takes what they end on" in capsys.readouterr().err
+    assert "--mask-name 'mask_{name}'" in capsys.readouterr().err
     assert not out.exists()
-    assert import_folders(images, masks, out, "--mask-ending", "_car_label") == 0
+    assert import_folders(images, masks, out, "--mask-name", "of_{name}_xz", "--skip-bad") == 0
     assert written_mask(out).any()

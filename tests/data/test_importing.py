@@ -6,7 +6,7 @@ import pytest
 from made_up import CAR_BOX, SIZE, car_mask, folders, import_folders, picture, rows, written_mask
 from PIL import Image
 
-from data_scripts import build_mixture, compose, from_coco, from_label_maps, merge, outlines
+from data_scripts import build_mixture, compose, from_coco, from_folders, merge, outlines
 
 
 def label_map(mode="L"):
@@ -22,7 +22,7 @@ def label_map(mode="L"):
 def test_label_maps_are_read_by_index(tmp_path, mode):
     images, labels, out = folders(tmp_path, ["a"])
     label_map(mode).save(labels / "a.png")
-    assert from_label_maps.main([*map(str, (images, labels, out)), "--car", "8", "--not-judged", "11"]) == 0
+    assert from_folders.main([*map(str, (images, labels, out)), "--object", "8", "--not-judged", "11"]) == 0
     expected = np.array(car_mask())
     expected[:5, :5] = 128
     assert np.array_equal(written_mask(out), expected)
@@ -33,7 +33,7 @@ def test_car_above_takes_all_numbered_parts(tmp_path):
     parts = car_mask(1)
     parts.paste(4, (12, 14, 16, 18))
     parts.save(labels / "a.png")
-    assert from_label_maps.main([*map(str, (images, labels, out)), "--car-above", "0"]) == 0
+    assert from_folders.main([*map(str, (images, labels, out)), "--object-above", "0"]) == 0
     assert np.array_equal(written_mask(out), np.asarray(car_mask()))
 
 
@@ -44,24 +44,29 @@ def test_cityscapes_names_in_nested_folders_find_their_partner(tmp_path):
     label_map().save(tmp_path / "labels/aachen/aachen_000000_000019_gtFine_labelIds.png")
     picture().save(tmp_path / "labels/aachen/aachen_000000_000019_gtFine_color.png")
     arguments = [str(tmp_path / name) for name in ("images", "labels", "out")]
-    assert from_label_maps.main([*arguments, "--car", "8"]) == 0
+    assert from_folders.main([*arguments, "--object", "8"]) == 0
     assert rows(tmp_path / "out")[0]["file_name"] == "images/aachen_aachen_000000_000019_leftImg8bit.png"
 
 
 def test_a_label_map_in_colours_or_jpeg_is_bad(tmp_path, capsys):
     images, labels, out = folders(tmp_path)
     picture().save(labels / "a.png")
+    assert from_folders.main([*map(str, (images, labels, out)), "--object", "8"]) == 1
+    assert "with --object-colour, not by a number" in capsys.readouterr().err
+    label_map().save(labels / "a.png")
     (labels / "b.png").unlink()
     label_map().save(labels / "b.jpg")
-    assert from_label_maps.main([*map(str, (images, labels, out)), "--car", "8"]) == 1
-    errors = capsys.readouterr().err
-    assert "indices are needed" in errors
-    assert "JPEG mask" in errors
+    assert from_folders.main([*map(str, (images, labels, out)), "--object", "8"]) == 1
+    assert "JPEG mask" in capsys.readouterr().err
 
 
 def test_a_set_without_any_car_pixel_says_so(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
-    assert from_label_maps.main([*map(str, (images, masks, out)), "--car", "9"]) == 0
+    assert from_folders.main([*map(str, (images, masks, out)), "--object", "9"]) == 1
+    assert "No mask has 9; they have 0 and 255" in capsys.readouterr().err
+    for path in masks.iterdir():
+        Image.new("L", SIZE).save(path)
+    assert from_folders.main([*map(str, (images, masks, out))]) == 0
     assert "No mask has a single car pixel" in capsys.readouterr().err
 
 
@@ -214,7 +219,7 @@ def test_composing_without_a_background_is_refused(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
     import_folders(images, masks, out)
     assert compose.main([str(out), str(tmp_path / "x")]) == 1
-    assert "no picture without a car" in capsys.readouterr().err
+    assert "no picture without the object" in capsys.readouterr().err
 
 
 def real_data(root):

@@ -99,6 +99,8 @@ def inverted(mask):
 
 PLANTED = {
     "missing file": lambda data: (data / "train/masks/1.png").unlink(),
+    "file outside": lambda data: (data / "train/masks/1.png").rename(data.parent / "secret.png")
+                                  and (data / "train/masks/1.png").symlink_to(data.parent / "secret.png"),
     "unlisted file": lambda data: drawn_car(seed=77)[0].save(data / "train/images/1-more.png"),
     "undecodable file": lambda data: (data / "train/masks/1.png").write_bytes(b"no picture"),
     "size mismatch": lambda data: change_mask(data, lambda mask: mask[:-1]),
