@@ -214,7 +214,7 @@ def test_composing_without_a_background_is_refused(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
     import_folders(images, masks, out)
     assert compose.main([str(out), str(tmp_path / "x")]) == 1
-    assert "no picture without a car" in capsys.readouterr().err
+    assert "no picture without the object" in capsys.readouterr().err
 
 
 def real_data(root):
