@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -162,14 +163,23 @@ def test_a_teacher_of_many_labels_must_know_the_object(leaves, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_the_lines_in_a_card_run_as_they_stand(leaves):
-    card = (leaves / "leaf-model/README.md").read_text()
-    assert "library_name: carmask" in card
+@pytest.mark.parametrize("network", ["fcn", "segformer"])
+def test_the_lines_in_a_card_run_as_they_stand(network, leaves, monkeypatch):
+    name = "leaf-model" if network == "fcn" else "leaf segformer"
+    if network == "segformer":
+        start = save_balanced(tiny_network(), leaves / "start-segformer")
+        assert run(monkeypatch, *options(leaves / "set", start, leaves / name, steps=1)) == 0
+    card = (leaves / name / "README.md").read_text()
+    assert f"library_name: {'carmask' if network == 'fcn' else 'transformers'}" in card
+    assert ('.convert("L").convert("RGB")' in card) == (network == "segformer")
     (leaves / "photo.jpg").write_bytes((leaves / "images/00.png").read_bytes())
     python = "\n".join(re.findall(r"```python\n(.*?)```", card, re.DOTALL))
     shell = re.search(r"^carmask (predict .*)$", card, re.MULTILINE)[1]
     environment = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    for command in (["-c", python], ["-m", "carmask", *shell.split()]):
+    if network == "segformer":
+        python += "\nimport numpy as np\nleaf = next(one['mask'] for one in masks if one['label'] == 'leaf')\n"
+        python += "assert np.array_equal(np.array(leaf), mask)\n"
+    for command in (["-c", python], ["-m", "carmask", *shlex.split(shell)]):
         subprocess.run([sys.executable, *command], cwd=leaves, env=environment, check=True)
     assert (leaves / "answers/photo_mask.png").is_file()
 

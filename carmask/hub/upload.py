@@ -1,6 +1,7 @@
 """Puts a model folder on the Hub, with what its page shows."""
 
 import json
+import shlex
 from pathlib import Path
 
 import yaml
@@ -129,8 +130,9 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
     if private and not hub.model_info(owned).private:
         raise PublishError(f"The model {owned} is on the Hub already, for all to see; make it private there first.")
     text = str(card)
-    for line in ('from_pretrained("{}")', 'pipeline("image-segmentation", "{}"', "--model {} --out"):
+    for line in ('from_pretrained("{}")', 'pipeline("image-segmentation", "{}"'):
         text = text.replace(line.format(folder.name), line.format(owned))
+    text = text.replace(f"--model {shlex.quote(folder.name)} ", f"--model {owned} ")
     operations = [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationAdd(CARD, text.encode())]
     commit = hub.create_commit(owned, operations, commit_message="Model, card and scores")
     return owned, card.data["license"], commit.oid

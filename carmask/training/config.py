@@ -35,11 +35,6 @@ class TrainConfig:
         default="", help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2."
     )
     task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
-    object: str = HfArg(
-        default="",
-        help="What the object is called, and which classes of a data set of the Hub are it: leaf, 13, leaf=2,3 "
-        "(default: what the data set's README says, or car).",
-    )
     network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
     steps: int = HfArg(default=2000, help="Updates of the weights.")
     batch_size: int = HfArg(default=8, help="Crops per process and step.")
@@ -47,6 +42,11 @@ class TrainConfig:
     side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
     learning_rate: float = HfArg(
         default=2e-4, help="Highest rate of AdamW; new parts of a network learn at 5 times it."
+    )
+    object: str = HfArg(
+        default="",
+        help="What the object is called, and which classes of a data set of the Hub are it: leaf, 13, leaf=2,3 "
+        "(default: what the data set's README says, or car).",
     )
     settings: list[str] = HfArg(
         default_factory=list,

@@ -137,7 +137,7 @@ def test_a_program_killed_while_adding_leaves_no_half_pair_after_the_next_start(
 @pytest.mark.parametrize(
     ("size", "value", "words"),
     [
-        ((96, 128), 255, "every judged pixel is car"),
+        ((96, 128), 255, "every judged pixel is the object"),
         ((96, 128), 0, "The first picture must show a car"),
         ((63, 128), 255, "fewer than 64 pixels"),
     ],
@@ -151,7 +151,7 @@ def test_what_training_or_doctor_would_refuse_is_not_added(folder, size, value, 
 
 def test_an_inverted_mask_is_not_added(folder):
     picture, mask = car(0)
-    with pytest.raises(DataError, match="of its border and .* of it is car"):
+    with pytest.raises(DataError, match="of its border and .* of it is the object"):
         add_example(folder, "a", picture, 255 - mask)
 
 

@@ -168,7 +168,7 @@ def test_a_full_data_set_takes_no_more_and_stays_as_it_is(answered, limit, monke
 def test_a_mask_of_no_use_is_refused_with_the_reason(answered):
     stored = answered()
     everything = {"add": True, "radius": 100, "points": [64, 48]}
-    with pytest.raises(gr.Error, match="every judged pixel is car"):
+    with pytest.raises(gr.Error, match="every judged pixel is the object"):
         add_to_own(painted(stored, everything), stored, None)
 
 

@@ -89,7 +89,10 @@ def test_the_settings_of_the_run_and_pictures_of_the_data_stay_here(hub, model, 
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
-def test_the_card_has_the_scores_as_metadata(hub, model, capsys):
+@pytest.mark.parametrize("key", ["false_positive_share", "false_car_share"])  # as older models say
+def test_the_card_has_the_scores_as_metadata(key, hub, model, capsys):
+    scores = model / "scores.json"
+    scores.write_text(scores.read_text().replace("false_positive_share", key))
     run(capsys, model, "anna/my-model")
     found = {(one.dataset_type, one.metric_type): one for one in card_of(hub).data.eval_results}
     assert found["boxes", "iou"].metric_value == 0.8765
@@ -108,6 +111,7 @@ def test_scores_that_say_nothing_new_are_left_out_of_the_metadata():
 def test_the_example_in_the_card_names_the_model_of_the_hub(hub, model, capsys):
     run(capsys, model, "my-model")
     assert 'Predictor.from_pretrained("anna/my-model")' in card_of(hub).text
+    assert "carmask predict photo.jpg --model anna/my-model --out" in card_of(hub).text
 
 
 def test_weights_that_go_back_to_nvidia_are_said_to_be_for_research_only(hub, model, tiny_data, capsys):

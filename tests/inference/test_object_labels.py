@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import drawn_car, tiny_config
+from conftest import drawn_car, save_balanced, tiny_config, tiny_network
 from PIL import Image
-from transformers import SegformerForSemanticSegmentation
+from transformers import SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
 import app
 from carmask import ModelError, Predictor
 from carmask.commands.export import export
 from carmask.commands.predict import main
+from carmask.errors import DataError
 
 CITYSCAPES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
@@ -70,6 +71,7 @@ def test_the_command_line_takes_several_labels(hub_model, tmp_path):
 def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, capsys):
     assert main([str(tmp_path), "--model", str(hub_model), "--out", str(tmp_path), "--object", "car,lorry"]) == 1
     said = capsys.readouterr().err
+    assert "choose with --object" in said
     assert "it has no label named lorry; its labels are road, sidewalk" in said
     assert all(label in said for label in CITYSCAPES)
     assert said.count("\n") == 1
@@ -82,6 +84,32 @@ def test_the_demo_takes_its_labels_from_the_environment(hub_model, tiny_mask_mod
     open_model = app.make_opener(models)
     assert open_model("many-labels").task.object == (13, 14)
     assert open_model("two-labels").task.object == (1,)
+    for text, name in (("13", "car"), ("Car, 14", "car"), ("vehicle=car,truck", "vehicle"), ("sky", "sky")):
+        monkeypatch.setenv("CARMASK_OBJECT", text)
+        assert app.make_opener(models)("many-labels").task.name == name
+    monkeypatch.setenv("CARMASK_OBJECT", "background")
+    with pytest.raises(DataError, match="CARMASK_OBJECT cannot be background"):
+        app.make_opener(models)
+
+
+@pytest.mark.parametrize("labels", [("background", "leaf"), ("Leaf", "Background")])
+def test_of_two_labels_the_one_beside_background_is_found_without_a_word(labels, tmp_path):
+    model = save_balanced(tiny_network(labels=labels), tmp_path / "model")
+    task = Predictor.from_pretrained(model).task
+    assert (task.object, task.name.lower()) == ((1 - (labels[0] == "Leaf"),), "leaf")
+    assert Predictor.from_pretrained(model, object_labels=["LEAF"]).task.object == task.object
+    with pytest.raises(ModelError, match="it has no label named car; its labels are"):
+        Predictor.from_pretrained(model, object_labels=["car"])
+
+
+def test_two_labels_without_a_background_are_listed_and_one_is_chosen(tmp_path):
+    model = tmp_path / "model"
+    config = tiny_config(("LABEL_0", "LABEL_1"))
+    SegformerForSemanticSegmentation(config).save_pretrained(model)
+    SegformerImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(model)
+    with pytest.raises(ModelError, match="its labels are LABEL_0, LABEL_1; choose with --object"):
+        Predictor.from_pretrained(model)
+    assert Predictor.from_pretrained(model, object_labels=["1"]).task.object == (1,)
 
 
 def test_an_exported_model_takes_labels_too(hub_model, tmp_path):
