@@ -1,0 +1,249 @@
+"""Reads a table of points, in each of the forms that people export, as one row for each picture.
+
+Wide: a row for each picture and a pair of columns for each dot, NAME_x and NAME_y, perhaps with NAME_visible. Long: a
+row for each dot with file, name, x and y, as `carmask predict` writes dots.csv. DeepLabCut: three rows of header.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from carmask.errors import DataError, shortened
+from carmask.files.tables import is_formula
+
+MOST_DOTS = 1000
+LONGEST = 200  # letters of a column's name
+FILES = ("file", "file_name", "filename", "file_path", "filepath", "image", "image_name", "imagename", "image_file",
+         "image_path", "img", "img_name", "img_path", "picture", "photo", "path", "name")  # fmt: skip
+DOTS = ("name", "dot", "point", "keypoint", "landmark", "label", "part", "bodypart")
+SEEN = ("v", "vis", "visible", "visibility", "score", "confidence", "likelihood")
+COLUMN = re.compile(rf"(.+?)[ _.:-]+(x|y|{'|'.join(SEEN)})", re.IGNORECASE)  # nose_x, nose.y, nose visible
+TURNED = re.compile(rf"(x|y|{'|'.join(SEEN)})[ _.:-]+(.+)", re.IGNORECASE)  # x_nose
+
+Cells = tuple[str, str, str]  # x, y and visibility of a dot as the table has them, blank where it has none
+
+
+class Row(NamedTuple):
+    """A picture's row: number of its line, name of its file, the cells of each dot; and why it cannot be read."""
+
+    line: int
+    file: str
+    dots: list[Cells]
+    fault: str = ""
+
+
+def read_table(path: Path) -> tuple[list[str], list[Row]]:
+    """Reads a table with commas, semicolons or tabs.
+
+    Returns:
+        The names of the dots, and a row for each picture, whose dots are as many and in their order.
+
+    Raises:
+        DataError: It is no such table.
+    """
+    lines, comma = read_lines(path)
+    if lines[0][1][0].lower() == "scorer":
+        lines = [(lines[0][0], deeplabcut_header(lines, path)), *deeplabcut_rows(lines)]
+    header = lines[0][1]
+    while len(header) > 1 and not header[-1]:  # what a spreadsheet leaves behind
+        header.pop()
+    keys = [re.sub(r"[ -]", "_", cell.lower()) for cell in header]
+    dot_column = next((keys.index(key) for key in DOTS if key in keys and {"x", "y"} <= {*keys}), None)
+    if dot_column is not None:
+        names, rows = read_long(lines, keys, dot_column, path)
+    else:
+        names, rows = read_wide(lines, keys, path)
+    if comma:
+        rows = [row._replace(dots=[tuple(cell.replace(",", ".") for cell in dot) for dot in row.dots]) for row in rows]
+    return names, rows
+
+
+def check_number(dots: int, path: Path) -> None:
+    """Raises DataError if a table has no dots, or more than a network has maps for."""
+    if not dots:
+        raise DataError(f"{path} names no dots: its header should look like file,nose_x,nose_y.")
+    if dots > MOST_DOTS:
+        raise DataError(f"{path} names {dots} dots, which is more than {MOST_DOTS}: keep those you need.")
+
+
+def read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], bool]:
+    """Reads number and cells of each line that is not blank, the header first; and whether 0,5 is a number.
+
+    Raises:
+        DataError: It is no text or no CSV, or has no lines.
+    """
+    text = decoded(path.read_bytes(), path)
+    header = text.lstrip().partition("\n")[0]
+    mark = max(",;\t", key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, strict=True)
+    try:
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: {error}; mend it, or save the table anew as CSV.") from None
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if not lines:
+        raise DataError(f"{path} is empty: give it a header and a row for each picture.")
+    return lines, mark != ","
+
+
+def decoded(content: bytes, path: Path) -> str:
+    """The text of a table, in UTF-8, or in UTF-16 with its mark.
+
+    What is neither, but names its dots in plain letters, is read in the code page of Western Europe: where that is
+    wrong, a file's name fits no picture.
+
+    Raises:
+        DataError: It is no text.
+    """
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    western = content.partition(b"\n")[0].isascii()
+    for encoding in ("utf-16",) if utf_16 else ("utf-8-sig", *["cp1252"] * western):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise DataError(f"{path} is no text in UTF-8: save the table as CSV in UTF-8.")
+
+
+def deeplabcut_header(lines: list[tuple[int, list[str]]], path: Path) -> list[str]:
+    """The header of a table whose own three, as DeepLabCut writes them, are scorer, bodyparts and coords.
+
+    Raises:
+        DataError: It has others, such as one for several animals in a picture.
+    """
+    heads = [cells[0].lower() for _, cells in lines[:4]]
+    if "individuals" in heads:
+        raise DataError(f"{path} has points of several animals in a picture: export a table for each of them.")
+    if heads[1:3] != ["bodyparts", "coords"]:
+        raise DataError(f"{path} does not begin with DeepLabCut's rows scorer, bodyparts, coords: export it anew.")
+    first = index_columns(lines)
+    return ["file", *map("_".join, zip(lines[1][1][first:], lines[2][1][first:], strict=False))]
+
+
+def deeplabcut_rows(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """The rows below DeepLabCut's header; a name in three cells, labeled-data, video and picture, becomes one."""
+    first = index_columns(lines)
+    return [(number, ["/".join(filter(None, cells[:first])), *cells[first:]]) for number, cells in lines[3:]]
+
+
+def index_columns(lines: list[tuple[int, list[str]]]) -> int:
+    """How many of DeepLabCut's columns name the picture: those before the first x."""
+    coords = [cell.lower() for cell in lines[2][1]]
+    return coords.index("x") if "x" in coords else 1
+
+
+def read_wide(lines: list[tuple[int, list[str]]], keys: list[str], path: Path) -> tuple[list[str], list[Row]]:
+    """Reads a table with a row for each picture; DataError if its columns are not the file's and pairs."""
+    file = file_column(keys)
+    columns = dot_columns(lines[0][1], keys, file, path)
+    rows = []
+    for number, given in lines[1:]:
+        cells, fault = fitted(given, len(keys))
+        name = cells[file] if file < len(cells) else ""
+        dots = [(cells[x], cells[y], "" if seen is None else cells[seen]) for x, y, seen, _ in columns if not fault]
+        rows.append(Row(number, name, dots, fault))
+    return [name for *_, name in columns], rows
+
+
+def dot_columns(header: list[str], keys: list[str], file: int, path: Path) -> list[tuple]:
+    """Lists where the x, the y and perhaps the visibility of each dot stand, and its name, in the table's order.
+
+    Raises:
+        DataError: A column is none of these, or one of a pair is missing, or there are none.
+    """
+    places: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"x": [], "y": [], "seen": []})
+    names: dict[str, str] = {}
+    for place, cell in enumerate(header):
+        if place == file or (place < file and is_index(keys[place])):
+            continue
+        name, kind = part_of(cell)
+        if kind is None:
+            shown = shortened(cell) or "nothing"
+            pair = "where a pair NAME_x, NAME_y belongs"
+            raise DataError(f"{path}: the header has {shown} {pair}: rename it, or take it out.")
+        places[name.casefold()][kind].append(place)
+        names.setdefault(name.casefold(), name)
+    found = []
+    for key, name in names.items():
+        across, down, seen = places[key].values()
+        if len(across) != len(down) or len(seen) not in (0, len(across)):
+            shown = shortened(name)
+            raise DataError(f"{path}: the header has no pair {shown}_x, {shown}_y for each {shown}: mend it.")
+        found += list(zip(across, down, seen or [None] * len(across), [name] * len(across), strict=True))
+    check_number(len(found), path)
+    return sorted(found, key=lambda dot: dot[0])
+
+
+def fitted(cells: list[str], width: int) -> tuple[list[str], str]:
+    """The cells of a row without blank ones behind its header's end; and what is wrong where they are not as many."""
+    if not any(cells[width:]):
+        cells = cells[:width]
+    return cells, "" if len(cells) == width else f"{len(cells)} cells where the header has {width}"
+
+
+def is_index(key: str) -> bool:
+    """Whether a column is one that pandas writes in front of a table."""
+    return key in ("", "index") or key.startswith("unnamed:")
+
+
+def file_column(keys: list[str]) -> int:
+    """Which column names the picture: the first called so, else the first that is no index, else the index itself."""
+    named = [place for place, key in enumerate(keys) if key in FILES]
+    first = next((place for place, key in enumerate(keys) if not is_index(key)), 0)
+    return named[0] if named else first - (first > 0 and part_of(keys[first])[1] is not None)
+
+
+def part_of(cell: str) -> tuple[str, str | None]:
+    """Reads "nose_x" or "x nose" as ("nose", "x"), nose_visible as ("nose", "seen"); other columns are of no kind."""
+    behind, before = COLUMN.fullmatch(cell[:LONGEST]), TURNED.fullmatch(cell[:LONGEST])
+    name, kind = behind.groups() if behind else reversed(before.groups()) if before else (cell, "")
+    return name, None if not kind else kind.lower() if kind.lower() in "xy" else "seen"
+
+
+def read_long(
+    lines: list[tuple[int, list[str]]], keys: list[str], dot_column: int, path: Path
+) -> tuple[list[str], list[Row]]:
+    """Reads a table with a row for each dot; a dot that a picture has no row for is not in it.
+
+    Raises:
+        DataError: No column names the file, or one is of no use.
+    """
+    file = next((keys.index(key) for key in FILES if key in keys and keys.index(key) != dot_column), None)
+    if file is None:
+        raise DataError(f"{path} has no column file: add it, so that each point has the name of its picture.")
+    seen = next((keys.index(key) for key in SEEN if key in keys), None)
+    used = {file, dot_column, keys.index("x"), keys.index("y"), seen}
+    spare = [key for place, key in enumerate(keys) if place not in used and not (place == 0 and is_index(key))]
+    if spare:
+        raise DataError(f"{path}: the header has {shortened(spare[0])} beside file, name, x and y; take it out.")
+    x, y = keys.index("x"), keys.index("y")
+    found: dict[str, dict[str, list[Cells]]] = defaultdict(lambda: defaultdict(list))
+    first, faults = {}, {}
+    for number, given in lines[1:]:
+        cells, fault = fitted(given, len(keys))
+        name, dot = (plain(cells[place]) if place < len(cells) else "" for place in (file, dot_column))
+        first.setdefault(name, number)
+        if fault or not dot:
+            faults[name] = fault or "a dot has no name"
+        else:
+            found[name][dot].append((cells[x], cells[y], "" if seen is None else cells[seen]))
+    most: Counter = Counter()
+    for dots in found.values():
+        most |= Counter({dot: len(places) for dot, places in dots.items()})
+    check_number(most.total(), path)
+    rows = []
+    for name, number in first.items():
+        places = [(found[name][dot] + [("", "", "")] * most[dot])[: most[dot]] for dot in most]
+        rows.append(Row(number, name, [place for own in places for place in own], faults.get(name, "")))
+    return list(most.elements()), rows
+
+
+def plain(cell: str) -> str:
+    """A text without the apostrophe that `as_csv` writes before what a spreadsheet would run as a formula."""
+    return cell[1:] if cell.startswith("'") and is_formula(cell[1:]) else cell
