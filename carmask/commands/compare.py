@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from carmask.data.label_options import add_table_options, label_options
 from carmask.data.rows import read_numbered, row_name
 from carmask.data.sources import choose_split, open_splits
 from carmask.errors import DataError, ModelError
@@ -161,7 +162,8 @@ def compare(arguments: argparse.Namespace) -> None:
     predictors = [Predictor.from_pretrained(model) for model in (arguments.first, arguments.second)]
     for predictor in predictors:
         check_task(predictor, "mask")
-    opened = [choose_split(open_splits(data), data, arguments.split) for data in arguments.data]
+    labels = label_options(arguments)
+    opened = [choose_split(open_splits(data, options=labels), data, arguments.split) for data in arguments.data]
     card = Path(arguments.second) / CARD
     if arguments.card and not card.is_file():
         raise DataError(f"There is no {card} to write the tables into; give B as a model folder that has its card.")
@@ -206,6 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", help="default: test if there is one, else validation")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="draw the pictures that differ most into this")
     parser.add_argument("--card", action="store_true", help="write the tables into B's model card as well")
+    add_table_options(parser)
     arguments = parser.parse_args(argv)
     try:
         compare(arguments)

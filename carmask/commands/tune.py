@@ -32,6 +32,7 @@ from tqdm import tqdm
 from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
+from carmask.data.label_options import add_table_options, label_options
 from carmask.data.rows import read_row
 from carmask.data.sources import open_data
 from carmask.errors import DataError, ModelError
@@ -171,6 +172,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--mirrors", type=float, nargs="+", default=MIRRORS, help=mirrors)
     parser.add_argument("--most-ms", type=float, default=math.inf, help="longest that a picture may take")
     parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
+    add_table_options(parser)
     arguments = parser.parse_args(argv)
     missing = [name for name in ("README.md", "scores.json") if not (arguments.model / name).is_file()]
     if arguments.write and missing:
@@ -180,7 +182,9 @@ def main(argv: list[str] | None = None) -> int:
         predictor = Predictor.from_pretrained(arguments.model)
         task = predictor.task
         splits = (
-            open_dots(arguments.data, task.entries)[0] if isinstance(task, DotsTask) else open_data(arguments.data)
+            open_dots(arguments.data, task.entries)[0]
+            if isinstance(task, DotsTask)
+            else open_data(arguments.data, options=label_options(arguments))
         )
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)

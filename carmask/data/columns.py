@@ -18,10 +18,12 @@ from PIL import Image
 
 from carmask.data.label_options import LabelOptions
 from carmask.data.layout import SPLITS, standard_split
+from carmask.data.object_choice import ObjectChoice
 from carmask.data.streams import is_stream
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, array_levels, open_mask
 from carmask.files.masks import MaskRule, decide, values_of
+from carmask.files.words import DEFAULT_OBJECT
 
 IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map")
@@ -98,10 +100,11 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     """
     names = class_names(data)
     objects = options.masks.objects
-    if options.object.given and names and not options.object.numbers:
-        objects |= {names[label] for label in options.object.among(list(names), "id2label.json")}
+    if names and not objects and (options.object.named or DEFAULT_OBJECT in names):
+        choice = options.object if options.object.named else ObjectChoice()
+        objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
     values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
-    rule = decide(values, replace(options.masks, objects=frozenset(objects)), options.object.name, native=True)
+    rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
     if rule.is_native:
         return
     if rule.words and os.environ.get("RANK", "0") == "0":

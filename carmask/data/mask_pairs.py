@@ -32,7 +32,10 @@ def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
 
 
 def colour_names(path: Path) -> dict[str, int]:
-    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `leaf:250,50,83::`, `64 0 128 Leaf`."""
+    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `leaf:250,50,83::`, `64 0 128 Leaf`.
+
+    A line without a name and three numbers up to 255 says nothing.
+    """
     found = {}
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         parts = [part for part in re.split(r"[\s,:;]+", line) if part]

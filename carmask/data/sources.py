@@ -63,7 +63,8 @@ def open_splits(
     if not splits:
         raise DataError(f"The data set {data} has no pictures.")
     standard_columns(splits, data, truth, options)
-    if truth == "mask" and object_name_of(data) is None:  # by us, they are what they are to be
+    written_here = object_name_of(data) is not None and options.masks == PLAIN.masks
+    if truth == "mask" and not written_here:
         native_masks(splits, data, options)
     return splits
 

@@ -1,5 +1,6 @@
 """The options of the training program, and which values and combinations make sense; all without torch."""
 
+import argparse
 import importlib.util
 import math
 from dataclasses import dataclass
@@ -8,8 +9,10 @@ from typing import Literal
 
 from transformers.hf_argparser import HfArg
 
-from carmask.data.object_choice import chosen_object
-from carmask.errors import DataError, RunError
+from carmask.data.label_options import LabelOptions, colour, numbers
+from carmask.data.object_choice import ObjectChoice, object_choice
+from carmask.errors import RunError, first_line
+from carmask.files.masks import MaskOptions
 from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
 
@@ -17,6 +20,7 @@ SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` 
 LARGEST_SCALE = 3.0
 HEADINGS = {  # in --help, by the first option below each
     "data": "what most people need first",
+    "object": "labels that do not say what they mean (docs/your-own-data.md)",
     "settings": "network and augmentation",
     "teacher": "distillation from a larger network",
     "accumulate": "memory and speed",
@@ -45,9 +49,16 @@ class TrainConfig:
     )
     object: str = HfArg(
         default="",
-        help="What the object is called, and which classes of a data set of the Hub are it: leaf, 13, leaf=2,3 "
+        help="What the object is called, and the classes of the labels that are it: leaf, 13, leaf=2,3 "
         "(default: what the data set's README says, or car).",
     )
+    image_column: str = HfArg(default="", help="Column of the pictures (default: image or pixel_values).")
+    mask_column: str = HfArg(default="", help="Column of the masks (default: mask, label, labels, annotation, ...).")
+    not_judged: str = HfArg(default="", help="Values of masks that take no part, such as 255.")
+    object_above: int | None = HfArg(default=None, help="Every higher value of masks is the object.")
+    object_colour: str = HfArg(default="", help="Colour of the object in masks: 250,50,83.")
+    threshold: int = HfArg(default=0, help="Soft masks: the object from this of 255 on, such as 128.")
+    invert: bool = HfArg(default=False, help="The object is black in the masks.")
     settings: list[str] = HfArg(
         default_factory=list,
         help="The network's own settings: skips=2 (docs/networks.md); the dots': sigma=0.03 (docs/dots.md).",
@@ -87,6 +98,7 @@ RANGES = {
     "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
     "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
     "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
+    "threshold": (0, 255),
 }  # fmt: skip
 
 DOT_RANGES = {"sigma": (0.001, 0.5), "focal": (0, 10)}
@@ -110,13 +122,9 @@ def check(config: TrainConfig) -> None:
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
-    if config.object:
-        try:
-            chosen_object(config.object, "--object")
-        except DataError as error:
-            raise RunError(str(error)) from error
     if config.object and config.task == "dots":
         raise RunError("--object is for masks; leave it out with --task dots, whose labels are the dots' names.")
+    label_settings(config)
     if config.paste and config.task == "dots":
         raise RunError("--paste is for masks; leave it out with --task dots.")
     if config.teacher and config.task == "dots":
@@ -133,6 +141,28 @@ def check(config: TrainConfig) -> None:
     check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
     if config.push_to_hub:
         check_hub(config.push_to_hub)
+
+
+def label_settings(config: TrainConfig) -> LabelOptions:
+    """What the options say of the labels.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    choice = ObjectChoice(classes=())
+    try:
+        choice = object_choice(config.object) if config.object else choice
+        masks = MaskOptions(
+            choice.numbers,
+            config.object_above,
+            numbers(config.not_judged) if config.not_judged else frozenset(),
+            frozenset({colour(config.object_colour)} if config.object_colour else ()),
+            threshold=config.threshold or None,
+            invert=config.invert,
+        )
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise RunError(f"--object, --not-judged or --object-colour cannot be read: {first_line(error)}") from error
+    return LabelOptions(choice, masks, config.image_column, config.mask_column)
 
 
 def network_settings(config: TrainConfig) -> list[str]:

@@ -30,7 +30,7 @@ from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.checkpoints import load_newest
-from carmask.training.config import TrainConfig, dot_settings, network_settings
+from carmask.training.config import TrainConfig, dot_settings, label_settings, network_settings
 from carmask.training.dry_run import dry_run
 from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, make_processor
@@ -177,7 +177,7 @@ def run_all(config: TrainConfig) -> None:
     check_not_split()
     accelerator = make_accelerator(config)
     set_seed(config.seed)
-    splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config), config.object)
+    splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config), label_settings(config))
     weights = config.model or DEFAULT_INITIAL_WEIGHTS[config.network]
     origin = origins([weights, config.teacher])
     network, newly_initialised = initialise_network(config.network, weights, task, network_settings(config), origin)

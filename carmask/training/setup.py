@@ -11,7 +11,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.data.card import object_name_of
 from carmask.data.dots_column import open_dots, swapped_pairs
-from carmask.data.object_choice import chosen_object
+from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
@@ -28,22 +28,17 @@ from carmask.training.loader import make_loader, to_pixels
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 
 
-def object_name(text: str, data: str) -> str:
-    """What the object is called: what `--object` says, else the data set; `text` of numbers alone names nothing."""
-    named = chosen_object(text, "--object").name
-    return named if named in text else object_name_of(data) or DEFAULT_OBJECT
-
-
 def open_task(
-    data: str, task: str, streaming: bool, settings: dict[str, float | str], object_text: str = ""
+    data: str, task: str, streaming: bool, settings: dict[str, float | str], labels: LabelOptions = PLAIN
 ) -> tuple[DatasetDict, MaskTask | DotsTask]:
-    """The data set, and the task with its `settings`; `object_text` is that of the option `--object`.
+    """The data set, and the task with its `settings`; `labels` is what a person says of the data's.
 
     Raises:
         DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
     """
     if task == "mask":
-        return open_data(data, streaming=streaming), MaskTask(name=object_name(object_text, data))
+        name = labels.object.name if labels.object.named else object_name_of(data) or DEFAULT_OBJECT
+        return open_data(data, streaming=streaming, options=labels), MaskTask(name=name)
     splits, entries = open_dots(data)
     pairs = swapped_pairs(entries, str(settings.get("swap", "")))
     numbers = {name: value for name, value in settings.items() if name != "swap"}
