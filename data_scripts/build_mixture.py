@@ -50,7 +50,7 @@ def import_real(data: Path, parts: Path) -> list[Path]:
 def import_things(data: Path, parts: Path) -> Path:
     """Imports what is no car, but may be before one or be taken for one, from the pictures to train on."""
     street = ("--car", "9,10", "--group-pattern", "^([^_]+)_", "--split", "train")  # people, and those on bicycles
-    everyday = ("--car", EVERYDAY_THINGS, "--split", "train")
+    everyday = ("--object", f"car={EVERYDAY_THINGS}", "--split", "train")
     annotations = data / "coco_tiny" / "annotations" / "instances_train2017.json"
     imported = (
         (from_label_maps, (data / "camvid/train", data / "camvid/trainannot"), "street_things", street),
