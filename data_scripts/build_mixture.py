@@ -49,14 +49,8 @@ def import_real(data: Path, parts: Path) -> list[Path]:
 
 def import_things(data: Path, parts: Path) -> Path:
     """Imports what is no car, but may be before one or be taken for one, from the pictures to train on."""
-    street = (
-        "--object",
-        "thing=9,10",
-        "--group-pattern",
-        "^([^_]+)_",
-        "--split",
-        "train",
-    )  # people, and those on bicycles
+    people = "thing=9,10"  # and those on bicycles
+    street = ("--object", people, "--group-pattern", "^([^_]+)_", "--split", "train")
     everyday = ("--object", f"thing={EVERYDAY_THINGS}", "--split", "train")
     annotations = data / "coco_tiny" / "annotations" / "instances_train2017.json"
     imported = (

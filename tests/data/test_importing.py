@@ -1,12 +1,12 @@
-import json
 import shutil
 
 import numpy as np
 import pytest
 from made_up import CAR_BOX, SIZE, car_mask, folders, import_folders, picture, rows, written_mask
+from made_up_coco import box, coco
 from PIL import Image
 
-from data_scripts import build_mixture, compose, from_coco, from_folders, merge, outlines
+from data_scripts import build_mixture, compose, from_coco, from_folders, merge
 
 
 def label_map(mode="L"):
@@ -68,88 +68,6 @@ def test_a_set_without_any_car_pixel_says_so(tmp_path, capsys):
         Image.new("L", SIZE).save(path)
     assert from_folders.main([*map(str, (images, masks, out))]) == 0
     assert "No mask has a single car pixel" in capsys.readouterr().err
-
-
-def box(left, top, right, bottom):
-    return [left, top, right, top, right, bottom, left, bottom]
-
-
-def coco(root, annotations, categories=("car", "bus"), names=("a",)):
-    (root / "images").mkdir()
-    for seed, name in enumerate(names):
-        picture(seed).save(root / "images" / f"{name}.jpg")
-    content = {
-        "images": [
-            {"id": i, "file_name": f"{n}.jpg", "width": SIZE[0], "height": SIZE[1]} for i, n in enumerate(names)
-        ],
-        "categories": [{"id": index, "name": name} for index, name in enumerate(categories)],
-        "annotations": [{"image_id": 0, "iscrowd": 0, **annotation} for annotation in annotations],
-    }
-    (root / "annotations.json").write_text(json.dumps(content))
-    return [str(root / name) for name in ("annotations.json", "images", "out")]
-
-
-def test_a_polygon_fills_the_pixels_whose_centres_it_holds(tmp_path):
-    arguments = coco(tmp_path, [{"category_id": 0, "segmentation": [box(*CAR_BOX)]}])
-    assert from_coco.main(arguments) == 0
-    assert np.array_equal(written_mask(tmp_path / "out"), np.asarray(car_mask()))
-
-
-def test_run_lengths_are_read_column_by_column(tmp_path):
-    by_column = (np.asarray(car_mask()) > 0).T.ravel()
-    borders = np.flatnonzero(np.diff(by_column, prepend=False))
-    counts = np.diff([0, *borders, by_column.size]).tolist()
-    runs = {"size": [SIZE[1], SIZE[0]], "counts": counts}
-    assert from_coco.main(coco(tmp_path, [{"category_id": 0, "segmentation": runs}])) == 0
-    assert np.array_equal(written_mask(tmp_path / "out"), np.asarray(car_mask()))
-
-
-def test_compressed_run_lengths_are_those_of_the_coco_tools():
-    assert outlines.unpack_counts("61X13mN000`0") == [6, 1, 40, 4, 5, 4, 5, 4, 21]
-
-
-def test_crowds_and_named_categories_are_not_judged_but_a_car_before_them_is(tmp_path):
-    crowd = {"category_id": 0, "segmentation": [box(0, 0, 8, 8)], "iscrowd": 1}
-    bus = {"category_id": 1, "segmentation": [box(20, 0, 40, 30)]}
-    arguments = coco(tmp_path, [{"category_id": 0, "segmentation": [box(*CAR_BOX)]}, crowd, bus])
-    assert from_coco.main([*arguments, "--not-judged", "bus"]) == 0
-    expected = np.zeros(SIZE[::-1], np.uint8)
-    expected[:8, :8] = expected[:, 20:] = 128
-    expected[np.asarray(car_mask()) > 0] = 255
-    assert np.array_equal(written_mask(tmp_path / "out"), expected)
-
-
-def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path, capsys):
-    assert from_coco.main([*coco(tmp_path, []), "--car", "cat"]) == 1
-    assert "There is no category cat; the file knows car, bus." in capsys.readouterr().err
-
-
-def test_a_broken_segmentation_is_a_bad_pair(tmp_path, capsys):
-    runs = {"size": [SIZE[1], SIZE[0]], "counts": [5, 5]}
-    assert from_coco.main(coco(tmp_path, [{"id": 7, "category_id": 0, "segmentation": runs}])) == 1
-    assert "annotation 7 has a broken segmentation" in capsys.readouterr().err
-
-
-def test_pictures_without_the_category_are_background_unless_unwanted(tmp_path):
-    arguments = coco(tmp_path, [{"category_id": 0, "segmentation": [box(*CAR_BOX)]}], names=("a", "b"))
-    assert from_coco.main(arguments) == 0
-    assert not written_mask(tmp_path / "out", "b").any()
-    assert from_coco.main([*arguments, "--only-with-car", "--overwrite"]) == 0
-    assert [row["file_name"] for row in rows(tmp_path / "out")] == ["images/a.jpg"]
-
-
-def test_parts_are_car_and_the_wide_hull_around_them_is_not_judged(tmp_path):
-    parts = [{"category_id": 0, "segmentation": [box(8, 16, 12, 20)]}]
-    parts += [{"category_id": 1, "segmentation": [box(24, 16, 28, 20)]}]
-    arguments = coco(tmp_path, parts, categories=("left_wheel", "right_wheel", "mirror"))
-    options = ["--parts-of-one-car", "--margin", "0.1", "--dots", "right_wheel,mirror,left_wheel"]
-    assert from_coco.main([*arguments, *options]) == 0
-    mask = written_mask(tmp_path / "out")
-    assert (mask[16:20, 8:12] == 255).all()
-    assert (mask[14:22, 13:23] == 128).all()
-    assert (mask == 0).any(axis=1).all()
-    assert rows(tmp_path / "out")[0]["dots"] == [[0.65, 0.6], None, [0.25, 0.6]]
-    assert json.loads((tmp_path / "out/dot_names.json").read_text()) == ["right_wheel", "mirror", "left_wheel"]
 
 
 def test_merged_sets_keep_all_pictures_apart(tmp_path):

@@ -1,0 +1,94 @@
+"""Paints what COCO files list of a picture, and reads its dots."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.data.pairs import BadPair, Dots, stored_form
+from data_scripts.coco.annotation_file import Listed, label, number
+from data_scripts.coco.dots import keypoints, part_centres
+from data_scripts.outlines import Size, in_pixels, paint, paints_too_much, wide_hull
+
+Notes = dict[str, list[str]]  # what is said aloud at the end, and the annotations that it is said of
+MORE_THAN_AREA = "Annotations that paint more than twice the area that the file gives them"
+MOVED = "Annotations with keypoints up to a pixel outside the picture, moved to its edge"
+
+
+def say_crowds(pictures: list[Listed], wanted: set[str]) -> None:
+    """Says how many annotations of the object are crowds and therefore not judged."""
+    crowds = [sum(part["category"] in wanted and is_crowd(part) for part in listed.parts) for listed in pictures]
+    if any(crowds):
+        sys.stderr.write(
+            f"{sum(crowds)} annotations of {sum(map(bool, crowds))} pictures are crowds (iscrowd) and are not judged; "
+            "with --crowd-is-object they are the object.\n"
+        )
+
+
+def is_crowd(part: dict) -> bool:
+    """Whether an annotation says that it is a crowd, as CVAT does of every mask painted with the brush."""
+    return number(part.get("iscrowd")) == 1 or part.get("iscrowd") is True
+
+
+def listed_mask(
+    listed: Listed, path: Path, wanted: set[str], arguments: argparse.Namespace, notes: Notes
+) -> np.ndarray:
+    """Paints what is listed of a picture as uint8 (height, width) of 0, 128 and 255.
+
+    Raises:
+        BadPair: It is for a picture of another size, or an annotation is broken, or nothing of the object is painted.
+    """
+    stored, orientation, _ = stored_form(path)
+    turned = stored[::-1] if orientation in range(5, 9) else stored
+    size = turned if fits(listed, turned) and not fits(listed, stored) else stored
+    check_size(listed, size)
+    parts = [in_pixels(part, size) for part in listed.parts] if arguments.fractions else listed.parts
+    mask, car, expected = np.zeros(size, np.uint8), np.zeros(size, bool), False
+    for part in parts:
+        if part["category"] not in wanted and part["category"] not in arguments.not_judged:
+            continue
+        painted = paint(part, size)
+        if paints_too_much(part, int(painted.sum())):
+            notes[MORE_THAN_AREA].append(part["id"])
+        if part["category"] in arguments.not_judged or (is_crowd(part) and not arguments.crowd_is_object):
+            mask[painted] = NOT_JUDGED
+        else:
+            car |= painted
+            expected = True
+    if expected and not car.any():
+        raise BadPair("no outline: its annotations paint not one pixel")
+    if arguments.parts_of_one_car and car.any():
+        mask[wide_hull(car, arguments.margin)] = NOT_JUDGED
+    mask[car] = CAR
+    return mask
+
+
+def fits(listed: Listed, size: Size) -> bool:
+    """Whether what the file says of a picture's size, if anything, is `size`."""
+    return all(told is None or number(told) == side for told, side in zip(listed.told, size, strict=True))
+
+
+def check_size(listed: Listed, size: Size) -> None:
+    """Raises BadPair unless the annotations are made for a picture of `size`."""
+    if not fits(listed, size):
+        height, width = (label(told) or "?" for told in listed.told)
+        raise BadPair(f"size mismatch: picture {size[1]}×{size[0]}, annotation file {width}×{height}")
+
+
+def listed_dots(size: Size, listed: Listed, arguments: argparse.Namespace, dot_names: list[str], notes: Notes) -> Dots:
+    """The dots of a picture of this size.
+
+    Raises:
+        BadPair: They are for another size, or an annotation is broken.
+    """
+    check_size(listed, size)
+    parts = [in_pixels(part, size) for part in listed.parts] if arguments.fractions else listed.parts
+    if arguments.dots:
+        return part_centres(parts, size, dot_names)
+    chosen = [part for part in parts if part["category"] == arguments.keypoints]
+    dots, moved = keypoints(chosen, size, dot_names)
+    if moved:
+        notes[MOVED].append(chosen[0]["id"])
+    return dots
