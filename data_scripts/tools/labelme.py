@@ -1,0 +1,77 @@
+"""LabelMe's JSON: a file a picture, its points in pixels; the picture may lie in the file itself.
+
+Own reader: the format is a page of JSON, and datumaro's "label_me" is the older XML form. Source:
+github.com/wkentaro/labelme (label_file.py writes it). A picture without a file has not been labelled.
+"""
+
+import math
+from pathlib import Path
+
+from carmask.data.pairs import BadPair, official_split
+from carmask.data.picture_index import PictureIndex
+from carmask.files.json_files import read_json
+from data_scripts.tools.shapes import (
+    UNNAMED,
+    Export,
+    Labelled,
+    Shape,
+    bitmap,
+    box,
+    decoded,
+    ellipse,
+    no_outline,
+    polygon,
+    stated_size,
+)  # fmt: skip
+
+POLYGONS = ("polygon", "rotation", "oriented_rectangle")
+
+
+def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: Path) -> Export:
+    """Reads an export; pictures that lie in its files are written to `scratch`."""
+
+    def read_file(path: Path) -> Labelled:
+        content = read_json(path)
+        shapes = [read_shape(item) for item in content["shapes"]]
+        size = stated_size(content.get("imageHeight"), content.get("imageWidth"))
+        place = path.relative_to(folder)
+        try:
+            picture = find(place.parent / str(content.get("imagePath") or path.stem), index)
+        except BadPair:
+            if not content.get("imageData"):
+                raise
+            name = place.with_suffix("").as_posix().replace("/", "_")
+            embedded = scratch / name
+            embedded.write_bytes(decoded(content["imageData"]))
+            return Labelled(embedded, name, shapes, size, official_split(place))
+        relative = picture.relative_to(index.folder)
+        return Labelled(picture, index.name_of(picture), shapes, size, official_split(relative))
+
+    export = Export()
+    for path in files:
+        export.collect(path, [path], read_file)
+    return export
+
+
+def find(path: Path, index: PictureIndex | None) -> Path:
+    """The picture that a file names, first beside it; BadPair if there is none."""
+    if index is None:
+        raise BadPair(f"missing partner: there is no picture {path.name}, and none in the file")
+    return index.find(path.as_posix())
+
+
+def read_shape(item: dict) -> Shape:
+    """Reads a shape; ValueError, KeyError or TypeError if it is not as LabelMe writes it."""
+    label, points = str(item["label"] or UNNAMED), item["points"]
+    kind = item.get("shape_type") or "polygon"
+    if kind in POLYGONS or (kind == "rectangle" and len(points) == 4):
+        return polygon(label, points, kind)
+    if kind not in ("rectangle", "circle", "mask"):
+        return no_outline(label, kind)
+    (x0, y0), (x1, y1) = points
+    if kind == "circle":
+        radius = math.dist((x0, y0), (x1, y1))
+        return ellipse(label, [x0, y0, radius, radius], kind)
+    if kind == "mask":
+        return bitmap(label, kind, [x0, y0], decoded(item["mask"]))
+    return box(label, [min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], kind, is_outline=True)
