@@ -116,7 +116,7 @@ def test_the_page_of_a_model_of_leaves_speaks_of_leaves(leaves, tmp_path):
 
 def test_sets_of_the_same_object_are_merged_and_split_and_those_of_two_are_not(tmp_path, capsys):
     draw_pictures(tmp_path)
-    for name, text in (("a", "leaf"), ("b", "leaf"), ("c", "apple tree=7")):
+    for name, text in (("a", "leaf"), ("b", "leaf"), ("c", "apple tree=255")):
         assert import_set(tmp_path, name, "--object", text, "--source", name) == 0
     a, b, c = (str(tmp_path / name) for name in "abc")
     assert merge.main([str(tmp_path / "ab"), a, b]) == 0
@@ -145,7 +145,7 @@ def test_a_readme_that_names_no_object_names_none(text, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("option", "label"), [("apple", "apple"), ("13", "leaf"), ("apple=13", "apple")])
+@pytest.mark.parametrize(("option", "label"), [("apple", "apple"), ("255", "leaf"), ("apple=255", "apple")])
 def test_the_training_program_names_the_object_too(option, label, leaves, tmp_path, monkeypatch):
     changes = {"steps": 1, "network": "fcn", "object": option}
     assert run(monkeypatch, *options(leaves / "set", leaves / "start", tmp_path / "model", **changes)) == 0
