@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from carmask.command_line import exit_code
-from carmask.data.layout import CAR
+from carmask.data.layout import OBJECT
 from carmask.errors import DataError
 from data_scripts.compose import (
     LONGEST_SIDE,
@@ -86,7 +86,7 @@ def cut_things(data_set: Path) -> list[Image.Image]:
 
 def pieces_of(mask: Image.Image) -> list[Image.Image]:
     """The pieces of a mask's 255 that hang together, each as a mask L of 0 and 255."""
-    rest, pieces = mask.point(lambda value: 255 * (value == CAR)), []
+    rest, pieces = mask.point(lambda value: 255 * (value == OBJECT)), []
     while box := rest.getbbox():
         before, top = np.asarray(rest), box[1]
         ImageDraw.floodfill(rest, (int(before[top].argmax()), top), 0)

@@ -18,7 +18,7 @@ import numpy as np
 
 from carmask.command_line import exit_code
 from carmask.data.importing import add_options, import_pairs
-from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.data.layout import NOT_JUDGED, OBJECT
 from carmask.data.pairs import BadPair, Pair, stored_form
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError
@@ -105,7 +105,7 @@ def painted(labelled: Labelled, objects: set[str], not_judged: set[str]) -> np.n
             raise BadPair(f"no outline: {shape.label} is only a {shape.kind}; draw its outline, or leave it out")
     if not is_object.any() and any(shape.kind != "mask" for shape in chosen):
         raise BadPair(f"no outline: the {chosen[0].kind} of {chosen[0].label} has no area")
-    mask[is_object] = CAR
+    mask[is_object] = OBJECT
     return mask
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import hf_hub_download, metadata_load
 from huggingface_hub.errors import HTTPError
 from PIL import Image
 
-from carmask.data.layout import CAR, NOT_JUDGED, SPLITS
+from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS
 from carmask.errors import DataError
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
 from carmask.files.pictures import DECODE_ERRORS
@@ -149,7 +149,7 @@ def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
     if "mask_file_name" in row:
         with Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
             mask = np.asarray(opened.convert("L").resize(tile.size, Image.Resampling.NEAREST))
-        tile = overlay_mask(tile, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
+        tile = overlay_mask(tile, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
         tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
     if not dot_names:
         return tile

@@ -154,14 +154,19 @@ def with_native_masks(split: Split, rule: MaskRule) -> Split:
     """A split whose masks are those that `rule` makes of them."""
     if is_stream(split):
         files = split.decode(False)
-        return files.map(lambda row: {"mask": native_cell(row["mask"], rule)}, features=files.features)
+        return files.map(native_row, fn_kwargs={"rule": rule}, features=files.features)
     features = datasets.Features({"mask": datasets.Image(decode=False)})
     masks = stored(split.select_columns("mask")).map(
-        lambda row: {"mask": native_cell(row["mask"], rule)}, features=features, keep_in_memory=True, desc="Masks"
+        native_row, fn_kwargs={"rule": rule}, features=features, keep_in_memory=True, desc="Masks"
     )
     masks = masks.cast_column("mask", datasets.Image())
     rest = split.remove_columns("mask")
     return datasets.concatenate_datasets([rest, masks], split=split.split, axis=1)
+
+
+def native_row(row: dict, rule: MaskRule) -> dict:
+    """What takes the place of the mask in a row."""
+    return {"mask": native_cell(row["mask"], rule)}
 
 
 def native_cell(cell: dict | list | None, rule: MaskRule) -> dict | None:

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from carmask.data.card import data_set_card, sheet_of_rows
-from carmask.data.layout import CAR, NOT_JUDGED, SPLITS, file_inside
+from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
 from carmask.errors import DataError, shortened
 from carmask.files.disk import sync
 from carmask.files.pictures import DECODE_ERRORS
@@ -203,4 +203,4 @@ def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
             counts, pixels = mask.convert("L").histogram(), mask.width * mask.height
     except DECODE_ERRORS as error:
         raise DataError(f"The mask {file} cannot be read; data_scripts/doctor.py lists all faults.") from error
-    return counts[CAR] / pixels, counts[NOT_JUDGED] / pixels
+    return counts[OBJECT] / pixels, counts[NOT_JUDGED] / pixels

@@ -85,7 +85,7 @@ def import_pairs(
         _move_to_splits(folder, rows)
         with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name)
     if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
-        sys.stderr.write("No mask has a single car pixel: check which value or category is car.\n")
+        sys.stderr.write("No mask has a single pixel of the object: check which value or class it is.\n")
     left_out = f"; {len(bad)} bad left out" if bad else ""
     sys.stderr.write(f"{arguments.out}: {count_line(rows)}{left_out}. {told}\n")
     return 0

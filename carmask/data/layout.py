@@ -7,7 +7,7 @@ from carmask.errors import DataError
 
 BACKGROUND = 0
 SPLITS = ("train", "validation", "test")
-NOT_JUDGED, CAR = 128, 255
+NOT_JUDGED, OBJECT = 128, 255
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",

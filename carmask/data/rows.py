@@ -81,7 +81,7 @@ def check_split(split: datasets.Dataset) -> None:
     """Reads every row once, so that nothing wrong with it is left for the end of a long run.
 
     Raises:
-        DataError: a row cannot be used, or no picture shows a car or a dot.
+        DataError: a row cannot be used, or no picture shows the object or a dot.
     """
     rows = tqdm(range(len(split)), desc="Checking", disable=None)
     if not any([shows_something(read_numbered(split, index)[1]) for index in rows]):
@@ -90,7 +90,7 @@ def check_split(split: datasets.Dataset) -> None:
 
 def nothing_to_find(split: datasets.Dataset) -> DataError:
     """The refusal of a split whose pictures all show nothing."""
-    wanted = "has a dot" if "dots" in split.column_names else "shows a car"
+    wanted = "has a dot" if "dots" in split.column_names else "shows the object"
     return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
@@ -124,7 +124,7 @@ def grey_rows(split: datasets.Dataset, longest: int) -> KeptRows:
         longest: pictures with a longer side, in pixels, are kept at this size: crops show no more.
 
     Raises:
-        DataError: a row cannot be used, or no picture shows a car or a dot.
+        DataError: a row cannot be used, or no picture shows the object or a dot.
     """
     split = split.select_columns(["image", "dots" if "dots" in split.column_names else "mask"])
     rows = KeptRows(partial(read_shrunk, split, longest), len(split), CACHE_BYTES, "Reading pictures")

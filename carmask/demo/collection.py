@@ -20,7 +20,7 @@ from PIL import Image
 
 from carmask.data.card import front_matter, object_name_of
 from carmask.data.folder import finish_data_set, save_example
-from carmask.data.layout import CAR
+from carmask.data.layout import OBJECT
 from carmask.doctor.row_checks import SMALLEST_SIDE, implausible
 from carmask.errors import DataError
 from carmask.files.disk import sync
@@ -98,7 +98,7 @@ def add_example(
         gone = [] if keep_all else same
         left = [row for row in rows if row not in gone]
         check_example(left, picture, mask, collected_object(folder))
-        group = same[0]["group"] if same else digest if (mask == CAR).any() else rows[-1]["group"]
+        group = same[0]["group"] if same else digest if (mask == OBJECT).any() else rows[-1]["group"]
         delete_left_overs(folder)
         name = unused_name(folder, f"{name}-{digest}")
         row = move_into_place(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
@@ -121,7 +121,7 @@ def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray, obje
         )
     for _, reason in implausible(mask):
         raise DataError(f"This mask is not added: {reason}. Correct it first.")
-    if not rows and not (mask == CAR).any():
+    if not rows and not (mask == OBJECT).any():
         raise DataError(f"The first picture must show {one(object_name)}; add one that does, then this one.")
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from carmask.data.layout import SPLITS
+from carmask.data.card import object_name_of
+from carmask.data.layout import SPLITS, file_inside
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
 from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of, read_dot_names
-from carmask.errors import DataError, shortened
+from carmask.errors import DataError, PictureError, shortened
+from carmask.files.mask_levels import open_mask
+from carmask.files.masks import NATIVE, MaskOptions, MaskRule, decide, values_of
 from carmask.files.picture_folders import pictures_below
+from carmask.files.words import DEFAULT_OBJECT
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
 FEWEST_MASKS = 8  # with the object, of a source, to say what its masks are like
@@ -21,13 +25,29 @@ FEWEST_MASKS = 8  # with the object, of a source, to say what its masks are like
 def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     """Examines all rows of a data set; returns what was found, by kind."""
     dot_names = read_dot_names(data)
-    results = [examine(data, row, dot_names) for row in tqdm(rows, desc="Examining", disable=None)]
+    rule = mask_rule(data, rows)
+    results = [examine(data, row, dot_names, rule) for row in tqdm(rows, desc="Examining", disable=None)]
     examined = [one for one, _ in results]
     found = [finding for _, findings in results for finding in findings]
     known = {finding.files[0] for finding in found if finding.kind == "inverted mask"}
     found += [finding for finding in inverted_masks(examined) if finding.files[0] not in known]
     found += unlisted_files(data, rows) + duplicates(examined) + groups_in_two_splits(rows) + object_counts(examined)
     return sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
+
+
+def mask_rule(data: Path, rows: list[dict]) -> MaskRule:
+    """What the masks of a set mean: of one that was not written here, what training would take them for."""
+    files = [file_inside(data, row["split"], row.get("mask_file_name")) for row in rows]
+    values = []
+    for file in files if object_name_of(data) is None else []:
+        try:
+            values += [values_of(open_mask(file))] if file else []
+        except PictureError:  # which has a finding of its own
+            continue
+    try:
+        return decide(values, MaskOptions(), DEFAULT_OBJECT, native=True) if values else NATIVE
+    except DataError:  # nobody can tell: what is not 0, 128 or 255 becomes a finding
+        return NATIVE
 
 
 def unlisted_files(data: Path, rows: list[dict]) -> list[Finding]:

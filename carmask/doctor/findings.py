@@ -17,15 +17,17 @@ KINDS = {
     "undecodable file": Kind("Fetch it again, or take its line out of metadata.jsonl."),
     "size mismatch": Kind("Export the mask at the size of the picture."),
     "EXIF-turned picture": Kind("Save the picture upright: its orientation turns it, but not its mask or dots."),
-    "JPEG mask": Kind("Export the mask as PNG: JPEG blurs its edges into values between."),
+    "JPEG mask": Kind("Export it as PNG, or import it with data_scripts/from_folders.py --threshold 128."),
     "grey mask": Kind(
-        "Export the mask without smoothing: 0 is background, 255 the object, 128 not judged, all else unknown."
+        "Import it with data_scripts/from_folders.py --threshold 128, which makes soft edges black and white."
     ),
-    "label numbers": Kind("Import it with data_scripts/from_label_maps.py: here the object is 255."),
+    "label numbers": Kind("Import it with data_scripts/from_folders.py --object NUMBER: here the object is 255."),
     "255 as not judged": Kind(
-        "Import it with data_scripts/from_label_maps.py: here 255 is the object, 128 not judged."
+        "Import it with data_scripts/from_folders.py --object NUMBER --not-judged 255: here 255 is the object."
     ),
-    "inverted mask": Kind("Look at it; if object and background have changed places, invert the mask."),
+    "inverted mask": Kind(
+        "Look at it; if object and background have changed places, data_scripts/from_folders.py --invert mends it."
+    ),
     "all object": Kind("Look at it; a mask without background teaches that everything is the object."),
     "nothing judged": Kind("Take it out, or mark what is the object and what is not: this mask teaches nothing."),
     "split without object": Kind("Move pictures with the object into the split, or check which value is the object."),

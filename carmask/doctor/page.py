@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from carmask.data.card import NOT_JUDGED_BLUE, count_line
-from carmask.data.layout import CAR, NOT_JUDGED, file_inside
+from carmask.data.layout import NOT_JUDGED, OBJECT, file_inside
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.row_checks import is_inside, path_of
 from carmask.files.drawing import overlay_mask
@@ -74,7 +74,7 @@ def thumbnail(data: Path, row: dict) -> str:
         if mask_file:
             with Image.open(mask_file) as opened:
                 mask = np.asarray(opened.convert("L").resize(picture.size, Image.Resampling.NEAREST))
-            picture = overlay_mask(picture, np.where(mask == CAR, np.uint8(255), np.uint8(0)))
+            picture = overlay_mask(picture, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
             unjudged = np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0))
             picture = overlay_mask(picture, unjudged, NOT_JUDGED_BLUE, 0.3)
     except DECODE_ERRORS:

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from carmask.data.layout import BACKGROUND, CAR, NOT_JUDGED, SPLITS, file_inside, metadata_rows
+from carmask.data.layout import BACKGROUND, NOT_JUDGED, OBJECT, SPLITS, file_inside, metadata_rows
 from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
-from carmask.files.pictures import DECODE_ERRORS, JPEG_FORMATS, open_picture
+from carmask.files.mask_levels import distinct, open_mask
+from carmask.files.masks import NATIVE, MaskRule
+from carmask.files.pictures import DECODE_ERRORS, open_picture
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
@@ -65,14 +68,16 @@ def path_of(row: dict, column: str) -> str:
     return f"{row['split']}/{row[column]}" if row.get(column) else ""
 
 
-def examine(data: Path, row: dict, dot_names: list[str]) -> tuple[Examined, list[Finding]]:
-    """Decodes a row's picture and mask once, and says what is wrong with them and with the dots."""
+def examine(data: Path, row: dict, dot_names: list[str], rule: MaskRule = NATIVE) -> tuple[Examined, list[Finding]]:
+    """Decodes a row's picture and mask once, the mask by the `rule` of the set, and says what is wrong with them."""
     file, mask_file, found = path_of(row, "file_name"), path_of(row, "mask_file_name"), []
     if not mask_file and not row.get("dots"):
         found.append(Finding("missing file", [file], "it has neither a mask nor dots"))
     found += check_dots(file, row.get("dots"), dot_names)
     picture, of_picture = check_file(data, row, "file_name", check_picture)
-    mask, of_mask = check_file(data, row, "mask_file_name", check_mask) if mask_file else (None, [])
+    mask, of_mask = (
+        check_file(data, row, "mask_file_name", partial(check_mask, rule=rule)) if mask_file else (None, [])
+    )
     found += of_picture + of_mask
     if picture and mask is not None and mask.shape != (picture.height, picture.width):
         sizes = f"the picture is {picture.width} × {picture.height}, its mask {mask.shape[1]} × {mask.shape[0]}"
@@ -117,24 +122,25 @@ def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Findi
     return picture, found
 
 
-def check_mask(data: Path, file: str) -> tuple[np.ndarray | None, list[Finding]]:
-    """Opens a mask, uint8 (height, width), as training reads it; None where it cannot be decoded."""
+def check_mask(data: Path, file: str, rule: MaskRule = NATIVE) -> tuple[np.ndarray | None, list[Finding]]:
+    """Opens a mask, uint8 (height, width), as training reads it by the rule of the set; None where it cannot."""
     try:
-        with Image.open(data / file) as stored:
-            lossy, mask = stored.format in JPEG_FORMATS, np.array(stored.convert("L"))
-    except DECODE_ERRORS:
+        levels = open_mask(data / file)
+    except PictureError:
         return None, [Finding("undecodable file", [file], "this mask cannot be read")]
-    strange = sorted(set(np.unique(mask).tolist()) - {BACKGROUND, NOT_JUDGED, CAR})
-    if lossy:
-        return mask, [Finding("JPEG mask", [file], f"it has {len(strange)} values between")]
+    numbers = levels.hard.numbers
+    strange = sorted(distinct(numbers) - rule.known)
+    as_read = np.where(numbers == OBJECT, np.uint8(OBJECT), np.uint8(BACKGROUND))
+    if levels.lossy:
+        return as_read, [Finding("JPEG mask", [file], f"it has {len(strange)} values between")]
     if not strange:
-        return mask, []
+        return rule.mask(levels), []
     shown = ", ".join(map(str, strange[:5])) + (", …" if len(strange) > 5 else "")
     if strange[-1] >= MOST_LABELS:
-        return mask, [Finding("grey mask", [file], f"it has {len(strange)} values between: {shown}")]
-    if (mask == CAR).any():
-        return mask, [Finding("255 as not judged", [file], f"it has 255 beside label numbers: {shown}")]
-    return mask, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
+        return as_read, [Finding("grey mask", [file], f"it has {len(strange)} values between: {shown}")]
+    if as_read.any():
+        return as_read, [Finding("255 as not judged", [file], f"it has 255 beside label numbers: {shown}")]
+    return as_read, [Finding("label numbers", [file], f"it has the values {shown}, which are not 255")]
 
 
 def check_dots(file: str, dots: list | dict | None, dot_names: list[str]) -> list[Finding]:
@@ -163,7 +169,7 @@ def is_inside(dot: list[float]) -> bool:
 def car_share(mask: np.ndarray) -> float | None:
     """The share of the object among the judged pixels of a mask; None where none is judged."""
     judged = np.count_nonzero(mask != NOT_JUDGED)
-    return np.count_nonzero(mask == CAR) / judged if judged else None
+    return np.count_nonzero(mask == OBJECT) / judged if judged else None
 
 
 def border_of(mask: np.ndarray) -> np.ndarray:
@@ -179,6 +185,8 @@ def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     if share == 1:
         return [("all object", "every judged pixel is the object")]
     border = border_of(mask)
-    if share > 0.5 and (border == CAR).mean() >= FULL_BORDER:
-        return [("inverted mask", f"{(border == CAR).mean():.0%} of its border and {share:.0%} of it is the object")]
+    if share > 0.5 and (border == OBJECT).mean() >= FULL_BORDER:
+        return [
+            ("inverted mask", f"{(border == OBJECT).mean():.0%} of its border and {share:.0%} of it is the object")
+        ]
     return []

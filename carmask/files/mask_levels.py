@@ -95,16 +95,17 @@ def alpha_of(mask: Image.Image) -> np.ndarray:
 
 
 def grey_palette(mask: Image.Image, indices: np.ndarray) -> np.ndarray | None:
-    """The grey value of each index, int32 (256,), if the palette holds nothing but greys and tells the indices apart.
+    """The grey value of each index, int32 (n,), if the palette is of greys: of black and white, or of a soft mask.
 
-    VOC's palette has colours, and an index of 7 is not its grey of 128.
+    Elsewhere the indices count: the car of VOC is index 7, not its grey of 128.
     """
     colours = np.array(mask.getpalette("RGB") or [], np.int32).reshape(-1, 3)
     used = np.unique(indices)
     if (colours != colours[:, :1]).any() or used[-1] >= len(colours):
         return None
-    greys = colours[:, 0]
-    return greys if len(np.unique(greys[used])) == len(used) else None
+    greys, shades = colours[:, 0], set(colours[used, 0].tolist())
+    is_grey = len(shades) == len(used) and (shades <= {0, 255} or len(used) > MOST_SHAPES)
+    return greys if is_grey else None
 
 
 def colour_levels(colours: np.ndarray) -> Levels:

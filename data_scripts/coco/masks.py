@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from carmask.data.layout import CAR, NOT_JUDGED
+from carmask.data.layout import NOT_JUDGED, OBJECT
 from carmask.data.pairs import BadPair, Dots, stored_form
 from data_scripts.coco.annotation_file import Listed, label, number
 from data_scripts.coco.dots import keypoints, part_centres
@@ -61,7 +61,7 @@ def listed_mask(
         raise BadPair("no outline: its annotations paint not one pixel")
     if arguments.parts_of_one_car and car.any():
         mask[wide_hull(car, arguments.margin)] = NOT_JUDGED
-    mask[car] = CAR
+    mask[car] = OBJECT
     return mask
 
 

@@ -67,7 +67,7 @@ def test_a_set_without_any_car_pixel_says_so(tmp_path, capsys):
     for path in masks.iterdir():
         Image.new("L", SIZE).save(path)
     assert from_folders.main([*map(str, (images, masks, out))]) == 0
-    assert "No mask has a single car pixel" in capsys.readouterr().err
+    assert "No mask has a single pixel of the object" in capsys.readouterr().err
 
 
 def test_merged_sets_keep_all_pictures_apart(tmp_path):

@@ -114,9 +114,9 @@ def test_a_split_without_a_single_car_is_refused(tmp_path):
     train = Dataset.from_dict({"image": [empty.convert("RGB")] * 3, "mask": [empty] * 3})
     DatasetDict({"train": train, "validation": train}).save_to_disk(tmp_path / "set")
     splits = open_data(str(tmp_path / "set"))
-    with pytest.raises(DataError, match="shows a car"):
+    with pytest.raises(DataError, match="shows the object"):
         grey_rows(splits["train"], longest=100)
-    with pytest.raises(DataError, match="shows a car"):
+    with pytest.raises(DataError, match="shows the object"):
         check_split(splits["validation"])
 
 
