@@ -105,12 +105,16 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
         objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
     values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
-    if rule.is_native:
-        return
-    if rule.words and os.environ.get("RANK", "0") == "0":
-        sys.stderr.write(f"{rule.words}\n")
+    say(rule.words)
     for name, split in splits.items():
-        splits[name] = with_native_masks(split, rule)
+        if not (rule.is_native and has_files(split)):
+            splits[name] = with_native_masks(split, rule)
+
+
+def say(sentence: str) -> None:
+    """Says a sentence, if it is not empty, once for all processes."""
+    if sentence and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"{sentence}\n")
 
 
 def class_names(data: str) -> dict[str, int]:
@@ -136,8 +140,12 @@ def mask_cells(split: Split) -> Iterator[Levels]:
 
 def stored(masks: datasets.Dataset) -> datasets.Dataset:
     """A column of masks, its pictures not decoded."""
-    is_picture = isinstance(masks.features["mask"], datasets.Image)
-    return masks.cast_column("mask", datasets.Image(decode=False)) if is_picture else masks
+    return masks.cast_column("mask", datasets.Image(decode=False)) if has_files(masks) else masks
+
+
+def has_files(masks: Split) -> bool:
+    """Whether the masks of a split are stored as files, not as nested lists of numbers."""
+    return not masks.features or isinstance(masks.features["mask"], datasets.Image)
 
 
 def levels_of(cell: dict | list | None) -> Levels | None:

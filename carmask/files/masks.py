@@ -182,7 +182,8 @@ def question(judged: frozenset[int], by_colour: bool, name: str) -> str:
             f"The masks have the values {values}: soft edges become black and white with --threshold 128, and of the "
             "numbers of classes --object 13 picks one."
         )
-    border = next((number for number in (255, 128) if number in order and len(order) > 1), None)
+    voids = (128,) if order == [128, 255] else (255, 128)
+    border = next((number for number in voids if number in order and len(order) > 1), None)
     first = next((number for number in order if number != border), order[0] if order else 1)
     choice = first if name == DEFAULT_OBJECT else f"{name}={first}"
     void = f", and if {border} is not judged, such as a border, --not-judged {border}" if border else ""

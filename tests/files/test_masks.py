@@ -1,0 +1,131 @@
+"""The laws of masks: every encoding of one mask is the same mask, and nobody guesses which value is the object."""
+
+import numpy as np
+import pytest
+from made_up import car_mask, picture
+from PIL import Image
+
+from carmask.errors import DataError, PictureError
+from carmask.files.mask_levels import mask_levels, open_mask
+from carmask.files.masks import NATIVE, MaskOptions, decide, values_of
+
+TRUTH = np.asarray(car_mask())
+IS_CAR = TRUTH > 0
+
+
+def palette(colours, indices=IS_CAR):
+    mask = Image.fromarray(np.asarray(indices, np.uint8), "P")
+    mask.putpalette([channel for colour in colours for channel in colour])
+    return mask
+
+
+def cut_out():
+    mask = picture().convert("RGBA")
+    mask.putalpha(Image.fromarray(np.where(IS_CAR, 255, 40).astype(np.uint8)))
+    return mask
+
+
+def levels(mask):
+    return mask_levels(mask if isinstance(mask, Image.Image) else Image.fromarray(mask))
+
+
+def read(masks, **said):
+    """The masks of a set, as they are read."""
+    masks = [levels(mask) for mask in masks]
+    options = MaskOptions(**{key: frozenset(v) if isinstance(v, set) else v for key, v in said.items()})
+    rule = decide(map(values_of, masks), options, "leaf")
+    return [rule.mask(mask) for mask in masks]
+
+
+ENCODINGS = {
+    "0 and 255": car_mask(),
+    "0 and 1": car_mask(1),
+    "1 bit": car_mask(1, "1"),
+    "16 bits": TRUTH.astype(np.uint16) * 257,
+    "32 bits": IS_CAR.astype(np.int32),
+    "floats from 0 to 1": IS_CAR.astype(np.float32),
+    "grey saved as colours": car_mask((255, 255, 255), "RGB"),
+    "a colour on black": car_mask((200, 30, 90), "RGB"),
+    "a class in the red channel": car_mask((10, 0, 0), "RGB"),
+    "opaque, with alpha": car_mask((255, 255, 255), "RGB").convert("RGBA"),
+    "a cut-out": cut_out(),
+    "a black shape on nothing": Image.fromarray(np.dstack([np.zeros((*TRUTH.shape, 3), np.uint8), TRUTH])),
+    "index 1 of VOC's palette": palette([(0, 0, 0), (128, 0, 0)]),
+    "index 7 of VOC's palette": palette([(0, 0, 0)] * 7 + [(128, 128, 128)], IS_CAR * 7),
+    "a palette of white and black": palette([(255, 255, 255), (0, 0, 0)], ~IS_CAR),
+    "a palette without colours": palette([(7, 7, 7)] * 2),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_of_a_mask_is_the_same_mask(encoding):
+    assert np.array_equal(read([ENCODINGS[encoding]])[0], TRUTH)
+
+
+@pytest.mark.parametrize("array", [IS_CAR, IS_CAR.astype(np.int64), IS_CAR[None], TRUTH[..., None] / 255.0])
+def test_an_array_of_numpy_is_a_mask_too(array, tmp_path):
+    np.save(tmp_path / "a.npy", array)
+    mask = open_mask(tmp_path / "a.npy")
+    assert np.array_equal(decide([values_of(mask)], MaskOptions(), "leaf").mask(mask), TRUTH)
+
+
+@pytest.mark.parametrize("array", [np.zeros(5), np.zeros((2, 3, 4, 5)), np.array([["a"]]), np.full((4, 4), np.nan)])
+def test_an_array_that_is_no_mask_is_refused_in_one_sentence(array, tmp_path):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(PictureError, match=r"^[^\n]+\.$"):
+        open_mask(tmp_path / "a.npy")
+
+
+def values(*there):
+    return np.array(there * 30, np.uint8).reshape(-1, len(there))
+
+
+@pytest.mark.parametrize(
+    ("masks", "asks", "said", "objects"),
+    [
+        ([(0, 1), (0, 255)], "--object leaf=1, and if 255 is not judged", {"objects": {1}, "not_judged": {255}}, {1}),
+        ([(1, 2), (1, 1)], "--object leaf=2", {"objects": {2}}, {2}),
+        ([(0, 1), (0, 2), (0, 1, 2)], "--object leaf=1", {"objects": {1}}, {1}),
+        ([(0, 7, 255)], "--object leaf=7", {"objects": {7}, "not_judged": {255}}, {7}),
+        ([(0, 128, 255)], "--not-judged 128", {"objects": {255}, "not_judged": {128}}, {255}),
+        ([(7, 7)], "--object leaf=", {"objects": {7}}, {7}),
+        ([tuple(range(0, 250, 5))], "--threshold 128", {"threshold": 128}, set(range(130, 250, 5))),
+        ([(0, 3, 4)], "--object leaf=3", {"above": 2}, {3, 4}),
+        ([(0, 255)], None, {"invert": True}, {0}),
+    ],
+)
+def test_where_two_values_may_be_the_object_the_question_names_the_option_that_answers_it(masks, asks, said, objects):
+    arrays = [values(*there) for there in masks]
+    if asks:
+        with pytest.raises(DataError, match=asks):
+            read(arrays)
+    void = list(said.get("not_judged", ()))
+    for array, mask in zip(arrays, read(arrays, **said), strict=True):
+        assert np.array_equal(mask == 255, np.isin(array, list(objects)))
+        assert np.array_equal(mask == 128, np.isin(array, void))
+
+
+def test_of_many_colours_one_is_the_object_when_it_is_named():
+    mask = car_mask((250, 50, 83), "RGB")
+    mask.paste((51, 221, 255), (0, 0, 5, 5))
+    with pytest.raises(DataError, match="51,221,255; 250,50,83|--object-colour"):
+        read([mask])
+    with pytest.raises(DataError, match="--object-colour, not by a number"):
+        read([mask], objects={1})
+    assert np.array_equal(read([mask], colours={0xFA3253})[0], TRUTH)
+    assert np.array_equal(read([mask], listed_colours={0xFA3253})[0], TRUTH)
+
+
+def test_a_value_that_no_mask_has_is_refused_with_those_that_are_there():
+    with pytest.raises(DataError, match="No mask has 13; they have 40 and 200"):
+        read([values(40, 200)], objects={13})
+
+
+def test_brightness_of_sixteen_bits_is_no_number_of_a_class():
+    arrays = [IS_CAR.astype(np.uint16) * white for white in (1, 255, 1000, 65535)]
+    assert all(np.array_equal(mask, TRUTH) for mask in read(arrays))
+
+
+def test_a_mask_with_a_value_that_the_rule_does_not_know_is_refused():
+    with pytest.raises(PictureError, match="it has the value 3"):
+        NATIVE.mask(levels(values(0, 3)))
