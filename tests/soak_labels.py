@@ -1,4 +1,4 @@
-"""Mutates files that say what pictures show, and has each program read them: COCO, tables, rows of a data set.
+"""Mutates files that say what pictures show, and has each program read them: COCO, tables, exports, rows of a set.
 
     python tests/soak_labels.py --count 2000
 
@@ -9,6 +9,7 @@ tries it again.
 
 import argparse
 import contextlib
+import functools
 import io
 import json
 import os
@@ -21,13 +22,14 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import tool_exports
 from conftest import write_data
 from PIL import Image
 
 from carmask.command_line import exit_code
 from carmask.data.rows import check_split
 from carmask.data.sources import open_data
-from data_scripts import doctor, from_coco, from_csv, merge, split
+from data_scripts import doctor, from_coco, from_csv, from_tool, merge, split
 
 SECONDS, GIGABYTES, MOST_WORDS = 60, 2, 6000
 OUTLINE = {"image_id": 1, "category_id": 1, "iscrowd": 0, "area": 400, "segmentation": [[5, 5, 25, 5, 25, 25, 5, 25]]}
@@ -52,6 +54,22 @@ FORMATS = {
     "training": ("set/train/metadata.jsonl", lambda root, out: read_all(root / "set")),
     "metadata_csv": ("table/train/metadata.csv", lambda root, out: read_all(root / "table")),
 }  # fmt: skip
+TOOLS = {  # an export of each, as tests/tool_exports.py writes it, in a folder of its name
+    "yolo": "labels/train/a.txt",
+    "labelme": "a.json",
+    "cvat": "annotations.xml",
+    "label_studio": "project-1.json",
+    "via": "via.json",
+    "supervisely_bitmap": "ds/ann/a.jpg.json",
+}
+
+
+def read_tool(tool, root, out):
+    """Reads the export of a labelling tool."""
+    return from_tool.main([f"{root}/{tool}", *out, "--object", "car"])
+
+
+FORMATS |= {tool: (f"{tool}/{file}", functools.partial(read_tool, tool)) for tool, file in TOOLS.items()}
 
 
 def read_all(data):
@@ -69,7 +87,9 @@ def lay_out(root):
     (root / "coco.json").write_text(json.dumps(COCO))
     (root / "points.csv").write_text(POINTS)
     Image.new("L", (96, 64)).save(root.parent / "secret.png")
-    for folder in (root / "images", root / "set/train", root / "table/train"):
+    for tool in TOOLS:
+        getattr(tool_exports, tool)(root / tool)
+    for folder in (root / "images", root / "set/train", root / "table/train", *(root / tool for tool in TOOLS)):
         (folder / "link.png").symlink_to(root.parent / "secret.png")
 
 
