@@ -44,7 +44,8 @@ def standard_splits(splits: dict[str, Split], data: str) -> datasets.DatasetDict
         if standard in named:
             raise DataError(f"{data} has two splits that may be {standard}: {', '.join(splits)}; rename one.")
         named[standard] = split
-    return datasets.DatasetDict(named)
+    order = [*(name for name in SPLITS if name in named), *(name for name in named if name not in SPLITS)]
+    return datasets.DatasetDict({name: named[name] for name in order})
 
 
 def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, options: LabelOptions) -> None:

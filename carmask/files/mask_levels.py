@@ -97,7 +97,7 @@ def alpha_of(mask: Image.Image) -> np.ndarray:
 def grey_palette(mask: Image.Image, indices: np.ndarray) -> np.ndarray | None:
     """The grey value of each index, int32 (n,), if the palette is of greys: of black and white, or of a soft mask.
 
-    Elsewhere the indices count: the car of VOC is index 7, not its grey of 128.
+    Elsewhere the indices count: a class of VOC is its index 7, not its grey of 128.
     """
     colours = np.array(mask.getpalette("RGB") or [], np.int32).reshape(-1, 3)
     used = np.unique(indices)
