@@ -22,7 +22,8 @@ from carmask.data.object_choice import ObjectChoice
 from carmask.data.streams import is_stream
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, array_levels, open_mask
-from carmask.files.masks import MaskRule, decide, values_of
+from carmask.files.mask_rule import MaskRule
+from carmask.files.masks import decide, values_of
 from carmask.files.words import DEFAULT_OBJECT
 
 IMAGE_COLUMNS = ("image", "pixel_values")
@@ -104,7 +105,7 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     if names and not objects and (options.object.named or DEFAULT_OBJECT in names):
         choice = options.object if options.object.named else ObjectChoice()
         objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
-    values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
+    values = [values_of(levels, name) for name, split in splits.items() for levels in mask_cells(split)]
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
     say(rule.words)
     for name, split in splits.items():

@@ -40,6 +40,14 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--object-colour", type=colour, action="append", default=[], metavar="R,G,B", help="colour of the object"
     )
+    group.add_argument(
+        "--not-judged-colour",
+        type=colour,
+        action="append",
+        default=[],
+        metavar="R,G,B",
+        help="colour that takes no part",
+    )
     group.add_argument("--threshold", type=level, help="soft masks: the object from this of 255 on, such as 128")
     group.add_argument("--invert", action="store_true", help="the object is black")
 
@@ -51,6 +59,7 @@ def label_options(arguments: argparse.Namespace) -> LabelOptions:
         arguments.object_above,
         arguments.not_judged,
         frozenset(arguments.object_colour),
+        frozenset(arguments.not_judged_colour),
         threshold=arguments.threshold,
         invert=arguments.invert,
     )

@@ -7,7 +7,8 @@ from PIL import Image
 
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import mask_levels, open_mask
-from carmask.files.masks import NATIVE, MaskOptions, decide, values_of
+from carmask.files.mask_rule import NATIVE
+from carmask.files.masks import MaskOptions, decide, values_of
 
 TRUTH = np.asarray(car_mask())
 IS_CAR = TRUTH > 0
