@@ -45,6 +45,8 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
         DataError: nothing fits, or two masks fit one picture; the sentence says what to do.
     """
     pictures, truths, bad = list_both(images, masks, mask_name)
+    if not mask_name and any(LABEL_STUDIO.match(path.stem) for path in truths):  # task 1 need not be picture 1
+        raise DataError(nothing_fits(images, masks, pictures, truths))
     left, left_masks = unique_keys(pictures, images, bad), unique_keys(truths, masks, bad)
     found: dict[Path, list[Path]] = {}
     for read_picture, read_mask, joins in steps(left, left_masks, mask_name):
