@@ -77,7 +77,7 @@ def mask_pairs(
         good.append(match)
         values += map(values_of, levels, (path.name for path in match.masks))
     if matches and not good:
-        raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1]}.")
+        raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1].rstrip('.')}.")
     rule = decide(values, options, name)
     if rule.words:
         sys.stderr.write(f"{rule.words}\n")

@@ -55,7 +55,7 @@ def open_mask(file: Path | bytes) -> Levels:
         lossy = stored.format in JPEG_FORMATS
         pages = getattr(stored, "n_frames", 1)  # only formats that may have more know the word
         if pages > 1 and not lossy:
-            raise PictureError(f"It has {pages} pages; save the one that is the mask.")
+            raise PictureError(f"It has {pages} pages; save the one that is the mask as a file of its own.")
         return replace(mask_levels(ImageOps.exif_transpose(stored)), lossy=lossy)
 
 
@@ -157,7 +157,10 @@ def brightness(levels: Levels) -> np.ndarray:
     if levels.kind in ("palette", "colour"):
         channels = np.stack([levels.colours >> shift & 255 for shift in (16, 8, 0)])
         if (np.ptp(channels, axis=0) > TINT).any():
-            raise PictureError("It has colours, and a threshold is for grey; name the one with --object-colour.")
+            raise PictureError(
+                "it has colours, and a threshold is for grey: see that pictures and masks have not changed places, or "
+                "export it as PNG and name the colour with --object-colour"
+            )
         return channels.mean(axis=0) / 255
     top = int(levels.numbers.max())
     return levels.numbers / (1 if levels.kind == "float" and top <= 1 else 255 if top <= 255 else 65535)
