@@ -15,9 +15,14 @@ OTHER = [(0, 0), (12, 0), (12, 8), (0, 8)]  # of another class
 
 
 def truth(name):
-    """The mask of a picture, bool (height, width), drawn fine and made smaller."""
+    """The mask of a picture, bool (height, width)."""
+    return painted(CORNERS[name])
+
+
+def painted(corners):
+    """The mask of an outline, bool (height, width), drawn fine and made smaller."""
     drawn = Image.new("L", (WIDTH * 8, HEIGHT * 8))
-    ImageDraw.Draw(drawn).polygon([(x * 8, y * 8) for x, y in CORNERS[name]], fill=255)
+    ImageDraw.Draw(drawn).polygon([(x * 8, y * 8) for x, y in corners], fill=255)
     return np.asarray(drawn.resize(SIZE, Image.Resampling.BOX)) > 127
 
 

@@ -43,6 +43,10 @@ def names(matches, images, masks):
         ({"a.jpg": ["a_0.png", "a_1.png"], "b.jpg": ["b_0.png"]}, None),
         ({"a.jpg": ["a/0.png", "a/1.png"], "b.jpg": ["b/masks/x.png"]}, None),
         ({"a.b.jpg": ["a.b.png"], "a.c.jpg": ["a.c.png"]}, None),
+        ({"frame_001.jpg": ["mask_1.png"], "frame_010.jpg": ["mask_10.png"]}, None),
+        ({"train/a.jpg": ["a.png"], "val/b.jpg": ["b.png"]}, None),
+        ({"train_images/a.jpg": ["train_masks/a.png"]}, None),
+        ({"x1/images/x1.jpg": ["x1/masks/0.png", "x1/masks/1.png"]}, None),
         ({"a.jpg": ["the a of it.png"], "b.jpg": ["the b of it.png"]}, "the {name} of it"),
         ({"a.jpg": ["a/m.png"], "b.jpg": ["b/m.png"]}, "{name}/m.png"),
     ],
@@ -71,6 +75,9 @@ def test_two_kinds_of_masks_are_asked_about_and_the_answer_works(tmp_path, kinds
         (["a.jpg", "b.jpg"], ["car/a.png", "car/b.png"], "masks/car"),
         (["a.jpg"], ["task-1-annotation-2-by-1-tag-car-0.png"], "from_tool.py"),
         (["img_10.jpg", "img_11.jpg"], ["mask_20.png", "mask_21.png"], "--mask-name"),
+        (["cam2_0.jpg", "cam2_1.jpg"], ["cam1_0.png", "cam1_1.png"], "--mask-name"),
+        (["a.jpg", "b.jpg"], ["a/car.png", "a/tree.png", "b/car.png", "b/tree.png"], "--mask-name '{name}/car'"),
+        (["a.jpg", "b.jpg"], ["a_car.png", "a_tree.png", "b_car.png", "b_tree.png"], "--mask-name '{name}_car'"),
         ([], ["a.png"], "holds no pictures"),
     ],
 )
@@ -96,6 +103,18 @@ def test_in_one_folder_names_or_suffixes_tell_pictures_from_masks(tmp_path):
         car_mask().save(images / mask)
         matches, _ = match_names(images, images)
         assert names(matches, images, images) == {"x.jpg": [mask]}
+
+
+def test_of_one_folder_with_folders_of_pictures_and_masks_both_are_found(tmp_path):
+    images, _ = write(tmp_path, ["train/images/a.png", "val/images/a.png"], [])
+    for split in ("train", "val"):
+        (images / split / "masks").mkdir()
+        car_mask().save(images / split / "masks/a.png")
+    matches, bad = match_names(images, images)
+    assert names(matches, images, images) == {
+        f"{split}/images/a.png": [f"{split}/masks/a.png"] for split in ("train", "val")
+    }
+    assert not bad
 
 
 def test_links_are_followed_inside_the_folder_and_named_where_they_lead_out(tmp_path):

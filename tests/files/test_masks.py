@@ -7,7 +7,8 @@ from PIL import Image
 
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import mask_levels, open_mask
-from carmask.files.masks import NATIVE, MaskOptions, decide, values_of
+from carmask.files.mask_rule import NATIVE
+from carmask.files.masks import MaskOptions, decide, values_of
 
 TRUTH = np.asarray(car_mask())
 IS_CAR = TRUTH > 0
@@ -92,6 +93,7 @@ def values(*there):
         ([tuple(range(0, 250, 5))], "--threshold 128", {"threshold": 128}, set(range(130, 250, 5))),
         ([(0, 3, 4)], "--object leaf=3", {"above": 2}, {3, 4}),
         ([(0, 255)], None, {"invert": True}, {0}),
+        ([(0, 9, 12)], "--object-above 0", {"above": 0}, {9, 12}),
     ],
 )
 def test_where_two_values_may_be_the_object_the_question_names_the_option_that_answers_it(masks, asks, said, objects):
@@ -103,6 +105,60 @@ def test_where_two_values_may_be_the_object_the_question_names_the_option_that_a
     for array, mask in zip(arrays, read(arrays, **said), strict=True):
         assert np.array_equal(mask == 255, np.isin(array, list(objects)))
         assert np.array_equal(mask == 128, np.isin(array, void))
+
+
+def quantised(order):
+    """A mask in colours whose palette has them in some order, as tools that reduce colours write it."""
+    colours = {"yellow": (255, 255, 0), "black": (0, 0, 0)}
+    return palette([colours[name] for name in order], np.where(IS_CAR, order.index("yellow"), order.index("black")))
+
+
+def test_indices_of_palettes_that_differ_say_nothing_and_colours_count():
+    for order in (["yellow", "black"], ["black", "yellow"]):
+        assert np.array_equal(read([quantised(order)])[0], TRUTH)
+    masks = read([quantised(["yellow", "black"]), quantised(["black", "yellow"])])
+    assert all(np.array_equal(mask, TRUTH) for mask in masks)
+    mixed = [palette([(0, 0, 0)] * 7 + [(128, 128, 128)], IS_CAR * 7), car_mask((128, 128, 128), "RGB")]
+    assert all(np.array_equal(mask, TRUTH) for mask in read(mixed, colours={0x808080}))
+
+
+def test_whole_floats_are_classes_and_fractions_are_shades():
+    classes = [IS_CAR.astype(np.float32), IS_CAR * np.float32(2)]
+    assert np.array_equal(read(classes, objects={1})[0], TRUTH)
+    assert not read(classes, objects={1})[1].any()
+    soft = [IS_CAR * np.float32(0.9), IS_CAR.astype(np.float32), TRUTH, TRUTH.astype(np.uint16) * 257]
+    assert all(np.array_equal(mask, TRUTH) for mask in read(soft, threshold=128))
+
+
+def test_shapes_of_two_colours_on_nothing_are_classes_and_a_photo_on_nothing_is_a_cut_out():
+    shapes = np.zeros((*TRUTH.shape, 4), np.uint8)
+    shapes[IS_CAR] = (255, 0, 0, 255)
+    shapes[:5, :5] = (0, 0, 255, 255)
+    mask = Image.fromarray(shapes)
+    with pytest.raises(DataError, match="--object-colour"):
+        read([mask])
+    assert np.array_equal(read([mask], colours={0xFF0000})[0], TRUTH)
+    nothing = Image.new("RGBA", mask.size)
+    assert [one.any() for one in read([cut_out(), nothing])] == [True, False]
+
+
+def test_colours_have_no_threshold_and_a_colour_may_be_not_judged():
+    mask = car_mask((250, 50, 83), "RGB")
+    mask.paste((224, 224, 192), (0, 0, 5, 5))
+    with pytest.raises(PictureError, match="a threshold is for grey"):
+        read([mask], threshold=128)
+    with pytest.raises(DataError, match="--not-judged-colour"):
+        read([mask], colours={0xFA3253}, not_judged={255})
+    judged = read([mask], colours={0xFA3253}, not_judged_colours={0xE0E0C0})[0]
+    assert (judged[:5, :5] == 128).all()
+    assert np.array_equal(judged == 255, IS_CAR)
+
+
+def test_a_stray_value_is_named_with_its_file():
+    arrays = [values(0, 255)] * 30 + [values(0, 254, 255)]
+    summaries = [values_of(levels(array), f"{number}.png") for number, array in enumerate(arrays)]
+    with pytest.raises(DataError, match=r"254 in 30\.png"):
+        decide(summaries, MaskOptions(), "leaf")
 
 
 def test_of_many_colours_one_is_the_object_when_it_is_named():

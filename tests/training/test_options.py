@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from training_runs import run
+from case_folders import indices, saved
+from training_runs import options, run
 
 from carmask.training.config import HEADINGS
 
@@ -22,3 +23,14 @@ def test_help_shows_options_with_dashes_under_headings_and_the_ten_most_needed_f
 def test_an_option_is_read_with_underscores_as_well_and_refused_with_dashes(tmp_path, monkeypatch, capsys, option):
     assert run(monkeypatch, "--data", "x", "--output", tmp_path / "model", option, 5) == 1
     assert "--learning-rate is 5.0; it must lie between 0 and 1." in capsys.readouterr().err
+
+
+def test_the_sentences_about_labels_are_followed_one_after_the_other(tmp_path, tiny_mask_model, monkeypatch, capsys):
+    saved(tmp_path, indices(7, 15), ("photo", "shape"))
+    given = options(tmp_path / "set", tiny_mask_model, tmp_path / "model", steps=1, validate_every=1)
+    for option, value in (("--image-column", "photo"), ("--mask-column", "shape"), ("--object", "7")):
+        assert run(monkeypatch, *given) == 1
+        assert option in capsys.readouterr().err
+        given += [option, value]
+    assert run(monkeypatch, *given) == 0
+    assert "In the masks 7 is car, 0 and 15 background." in capsys.readouterr().err
