@@ -11,7 +11,7 @@ import numpy as np
 from carmask.data.pairing import BadFile
 from carmask.data.pairs import BadPair
 from carmask.errors import DataError
-from carmask.files.mask_levels import open_mask
+from carmask.files.mask_levels import HALF, open_mask
 from carmask.files.pictures import MAX_PIXELS
 from data_scripts.outlines import Size, paint_polygons
 
@@ -170,7 +170,12 @@ def patch(label: str, kind: str, origin: Iterable, read: Callable[[], np.ndarray
 
 def bitmap(label: str, kind: str, origin: Iterable, content: bytes) -> Shape:
     """A mask stored as a picture, with its corner at `origin` (x, y); ValueError if these are no numbers."""
-    return patch(label, kind, origin, lambda: open_mask(content).hard.numbers > 0)
+
+    def read() -> np.ndarray:
+        levels = open_mask(content)
+        return levels.colours > 0 if levels.alpha is None else levels.alpha >= HALF
+
+    return patch(label, kind, origin, read)
 
 
 def decoded(text: str) -> bytes:
