@@ -1,5 +1,8 @@
 """The errors that more than one room knows; each is said to a person in one sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DataError(ValueError):
     """The whole job cannot be done; the text is one sentence for a person."""
@@ -35,6 +38,23 @@ class RuntimeFileError(ValueError):
 
 class CheckpointError(ValueError):
     """Says in one sentence that a folder has no checkpoint to go on from."""
+
+
+@contextmanager
+def refused_as(kind: type[ValueError], sentence: str, *passing: type[Exception]) -> Iterator[None]:
+    """Around a foreign reader of untrusted bytes: whatever fails in the block, of whatever class, is one sentence.
+
+    An error of the `kind` itself, or one that is `passing`, stays as it is.
+
+    Raises:
+        kind: something failed.
+    """
+    try:
+        yield
+    except (kind, *passing):
+        raise
+    except Exception as error:  # here and nowhere else: any list of classes misses one
+        raise kind(sentence) from error
 
 
 def shortened(value: object, longest: int = 80) -> str:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, mask_shares, save_example, staged_folder
-from carmask.errors import DataError
+from carmask.errors import DataError, refused_as
 from data_scripts.merge import data_set_rows
 
 LEAST_CAR_SHARE = 0.05
@@ -97,7 +97,9 @@ def cars_and_grounds(data_set: Path) -> tuple[list[dict], list[dict]]:
 
 def open_pair(row: dict, train: Path, longest: int | None = None) -> tuple[Image.Image, Image.Image]:
     """Opens a row's picture, RGB, and its mask, L; reduced where its longer side is above `longest`."""
-    with Image.open(train / row["file_name"]) as picture, Image.open(train / row["mask_file_name"]) as mask:
+    names = [train / row[column] for column in ("file_name", "mask_file_name")]
+    damaged = f"{names[0]} or its mask cannot be read; data_scripts/doctor.py lists all faults."
+    with refused_as(DataError, damaged), Image.open(names[0]) as picture, Image.open(names[1]) as mask:
         picture, mask = picture.convert("RGB"), mask.convert("L")
     if longest:
         picture.thumbnail((longest, longest))

@@ -11,9 +11,8 @@ from huggingface_hub.errors import HTTPError
 from PIL import Image
 
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS
-from carmask.errors import DataError
+from carmask.errors import DataError, refused_as
 from carmask.files.drawing import contact_sheet, draw_dots, overlay_mask
-from carmask.files.pictures import DECODE_ERRORS
 from carmask.files.words import DEFAULT_OBJECT, one
 
 SHEET_TILES = 24
@@ -137,17 +136,14 @@ def _shows_something(row: dict, shares: Shares) -> bool:
 
 def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
     file = f"{row['split']}/{row['file_name']}"
-    try:
-        with Image.open(folder / file) as opened:
-            opened.draft("RGB", (2 * TILE, 2 * TILE))  # decodes a large JPEG much faster
-            tile = opened.convert("RGB")
-    except Image.DecompressionBombError:
-        raise  # has a sentence of its own
-    except DECODE_ERRORS as error:
-        raise DataError(f"The picture {file} cannot be read; data_scripts/doctor.py lists all faults.") from error
+    damaged = f"The picture {file} cannot be read; data_scripts/doctor.py lists all faults."
+    too_large = Image.DecompressionBombError  # has a sentence of its own
+    with refused_as(DataError, damaged, too_large), Image.open(folder / file) as opened:
+        opened.draft("RGB", (2 * TILE, 2 * TILE))  # decodes a large JPEG much faster
+        tile = opened.convert("RGB")
     tile.thumbnail((2 * TILE, 2 * TILE))
     if "mask_file_name" in row:
-        with Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
+        with refused_as(DataError, damaged), Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
             mask = np.asarray(opened.convert("L").resize(tile.size, Image.Resampling.NEAREST))
         tile = overlay_mask(tile, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
         tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)

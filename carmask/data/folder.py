@@ -16,9 +16,8 @@ from tqdm import tqdm
 
 from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
-from carmask.errors import DataError, shortened
+from carmask.errors import DataError, refused_as, shortened
 from carmask.files.disk import sync
-from carmask.files.pictures import DECODE_ERRORS
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT
 
@@ -199,9 +198,7 @@ def finish_data_set(
 def mask_shares(folder: Path, row: dict) -> tuple[float, float]:
     """Returns the shares of object and of not-judged pixels; DataError if the mask cannot be read."""
     file = folder / row["split"] / row["mask_file_name"]
-    try:
-        with Image.open(file) as mask:
-            counts, pixels = mask.convert("L").histogram(), mask.width * mask.height
-    except DECODE_ERRORS as error:
-        raise DataError(f"The mask {file} cannot be read; data_scripts/doctor.py lists all faults.") from error
+    damaged = f"The mask {file} cannot be read; data_scripts/doctor.py lists all faults."
+    with refused_as(DataError, damaged), Image.open(file) as mask:
+        counts, pixels = mask.convert("L").histogram(), mask.width * mask.height
     return counts[OBJECT] / pixels, counts[NOT_JUDGED] / pixels

@@ -1,16 +1,15 @@
 """A picture and its mask as files, read together and checked against each other."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from carmask.data.layout import standard_split
 from carmask.errors import PictureError
-from carmask.files.pictures import DECODE_ERRORS, JPEG_FORMATS, open_picture
+from carmask.files.pictures import JPEG_FORMATS, open_picture, opened, orientation
 
 Dots = list[list[float] | None]  # for each name [x, y] as fractions of width and height, None where it is not there
 
@@ -51,17 +50,17 @@ def read_pair(pair: Pair) -> tuple[Image.Image, np.ndarray | None]:
     except PictureError as error:
         raise BadPair(f"undecodable: {error}") from None
     upright = (picture.height, picture.width)
-    stored, orientation, _ = stored_form(pair.picture)
+    stored, turn, _ = stored_form(pair.picture)
     if not pair.has_mask:
-        if orientation in range(2, 9):
-            raise turned(orientation, "the points may be turned or not")
+        if turn > 1:
+            raise turned(turn, "the points may be turned or not")
         return picture, None
     if pair.read_mask is None:
         return picture, np.zeros(upright, np.uint8)
     mask = pair.read_mask()
-    if orientation in range(2, 9) and mask.shape == stored:
+    if turn > 1 and mask.shape == stored:
         fits_unturned = "the mask fits only the unturned picture"
-        raise turned(orientation, fits_unturned if stored != upright else "the mask may be turned or not")
+        raise turned(turn, fits_unturned if stored != upright else "the mask may be turned or not")
     if pair.resize and same_shape(mask.shape, upright):
         mask = np.asarray(Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST))
     if mask.shape != upright:
@@ -83,11 +82,5 @@ def turned(orientation: int, doubt: str) -> BadPair:
 
 def stored_form(path: Path) -> tuple[tuple[int, int], int, bool]:
     """Returns the (height, width) in the file, its EXIF orientation, and whether it is a JPEG."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # open_picture has said what there is to say
-        with Image.open(path) as stored:
-            try:
-                orientation = stored.getexif().get(ExifTags.Base.Orientation, 1)
-            except DECODE_ERRORS:  # broken EXIF turns nothing
-                orientation = 1
-            return (stored.height, stored.width), orientation, stored.format in JPEG_FORMATS
+    with opened(path) as stored:
+        return (stored.height, stored.width), orientation(stored), stored.format in JPEG_FORMATS

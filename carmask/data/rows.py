@@ -10,12 +10,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from carmask.data.layout import NOT_JUDGED
-from carmask.errors import DataError, PictureError, first_line
+from carmask.errors import DataError, PictureError, first_line, refused_as
 from carmask.files.mask_levels import distinct, mask_levels
 from carmask.files.mask_rule import NATIVE
-from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
+from carmask.files.pictures import grey_rgb, open_picture, upright_rgb
+from carmask.files.refusals import DAMAGED
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
+
+TELLING_ERRORS = (ValueError, OSError, Image.DecompressionBombError)  # whose words say what is wrong with a row
 
 # A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
 # height, NaN where a dot is not in the picture.
@@ -59,8 +62,9 @@ def read_numbered(split: datasets.Dataset, index: int) -> Example:
         DataError: the row cannot be used.
     """
     try:
-        return read_row(split[index])
-    except DECODE_ERRORS as error:
+        with refused_as(PictureError, DAMAGED, *TELLING_ERRORS):
+            return read_row(split[index])
+    except TELLING_ERRORS as error:
         where = f"{row_name(split, index)} of the split {split.split}"
         raise DataError(f"{where} cannot be used: {first_line(error)}") from error
 

@@ -12,8 +12,9 @@ from carmask.data.card import NOT_JUDGED_BLUE, count_line
 from carmask.data.layout import NOT_JUDGED, OBJECT, file_inside
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.row_checks import is_inside, path_of
+from carmask.errors import PictureError
 from carmask.files.drawing import overlay_mask
-from carmask.files.pictures import DECODE_ERRORS
+from carmask.files.pictures import opened
 
 MOST_SHOWN = 60  # findings of a kind with pictures; the page would grow beyond what a browser likes
 THUMBNAIL = 240
@@ -68,16 +69,16 @@ def thumbnail(data: Path, row: dict) -> str:
     if file is None:
         return ""
     try:
-        with Image.open(file) as opened:
-            picture = opened.convert("RGB")
+        with opened(file) as stored:
+            picture = stored.convert("RGB")
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         if mask_file:
-            with Image.open(mask_file) as opened:
-                mask = np.asarray(opened.convert("L").resize(picture.size, Image.Resampling.NEAREST))
+            with opened(mask_file) as stored:
+                mask = np.asarray(stored.convert("L").resize(picture.size, Image.Resampling.NEAREST))
             picture = overlay_mask(picture, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
             unjudged = np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0))
             picture = overlay_mask(picture, unjudged, NOT_JUDGED_BLUE, 0.3)
-    except DECODE_ERRORS:
+    except PictureError:
         return ""
     dots = row.get("dots")
     for x, y in filter(is_inside, dots if isinstance(dots, list) else []):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from carmask.data.layout import BACKGROUND, NOT_JUDGED, OBJECT, SPLITS, file_inside, metadata_rows
 from carmask.doctor.findings import Finding
@@ -15,7 +15,7 @@ from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import distinct, open_mask
 from carmask.files.mask_rule import NATIVE, MaskRule
-from carmask.files.pictures import DECODE_ERRORS, open_picture
+from carmask.files.pictures import open_picture, opened, orientation
 
 SMALLEST_SIDE = 64
 MOST_LABELS = 64  # distinct low values that a label map may have; smoothed masks have more, and higher ones
@@ -110,12 +110,9 @@ def check_picture(data: Path, file: str) -> tuple[Image.Image | None, list[Findi
     except PictureError as error:
         return None, [Finding("undecodable file", [file], str(error))]
     found = []
-    with Image.open(data / file) as stored:
-        try:
-            turn = stored.getexif().get(ExifTags.Base.Orientation, 1)
-        except DECODE_ERRORS:  # broken EXIF turns nothing
-            turn = 1
-    if turn in range(2, 9):
+    with opened(data / file) as stored:
+        turn = orientation(stored)
+    if turn > 1:
         found.append(Finding("EXIF-turned picture", [file], f"its EXIF orientation is {turn}"))
     if min(picture.size) < SMALLEST_SIDE:
         found.append(Finding("tiny picture", [file], f"it is {picture.width} × {picture.height} pixels"))

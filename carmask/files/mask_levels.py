@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from carmask.errors import PictureError
+from carmask.errors import PictureError, refused_as
 from carmask.files.pictures import JPEG_FORMATS, MAX_PIXELS, opened
 
 MASK_ENDINGS = {".npy"}  # beside those of pictures
 GREY = 0x010101  # a grey value times this is its colour
 HALF = 128
+NO_ARRAY = "This array cannot be read; save it again with numpy.save."
 TINT = 32  # how far the channels of a grey may be apart, when a JPEG or a scanner has tinted it
 
 
@@ -50,7 +51,8 @@ def open_mask(file: Path | bytes) -> Levels:
         PictureError: it cannot be decoded, or has several pages.
     """
     if isinstance(file, Path) and file.suffix.lower() == ".npy":
-        return array_levels(load_array(file))
+        with refused_as(PictureError, NO_ARRAY):
+            return array_levels(load_array(file))
     with opened(file) as stored:
         lossy = stored.format in JPEG_FORMATS
         pages = getattr(stored, "n_frames", 1)  # only formats that may have more know the word
@@ -60,11 +62,8 @@ def open_mask(file: Path | bytes) -> Levels:
 
 
 def load_array(path: Path) -> np.ndarray:
-    """Reads an array of a file; PictureError if there is none, or a larger one than any picture."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
-        raise PictureError("This array cannot be read; save it again with numpy.save.") from error
+    """Reads an array of a file; PictureError if it is larger than any picture, other errors if there is none."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.size > 4 * MAX_PIXELS:
         raise PictureError("This array is larger than any picture; save a mask of height and width.")
     return np.asarray(array)

@@ -4,17 +4,15 @@ import functools
 import hashlib
 import logging
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from carmask.errors import PictureError
+from carmask.errors import PictureError, refused_as
 from carmask.files.flat_rgb import flat_rgb
 from carmask.files.png_data import holds_its_pixels
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
@@ -35,24 +33,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
 SCAN_HEAD = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
-# Pillow and its plugins answer damaged files with errors of all these kinds.
-DECODE_ERRORS = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    Image.DecompressionBombError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-
-UPRIGHT_TURNS: dict[int | None, Image.Transpose] = {
+UPRIGHT_TURNS: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -127,7 +108,7 @@ def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[I
     with opened(path) as picture:
         factor = _reduce(picture, seen_size) if picture.format in JPEG_FORMATS else 1
         picture.load()
-        turn, flat = UPRIGHT_TURNS.get(_orientation(picture)), flat_rgb(picture)
+        turn, flat = UPRIGHT_TURNS.get(orientation(picture)), flat_rgb(picture)
         picture.close()  # frees its pixels before another copy of them is made
         upright = flat if turn is None else flat.transpose(turn)
         return upright, (upright.height * factor, upright.width * factor)
@@ -141,25 +122,21 @@ def opened(file: str | Path | bytes) -> Iterator[Image.Image]:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
     content = file if isinstance(file, bytes) else _read(Path(file))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), refused_as(PictureError, DAMAGED):
         warnings.simplefilter("ignore")  # a hostile file can put its own text into Pillow's warnings
         try:
             with Image.open(BytesIO(content), formats=_formats()) as picture:
                 _check_cost(picture, content)
                 yield picture
-        except PictureError:
-            raise
         except Image.DecompressionBombError:
             raise PictureError(TOO_MANY_PIXELS) from None
         except UnidentifiedImageError:
             raise PictureError(why_unidentified(content)) from None
-        except Exception:  # around the decoder, and only here: any list of classes misses one
-            raise PictureError(DAMAGED) from None
 
 
 def _reduce(picture: Image.Image, seen_size: Callable[[Size], Size]) -> int:
     """Has a JPEG decoded smaller, by a factor that leaves no part of a pixel over; returns the factor."""
-    sideways = _orientation(picture) in SIDEWAYS
+    sideways = orientation(picture) in SIDEWAYS
     height, width = picture.size if sideways else picture.size[::-1]
     seen_height, seen_width = seen_size((height, width))
     for factor in (8, 4, 2):
@@ -182,7 +159,7 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
         PictureError: A float picture holds values that are not numbers.
     """
     picture.load()  # the orientation counts only now: Pillow itself turns compressed TIFF while loading
-    turn, flat = UPRIGHT_TURNS.get(_orientation(picture)), flat_rgb(picture)
+    turn, flat = UPRIGHT_TURNS.get(orientation(picture)), flat_rgb(picture)
     return flat if turn is None else flat.transpose(turn)
 
 
@@ -228,8 +205,9 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
         raise PictureError(DAMAGED)
 
 
-def _orientation(picture: Image.Image) -> int | None:
-    try:
-        return picture.getexif().get(ExifTags.Base.Orientation)
-    except DECODE_ERRORS:  # broken EXIF says nothing about the pixels
-        return None
+def orientation(picture: Image.Image) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1, upright, where it has none that can be read."""
+    with suppress(PictureError), refused_as(PictureError, DAMAGED):  # broken EXIF says nothing about the pixels
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+        return found if found in UPRIGHT_TURNS else 1
+    return 1

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from carmask.data.rows import Example, read_row, shrink
+from carmask.data.rows import TELLING_ERRORS, Example, read_row, shrink
 from carmask.data.streams import endless, share_of
-from carmask.errors import first_line
-from carmask.files.pictures import DECODE_ERRORS
+from carmask.errors import PictureError, first_line, refused_as
+from carmask.files.refusals import DAMAGED
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.augmentation import OUTSIDE, photometric_augmentation, random_crop
@@ -111,9 +111,10 @@ class StreamedExamples(Examples):
         name = Path((row["image"] or {}).get("path") or "").name or "A row without a file"
         rng = np.random.default_rng((self.seed, self.numbers[place]))
         try:
-            decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
-            pair = shrink(read_row(decoded), int(self.crop * self.scale_jitter))
-        except DECODE_ERRORS as error:
+            with refused_as(PictureError, DAMAGED, *TELLING_ERRORS):
+                decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
+                pair = shrink(read_row(decoded), int(self.crop * self.scale_jitter))
+        except TELLING_ERRORS as error:
             nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
             return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")
         grey, truth = self.crop_of(pair, rng)
