@@ -15,7 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import gradio as gr
-from starlette.middleware import Middleware
 
 from carmask.data.object_choice import chosen_object
 from carmask.demo.batch_tab import make_batch, many_tab
@@ -25,12 +24,12 @@ from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_
 from carmask.demo.html_component import ASSETS
 from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
-from carmask.demo.middleware import block_url_fetching, limit_request_size, reject_cross_site_posts
-from carmask.demo.picture_zips import MAX_BYTES
+from carmask.demo.server.settings import launch_settings, replace_private_names
 from carmask.demo.theme import make_theme
-from carmask.demo.turns import MOST_IN_HAND, note_listeners, take_turns
+from carmask.demo.turns import take_turns
 from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
+from carmask.files.system import end_signals
 from carmask.files.words import DEFAULT_OBJECT, capital, one
 from carmask.inference.loading import EMBEDDED, mask_folders
 from carmask.inference.predictor import Predictor, check_task
@@ -145,41 +144,39 @@ def shared_collection(object_name: str = DEFAULT_OBJECT) -> Path | None:
     return open_collection(Path(named), object_name) if named else None
 
 
-def main() -> None:
-    """Loads the default models and serves the page until it is stopped."""
-    logging.basicConfig(format="%(asctime)s %(message)s")
+def serve() -> None:
+    """Loads the default models and serves the page until it is stopped.
+
+    Raises:
+        ModelError, DataError: A model, the data set or the installed gradio cannot be used.
+    """
     models = mask_models()
-    try:
-        open_model = make_opener(models)
-        object_name = open_model(next(iter(models))).task.labels[-1]
-        for_dots = dots_model()
-        collection = shared_collection(object_name)
-    except (ModelError, DataError) as error:
-        sys.exit(str(error))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that `kill` deletes the uploads, too
+    open_model = make_opener(models)
+    object_name = open_model(next(iter(models))).task.labels[-1]
+    for_dots = dots_model()
+    collection = shared_collection(object_name)
+    for number in end_signals():
+        signal.signal(number, signal.default_int_handler)  # so that `kill` deletes the uploads, too
     with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # components read it when they are built
         threading.Thread(target=sweep_periodically, daemon=True).start()
-        block_url_fetching()
+        replace_private_names(uploads)
         page = build_page(list(models), open_model, for_dots, collection, object_name)
         page.launch(
             theme=make_theme(),
             css_paths=ASSETS / "page.css",
             js=(ASSETS / "page.js").read_text(encoding="utf-8"),
-            max_file_size=MAX_BYTES,
-            show_error=False,
-            enable_monitoring=False,
-            run_history=False,
-            mcp_server=False,
-            ssr_mode=False,
-            state_session_capacity=200,
-            max_threads=MOST_IN_HAND,
-            footer_links=[],
-            app_kwargs={
-                "middleware": list(map(Middleware, (reject_cross_site_posts, limit_request_size, note_listeners)))
-            }
-            | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
+            **launch_settings(),
         )
+
+
+def main() -> None:
+    """Serves the page; says in one sentence why it cannot."""
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    try:
+        serve()
+    except (ModelError, DataError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,15 @@ from carmask.demo.picture_zips import (
     open_zipped,
     zipped_pictures,
 )
-from carmask.demo.uploads import PRIVATE, Upload, extend_lifetime, original_name, path_for_page, uploaded_file
+from carmask.demo.uploads import (
+    GONE,
+    PRIVATE,
+    Upload,
+    extend_lifetime,
+    original_name,
+    path_for_page,
+    uploaded_file,
+)
 from carmask.errors import PictureError, shortened
 from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
@@ -192,8 +200,10 @@ def describe_batch(rows: Sequence[BatchRow], seconds: float, model_name: str) ->
     return f"Masks drawn: {len(rows) - refused} · refused: {refused} · {seconds:.1f} s · {model_name}"
 
 
-def show_batch(drawn: BatchAnswer) -> list:
+def show_batch(drawn: BatchAnswer | None) -> list:
     """Fills the gallery and the table, and enables the download."""
+    if drawn is None:
+        raise gr.Error(GONE, print_exception=False)
     shown = [[row.file, *map(as_percent, row[1:3]), row.refused] for row in drawn.rows]
     table = gr.Dataframe(shown, headers=table_head(drawn.object_name), visible=True)
     return [drawn.overlays, table, gr.DownloadButton(interactive=True)]

@@ -25,6 +25,8 @@ from carmask.files.words import in_file_name, one
 
 MAX_COLLECTED = 50  # pictures
 MAX_COLLECTED_BYTES = 200 * 2**20
+MAX_SHARED = 2000  # pictures
+MAX_SHARED_BYTES = 4 * 2**30
 TRAINABLE = 2  # pictures that training needs at least: one to learn from, one to validate on
 ZIP_ENDING = "-masks.zip"
 
@@ -40,8 +42,7 @@ def add_to_own(painted: CanvasValue, stored: StoredAnswer | None, collection: st
     if folder is None:
         folder = open_collection(Path(tempfile.mkdtemp(dir=get_upload_folder())) / "data", stored.object_name)
     extend_lifetime(str(folder))
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if len(collected_rows(folder)) >= MAX_COLLECTED or size > MAX_COLLECTED_BYTES:
+    if is_full(folder, MAX_COLLECTED, MAX_COLLECTED_BYTES):
         words = "Your data set is full; download it, then reload the page to begin another one."
         raise gr.Error(words, duration=None, print_exception=False)
     number = add_answer(folder, safe_stem(stored.picture), stored, mask, keep_all=False)
@@ -55,10 +56,19 @@ def make_add_to_shared(folder: Path) -> Callable[[CanvasValue, StoredAnswer | No
         """Adds the picture and its corrected mask, without the visitor's file name."""
         mask, _ = corrected_mask(painted, stored)
         assert stored
+        if is_full(folder, MAX_SHARED, MAX_SHARED_BYTES):
+            words = "The data set of this demo is full, so nothing is added; you can still download your mask."
+            raise gr.Error(words, duration=None, print_exception=False)
         add_answer(folder, COLLECTED, stored, mask, keep_all=True)
         return "Added; thank you."
 
     return add_to_shared
+
+
+def is_full(folder: Path, pictures: int, size: int) -> bool:
+    """Whether a data set holds as many pictures, or more bytes, than it may."""
+    files = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return len(collected_rows(folder)) >= pictures or sum(files) > size
 
 
 def add_answer(folder: Path, name: str, stored: StoredAnswer, mask: np.ndarray, keep_all: bool) -> int:
@@ -71,9 +81,9 @@ def add_answer(folder: Path, name: str, stored: StoredAnswer, mask: np.ndarray, 
     if own != stored.object_name:
         words = f"The data set is of another object, {own}; choose a model that finds it, then add its mask."
         raise gr.Error(words, duration=None, print_exception=False)
-    lossless = uploaded_file(stored.picture).suffix.lower() == ".png"
     try:
-        return add_example(folder, name, open_upload(stored.picture), mask, lossless, keep_all)
+        picture = open_upload(stored.picture)
+        return add_example(folder, name, picture, mask, uploaded_file(stored.picture), keep_all)
     except DataError as refusal:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
     except OSError as error:

@@ -19,8 +19,9 @@ from filelock import FileLock
 from PIL import Image
 
 from carmask.data.card import front_matter, object_name_of
-from carmask.data.folder import finish_data_set, save_example
+from carmask.data.folder import finish_data_set
 from carmask.data.layout import OBJECT
+from carmask.demo.collected_files import collected_file
 from carmask.doctor.row_checks import SMALLEST_SIDE, implausible
 from carmask.errors import DataError
 from carmask.files.disk import sync
@@ -29,7 +30,6 @@ from carmask.files.words import DEFAULT_OBJECT, one
 SPLIT = "train"
 PATH_COLUMNS = ("file_name", "mask_file_name")
 COLLECTION_LOCK = ".lock"
-LONGEST_JPEG = 65_500  # pixels
 COLLECTED = "collected"  # prefix of file names that come from no visitor
 LEFT_OVER = re.compile(rf"{COLLECTED}-[0-9a-f]{{16}}(-\d+)?\.(jpg|png)")
 README = """# Collected {name} masks
@@ -73,16 +73,16 @@ def collected_object(folder: Path) -> str:
 
 
 def add_example(
-    folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool = False, keep_all: bool = True
+    folder: Path, name: str, picture: Image.Image, mask: np.ndarray, source: Path | None = None, keep_all: bool = True
 ) -> int:
-    """Adds a picture and its mask to a data set atomically; several programs may do so at once.
+    """Adds a picture and its mask to a data set atomically, unless it has both; several programs may do so at once.
 
     Args:
         folder: of `open_collection`.
         name: prefix of the two file names; a hash of the picture follows.
         picture: upright RGB.
         mask: uint8 (height, width) of 0 and 255.
-        lossless: PNG for the picture, otherwise JPEG of quality 95.
+        source: the file that the picture was; a JPEG's bytes are kept, without metadata.
         keep_all: keep other masks of the same picture; otherwise this one replaces them.
 
     Returns:
@@ -95,13 +95,15 @@ def add_example(
         rows = collected_rows(folder)
         digest = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()[:16]
         same = [row for row in rows if digest in row["file_name"]]
+        if any(has_mask(folder, row, mask) for row in same):
+            return len(rows)
         gone = [] if keep_all else same
         left = [row for row in rows if row not in gone]
         check_example(left, picture, mask, collected_object(folder))
         group = same[0]["group"] if same else digest if (mask == OBJECT).any() else rows[-1]["group"]
         delete_left_overs(folder)
         name = unused_name(folder, f"{name}-{digest}")
-        row = move_into_place(folder, name, picture, mask, lossless or max(picture.size) > LONGEST_JPEG)
+        row = move_into_place(folder, name, collected_file(picture, source), mask)
         write_rows(folder, [*left, row | {"source": COLLECTED, "group": group}])
         for old in gone:
             for column in PATH_COLUMNS:
@@ -159,14 +161,24 @@ def unused_name(folder: Path, name: str) -> str:
     return free
 
 
-def move_into_place(folder: Path, name: str, picture: Image.Image, mask: np.ndarray, lossless: bool) -> dict:
-    """Writes a picture and its mask to a temporary folder, then renames each into place; returns their row."""
+def has_mask(folder: Path, row: dict, mask: np.ndarray) -> bool:
+    """Whether a row's mask is this one, uint8 (height, width)."""
+    with Image.open(folder / SPLIT / row["mask_file_name"]) as kept:
+        return np.array_equal(np.asarray(kept), mask)
+
+
+def move_into_place(folder: Path, name: str, picture: tuple[str, bytes], mask: np.ndarray) -> dict:
+    """Writes a picture, given as suffix and content, and its mask, then renames each into place; returns their row."""
+    suffix, content = picture
+    row = {"file_name": f"images/{name}{suffix}", "mask_file_name": f"masks/{name}.png"}
     with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as staged:
-        row = save_example(Path(staged), name, picture, mask, lossless)
-        for file in row.values():
-            sync(Path(staged) / file)
-            os.rename(Path(staged) / file, folder / SPLIT / file)
-            sync((folder / SPLIT / file).parent)
+        files = [Path(staged) / kind for kind in ("picture", "mask.png")]
+        files[0].write_bytes(content)
+        Image.fromarray(mask).save(files[1])
+        for file, place in zip(files, row.values(), strict=True):
+            sync(file)
+            os.rename(file, folder / SPLIT / place)
+            sync((folder / SPLIT / place).parent)
     return row
 
 

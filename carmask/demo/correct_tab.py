@@ -6,7 +6,14 @@ import gradio as gr
 from PIL import Image
 
 from carmask.demo.canvas import CanvasValue, canvas_value, corrected_mask
-from carmask.demo.collect_buttons import MAX_COLLECTED, add_to_own, make_add_to_shared, zip_own
+from carmask.demo.collect_buttons import (
+    MAX_COLLECTED,
+    MAX_SHARED,
+    MAX_SHARED_BYTES,
+    add_to_own,
+    make_add_to_shared,
+    zip_own,
+)
 from carmask.demo.html_component import html_component
 from carmask.demo.mask_answer import StoredAnswer, describe_share
 from carmask.demo.uploads import IMAGE, LIFETIME_SECONDS, PRIVATE, extend_lifetime, save_for_page
@@ -20,7 +27,7 @@ OWN = (
 
 SHARED = (
     "**What you add is kept:** the picture and its mask go into the data set of whoever runs this demo, for training. "
-    "Without *Add*, nothing is kept."
+    f"Without *Add*, nothing is kept. It takes {MAX_SHARED} pictures or {MAX_SHARED_BYTES // 2**30} GB."
 )
 
 

@@ -23,6 +23,7 @@ UPLOADS_PREFIX, UPLOADS_LOCK = "carmask-", "lock"
 
 LIFETIME_SECONDS = 600
 SWEEP_SECONDS = 60
+MAX_STORED_BYTES = 2 * 2**30  # of uploads and answers together
 GONE = "This picture is no longer on the server; upload it again."
 EMPTY_LINE = "Upload, paste or take a picture, or try one of the examples."
 REFUSED_LINE = "There is no answer; the message says why."
@@ -44,6 +45,16 @@ def upload_folder() -> Iterator[str]:
             shutil.rmtree(lock.parent)
     with tempfile.TemporaryDirectory(prefix=UPLOADS_PREFIX) as folder, FileLock(Path(folder) / UPLOADS_LOCK):
         yield folder
+
+
+def stored_bytes() -> int:
+    """How much the upload folder holds: uploads, those that are on their way too, answers and visitors' data sets."""
+    total = 0
+    for folder, _, names in os.walk(get_upload_folder()):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
 
 
 def uploaded_file(upload: Upload | None) -> Path:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import sys
 from typing import TextIO
 
@@ -47,6 +48,13 @@ def peak_resident_bytes() -> int:
     if not resource:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def end_signals() -> list[signal.Signals]:
+    """The signals that ask a program to end: SIGTERM, and a closed terminal's SIGHUP, unless nohup has it ignored."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, signal.SIGHUP]
 
 
 def is_running(process: int) -> bool:

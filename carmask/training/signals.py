@@ -12,14 +12,11 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from carmask.errors import RunError
+from carmask.files.system import end_signals
 from carmask.inference.model_folder import all_checkpoints
 from carmask.training.output_folder import resume_hint
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
-
-if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
-    SIGNALS.append(signal.SIGHUP)
-
+SIGNALS = [signal.SIGINT, *end_signals()]
 MOST_NAMED = 8  # files in a sentence
 SAME_SECONDS = 3.0  # Ctrl-C reaches a process of torchrun twice, from the terminal and from torchrun
 

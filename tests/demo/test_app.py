@@ -3,12 +3,13 @@ import subprocess
 import sys
 import tempfile
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import ROOT, answer_to, served_demo
+from serving import ROOT, served_demo
 
 from carmask import Predictor
 from carmask.demo import uploads
@@ -54,7 +55,9 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
 
 def test_only_uploaded_files_are_opened(demo):
     for path in ("/etc/hostname", str(ROOT / "app.py"), str(ROOT), "../app.py"):
-        assert answer_to(demo, {"path": path, "meta": {"_type": "gradio.FileData"}})[0] == "error"
+        given = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        answer = httpx.post(f"{demo}/gradio_api/call/mask", json={"data": [given, None, False]})
+        assert (answer.status_code, "upload it first" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize(

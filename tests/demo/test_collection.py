@@ -17,6 +17,7 @@ from carmask.data.sources import open_data
 from carmask.demo import collection
 from carmask.demo.collection import add_example, collected_rows, open_collection, zip_collection
 from carmask.errors import DataError
+from carmask.files.pictures import open_picture
 from data_scripts import doctor
 
 SIZE = (96, 128)  # (height, width)
@@ -29,6 +30,12 @@ def folder(tmp_path):
 
 def car(seed):
     return drawn_car(SIZE, seed)
+
+
+def png(folder, picture):
+    """A PNG file of a picture, beside the data set."""
+    picture.save(folder.with_name("mine.png"))
+    return folder.with_name("mine.png")
 
 
 def files(folder):
@@ -49,13 +56,13 @@ def test_it_is_accepted_by_training_and_doctor_whatever_is_added(folder):
     no_car = np.zeros(SIZE, np.uint8)
     for seed in (1, 2, 3, 4):
         add_example(folder, "a", car(seed)[0], no_car)
-    assert add_example(folder, "a", *car(5), lossless=True) == 6
+    assert add_example(folder, "a", *car(5), png(folder, car(5)[0])) == 6
     assert_accepted(folder, 6)
 
 
 def test_the_mask_is_kept_bit_for_bit_and_so_is_a_lossless_picture(folder):
     picture, mask = car(0)
-    add_example(folder, "mine", picture, mask, lossless=True)
+    add_example(folder, "mine", picture, mask, png(folder, picture))
     (row,) = collected_rows(folder)
     assert row["file_name"].startswith("images/mine-")
     with Image.open(folder / "train" / row["mask_file_name"]) as kept:
@@ -88,9 +95,50 @@ def test_where_a_person_corrects_again_the_new_mask_takes_the_place_of_the_old(f
     assert_accepted(folder, 2)
 
 
+@pytest.mark.parametrize("keep_all", [True, False])
+def test_the_same_picture_with_the_same_mask_is_stored_once(folder, keep_all):
+    picture, mask = car(0)
+    add_example(folder, "a", picture, mask)
+    before = files(folder)
+    assert add_example(folder, "other", picture, mask, keep_all=keep_all) == 1
+    assert files(folder) == before
+
+
+SECRET = b"taken at home"
+KINDS = [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}, {"keep_rgb": True}, {"mode": "L"}]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jpeg_keeps_its_pixels_bytes_and_loses_everything_else(folder, kind):
+    picture, mask = car(0)
+    exif, source = Image.Exif(), folder.with_name("mine.jpg")
+    exif[0x010F] = SECRET.decode()
+    given = picture.convert(kind.get("mode", "RGB"))
+    given.save(source, "JPEG", quality=80, exif=exif, comment=SECRET, icc_profile=SECRET * 9999, xmp=SECRET, **kind)
+    source.write_bytes(source.read_bytes() + SECRET)  # as a phone appends a film
+    with Image.open(source) as opened:
+        add_example(folder, "a", opened.convert("RGB"), mask, source)
+    (row,) = collected_rows(folder)
+    kept = folder / "train" / row["file_name"]
+    assert kept.suffix == ".jpg"
+    assert SECRET not in kept.read_bytes()
+    with Image.open(kept) as opened, Image.open(source) as original:
+        assert np.array_equal(np.asarray(opened), np.asarray(original))
+
+
+def test_a_jpeg_that_lies_on_its_side_is_stored_upright(folder, picture_path):
+    picture = open_picture(picture_path)
+    mask = np.zeros((picture.height, picture.width), np.uint8)
+    mask[20:60, 20:60] = 255
+    add_example(folder, "a", picture, mask, picture_path)
+    with Image.open(folder / "train" / collected_rows(folder)[0]["file_name"]) as kept:
+        assert (kept.format, kept.size, dict(kept.getexif())) == ("JPEG", picture.size, {})
+
+
 def test_two_visitors_at_once_lose_nothing(folder):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda seed: add_example(folder, "a", *car(seed % 8)), range(16)))
+        examples = [(picture, np.roll(mask, seed // 8)) for seed in range(16) for picture, mask in [car(seed % 8)]]
+        list(pool.map(lambda example: add_example(folder, "a", *example), examples))
     assert len({row["file_name"] for row in collected_rows(folder)}) == 16
     assert_accepted(folder, 16)
 
@@ -99,12 +147,12 @@ def test_two_programs_at_once_lose_nothing(folder):
     code = (
         "import sys; import numpy as np; from pathlib import Path; from PIL import Image\n"
         "from carmask.demo.collection import add_example\n"
-        "for seed in range(6):\n"
+        "for seed in range(int(sys.argv[2]), 12, 2):\n"
         "    picture = np.random.default_rng(seed).integers(0, 255, (96, 128, 3), np.uint8)\n"
         "    mask = np.zeros((96, 128), np.uint8); mask[20:60, 20:80] = 255\n"
         "    add_example(Path(sys.argv[1]), 'a', Image.fromarray(picture), mask)"
     )
-    programs = [subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT) for _ in range(2)]
+    programs = [subprocess.Popen([sys.executable, "-c", code, str(folder), first], cwd=ROOT) for first in "01"]
     assert [program.wait(120) for program in programs] == [0, 0]
     assert_accepted(folder, 12)
 
