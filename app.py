@@ -7,7 +7,6 @@ is no such tab. CARMASK_COLLECT is a folder for the masks that visitors correct;
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -24,12 +23,11 @@ from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_
 from carmask.demo.html_component import ASSETS
 from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
-from carmask.demo.server.settings import launch_settings, replace_private_names
+from carmask.demo.server.settings import end_on_signals, launch_settings, replace_private_names
 from carmask.demo.theme import make_theme
 from carmask.demo.turns import take_turns
 from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
-from carmask.files.system import end_signals
 from carmask.files.words import DEFAULT_OBJECT, capital, one
 from carmask.inference.loading import EMBEDDED, mask_folders
 from carmask.inference.predictor import Predictor, check_task
@@ -155,8 +153,7 @@ def serve() -> None:
     object_name = open_model(next(iter(models))).task.labels[-1]
     for_dots = dots_model()
     collection = shared_collection(object_name)
-    for number in end_signals():
-        signal.signal(number, signal.default_int_handler)  # so that `kill` deletes the uploads, too
+    end_on_signals()
     with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # components read it when they are built
         threading.Thread(target=sweep_periodically, daemon=True).start()

@@ -24,6 +24,8 @@ from files.test_pictures import encoded, png_header
 from PIL import Image
 from serving import ROOT, ask, running_demo
 
+from carmask.demo.server.open_routes import open_routes
+
 VISITORS, QUEUE = 60, 20
 SIDE = 9400  # pixels: 88 megapixels
 LIFETIME = 4  # seconds
@@ -197,6 +199,7 @@ def main() -> None:
             check_memory(address, process.pid)
         (Path(folder) / "files").mkdir()
         check_deletion(model, Path(folder) / "files")
+    print("open routes:", ", ".join(f"{method} {path}" for method, path in open_routes()))
     if broken:
         sys.exit(f"Broken: {'; '.join(broken)}.")
     print("The page held.")

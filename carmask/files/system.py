@@ -57,6 +57,15 @@ def end_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGHUP]
 
 
+def leave_terminal() -> None:
+    """Lets a program whose terminal was closed write on, into nothing; otherwise its next line of output ends it."""
+    for stream in (1, 2):
+        try:
+            os.write(stream, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
 def is_running(process: int) -> bool:
     """Whether there is a process of this number; where asking would stop it, as on Windows, the answer is yes."""
     if sys.platform == "win32":

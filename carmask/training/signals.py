@@ -12,7 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from carmask.errors import RunError
-from carmask.files.system import end_signals
+from carmask.files.system import end_signals, leave_terminal
 from carmask.inference.model_folder import all_checkpoints
 from carmask.training.output_folder import resume_hint
 
@@ -27,6 +27,7 @@ def noted_signals() -> Iterator[list[float]]:
     noted: list[float] = []
 
     def note(number: int, frame: object) -> None:
+        leave_terminal()
         noted.append(time.monotonic())
         if len(noted) == 1 and PartialState().is_main_process:
             os.write(2, b"\nStopping after this step; Ctrl-C in a few seconds stops at once.\n")  # print may be busy

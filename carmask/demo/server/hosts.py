@@ -26,8 +26,10 @@ def name_of(host: str) -> str | None:
 
 def own_names() -> set[str]:
     """The names that the demo was told it is called, the machine's own one among them."""
+    machine = socket.gethostname()
     told = [*os.environ.get(VARIABLE, "").split(","), os.environ.get("GRADIO_SERVER_NAME", "")]
-    return {name for host in [*told, "localhost", socket.gethostname()] if (name := name_of(host.strip()))}
+    own = [*told, "localhost", machine, f"{machine}.local"]  # other machines in the house call it .local
+    return {name for host in own if (name := name_of(host.strip()))}
 
 
 def is_own(host: str, names: set[str]) -> bool:

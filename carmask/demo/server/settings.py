@@ -1,8 +1,9 @@
-"""How gradio's server is set up: with middleware, with states that outlast a flood, without what is not used."""
+"""How gradio's server is set up: middleware, states that outlast a flood, nothing that is unused; and how it ends."""
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import gradio as gr
@@ -18,6 +19,7 @@ from carmask.demo.server.states import VisitorStates
 from carmask.demo.server.time_limits import TimedProtocol
 from carmask.demo.turns import MOST_IN_HAND
 from carmask.errors import ModelError
+from carmask.files.system import end_signals, leave_terminal
 
 NO_URLS = "URLs are not fetched here; upload the file itself."
 
@@ -62,6 +64,17 @@ def replace(module: ModuleType, name: str, value: object) -> None:
         words = "the demo is not safe with this version: install those of requirements.txt."
         raise ModelError(f"{module.__name__} has no {name} to replace; {words}")
     setattr(module, name, value)
+
+
+def end_on_signals() -> None:
+    """Lets `kill` and a closed terminal end the demo as Ctrl-C does, so that they delete the uploads, too."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        leave_terminal()
+        signal.default_int_handler(number, frame)
+
+    for number in end_signals():
+        signal.signal(number, end)
 
 
 def launch_settings() -> dict[str, Any]:

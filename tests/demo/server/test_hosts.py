@@ -13,7 +13,7 @@ def names(monkeypatch):
     return own_names()
 
 
-OWN = ["localhost", "localhost:7860", "127.0.0.1:7860", "[::1]:7860", "192.168.1.7", "WORKSHOP:7860"]
+OWN = ["localhost", "localhost:7860", "127.0.0.1:7860", "[::1]:7860", "192.168.1.7", "WORKSHOP:7860", "workshop.local"]
 OWN += ["demo.example.org", "demo.example.org.:80", "masks.example", "0123abc.gradio.live"]
 OTHERS = ["evil.example", "localhost.evil.example", "evilgradio.live", "[", "", "127.0.0.1.nip.io", "2130706433"]
 
