@@ -15,10 +15,12 @@ from carmask.errors import ModelError
 from carmask.files.drawing import overlay_mask
 from carmask.files.words import DEFAULT_OBJECT, capital
 from carmask.inference.predictor import Predictor
+from carmask.inference.sliding_window import number_of_windows
 from carmask.tasks.mask_task import MaskTask
 
 DOUBTFUL = 0.1, 0.9  # a pixel whose probability of being the object is between these is doubtful
 SLIDING_WINDOW_ZOOM = 4.0  # how much larger the network sees the picture, compared with a single window
+MOST_WORK = 1_600  # megapixels of a picture times windows of the network: some five seconds on two cores
 
 
 class StoredAnswer(NamedTuple):
@@ -37,6 +39,23 @@ class StoredAnswer(NamedTuple):
     chosen: bool = False  # whether the threshold is the visitor's, not the model's
     mask: str = ""
     object_name: str = DEFAULT_OBJECT
+
+
+def check_work(predictor: Predictor, size: tuple[int, int]) -> None:
+    """Refuses sliding-window inference on a picture of `size` (height, width) for which it would take too long.
+
+    Raises:
+        gr.Error: It would.
+    """
+    predictor = replace(predictor, magnification=SLIDING_WINDOW_ZOOM)
+    windows = number_of_windows(predictor.seen_size(size), predictor.window_size(size))
+    if windows * size[0] * size[1] > MOST_WORK * 10**6:
+        most = MOST_WORK // windows
+        words = (
+            f"A sliding window is for pictures of up to {most} megapixels here; make it smaller, or switch that off."
+        )
+        logging.warning("Refused: %s", words)
+        raise gr.Error(words, duration=None, print_exception=False)
 
 
 @torch.inference_mode()

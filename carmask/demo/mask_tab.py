@@ -13,6 +13,7 @@ from carmask.demo.html_component import html_component
 from carmask.demo.mask_answer import (
     DOUBTFUL,
     StoredAnswer,
+    check_work,
     describe_mask,
     doubtful_pixels,
     doubtful_share,
@@ -59,8 +60,11 @@ def make_answer(
         """
         name, task = find_model(models, open_model, model)
         start = time.perf_counter()
-        opened = open_upload(picture)
-        margin, size = find_margin(name, opened, sliding_window), (opened.height, opened.width)
+        grey = open_upload(picture).convert("L")  # all that a network sees, in a quarter of the memory
+        size = (grey.height, grey.width)
+        if sliding_window:
+            check_work(open_model(name), size)
+        margin = find_margin(name, grey, sliding_window)
         doubtful = doubtful_share(margin, size)
         stored = StoredAnswer(picture, store_maps(margin, picture), size, name, doubtful, task.threshold)
         return draw_answer(stored._replace(object_name=task.name), start)

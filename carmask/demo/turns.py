@@ -8,6 +8,7 @@ had its last turn. A request that nobody listens for waits for its listener, and
 import asyncio
 import inspect
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -86,7 +87,7 @@ class Turns:
         self.worker = ThreadPoolExecutor(1, "turn")  # one thread: torch and malloc keep memory for every thread
         self.running: Future | None = None
         self.waiting: list[Waiting] = []
-        self.last_turn: dict[str, float] = {}  # by address and by visitor
+        self.last_turn: dict[str, float] = {}  # when it ended, by address and by visitor
 
     def in_turn(self, function: Callable) -> Callable:
         """Has `function` wait for its turn; a generator waits for every step."""
@@ -123,11 +124,19 @@ class Turns:
                 await asyncio.sleep(POLL_SECONDS)
         finally:
             self.waiting.remove(request)
-        now = time.monotonic()
-        self.last_turn |= {request.address: now, request.visitor: now}
+        oldest = min((one.since for one in self.waiting), default=math.inf)
+        self.last_turn = {name: end for name, end in self.last_turn.items() if end > oldest}
         # Whoever goes away meanwhile does not end the work, so the turn ends with the work, not with this function.
-        self.running = self.worker.submit(copy_context().run, do_and_clear_up, work)
+        self.running = self.worker.submit(copy_context().run, self.work_for, request, work)
         return await asyncio.wrap_future(self.running)
+
+    def work_for(self, request: Waiting, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what `work` returns
+        """Does `work` in the worker's thread, gives the memory that it freed back, and notes when the turn ended."""
+        try:
+            return work()
+        finally:
+            give_freed_memory_back()
+            self.last_turn |= dict.fromkeys((request.address, request.visitor), time.monotonic())
 
     def check_visitor(self, request: Waiting) -> None:
         """Refuses a visitor's third request for one function."""
@@ -156,14 +165,6 @@ class Turns:
         """The lowest is the next: since when its address, then its visitor, then the request itself has waited."""
         by_address, by_visitor = (self.last_turn.get(name, 0) for name in (request.address, request.visitor))
         return max(by_address, request.since), max(by_visitor, request.since), request.since
-
-
-def do_and_clear_up(work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what `work` returns
-    """Does `work`, and gives the memory that it freed back."""
-    try:
-        return work()
-    finally:
-        give_freed_memory_back()
 
 
 def refused(sentence: str) -> gr.Error:

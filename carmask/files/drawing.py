@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from carmask.files.flat_rgb import bands
+
 Mask = np.ndarray | Image.Image
 
 Colour = tuple[int, int, int]
@@ -57,9 +59,12 @@ def cut_out(picture: Image.Image, mask: Mask) -> Image.Image:
     Raises:
         ValueError: when mask and picture differ in size.
     """
-    opaque = Image.fromarray(np.where(_mask_array(picture, mask), np.uint8(255), np.uint8(0)))
+    opaque = Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask
+    _check_size(picture, opaque)
     ground = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    ground.paste(picture if picture.mode == "RGB" else picture.convert("RGB"), mask=opaque)
+    for top, band in bands(picture):  # a large picture is in memory twice, not five times
+        box = (0, top, band.width, top + band.height)
+        ground.paste(band.convert("RGB"), box, opaque.crop(box).point([0] * 128 + [255] * 128))
     return ground
 
 
@@ -189,10 +194,14 @@ def contact_sheet(
 
 def _mask_array(picture: Image.Image, mask: Mask) -> np.ndarray:
     """Returns the mask as bool (H, W); raises ValueError when it is not of the picture's size."""
-    array = np.asarray(mask)
-    if array.shape != (picture.height, picture.width):
-        raise ValueError(f"The mask has shape {array.shape}, the picture {(picture.height, picture.width)}.")
-    return array > 127
+    _check_size(picture, Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask)
+    return np.asarray(mask) > 127
+
+
+def _check_size(picture: Image.Image, mask: Image.Image) -> None:
+    """Raises ValueError when the mask is not of the picture's size."""
+    if mask.size != picture.size:
+        raise ValueError(f"The mask has shape {mask.size[::-1]}, the picture {picture.size[::-1]}.")
 
 
 def _contour(mask: np.ndarray, thickness: int) -> np.ndarray:

@@ -26,7 +26,7 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
         return flat
     flat = Image.new("RGB", picture.size, "white")
     limits = _grey_limits(picture) if deep else (0, 0)
-    for top, band in _bands(picture):
+    for top, band in bands(picture):
         if deep:
             flat.paste(Image.fromarray(_eight_bit_grey(np.asarray(band), limits)), (0, top))
         else:
@@ -35,7 +35,8 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
     return flat
 
 
-def _bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+def bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cuts a picture into bands of some rows each; gives the first row and the band."""
     for top in range(0, picture.height, BAND):
         yield top, picture.crop((0, top, picture.width, min(top + BAND, picture.height)))
 
@@ -45,7 +46,7 @@ def _grey_limits(picture: Image.Image) -> tuple[float, float]:
     if picture.mode.startswith("I;16"):
         return 0, 65535
     ends = []
-    for _, band in _bands(picture):
+    for _, band in bands(picture):
         values = np.asarray(band)
         if not np.isfinite(values).all():
             raise PictureError(

@@ -30,6 +30,11 @@ def cut(length: int, window: int) -> list[tuple[int, Tensor]]:
     return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]
 
 
+def number_of_windows(size: tuple[int, int], window: tuple[int, int]) -> int:
+    """How many windows (height, width) the network sees of a picture that is enlarged to `size` (height, width)."""
+    return len(cut(size[0], window[0])) * len(cut(size[1], window[1]))
+
+
 def blended(grey: Image.Image, window: tuple[int, int], maps_of: Callable[[list[Image.Image]], Tensor]) -> Tensor:
     """One map of a whole picture, float32 (height, width), from the maps of its windows.
 
