@@ -105,10 +105,10 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
         objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
     values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
-    if rule.is_native:
-        return
     if rule.words and os.environ.get("RANK", "0") == "0":
         sys.stderr.write(f"{rule.words}\n")
+    if rule.is_native:
+        return
     for name, split in splits.items():
         splits[name] = with_native_masks(split, rule)
 

@@ -34,6 +34,13 @@ class Levels(NamedTuple):
         return self.numbers if self.kind == "colour" else self.numbers.clip(0, 255) * GREY
 
     @property
+    def brightness(self) -> np.ndarray:
+        """The numbers; of colours, which lossy files give to greys, the mean of their channels."""
+        if self.kind != "colour":
+            return self.numbers
+        return ((self.numbers >> 16) + (self.numbers >> 8 & 255) + (self.numbers & 255)) // 3
+
+    @property
     def hard(self) -> "Levels":
         """The same without an alpha between 0 and 255: half of it counts as all."""
         return self._replace(numbers=(self.numbers >= HALF) * np.int32(255)) if self.kind == "alpha" else self
@@ -97,7 +104,7 @@ def alpha_of(mask: Image.Image) -> np.ndarray:
 def grey_palette(mask: Image.Image, indices: np.ndarray) -> np.ndarray | None:
     """The grey value of each index, int32 (n,), if the palette is of greys: of black and white, or of a soft mask.
 
-    Elsewhere the indices count: the car of VOC is index 7, not its grey of 128.
+    Elsewhere the indices count: class 7 of VOC is index 7, not its grey of 128.
     """
     colours = np.array(mask.getpalette("RGB") or [], np.int32).reshape(-1, 3)
     used = np.unique(indices)

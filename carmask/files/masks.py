@@ -71,7 +71,7 @@ class MaskRule:
                 raise PictureError(f"it has the value {min(strange)}; the others have {listed(self.known)}")
             is_object = np.isin(numbers, list(self.objects))
         else:
-            numbers, top = levels.numbers, 65535 if max(self.known, default=0) > 255 else 255
+            numbers, top = levels.brightness, 65535 if max(self.known, default=0) > 255 else 255
             is_object = numbers * 255.0 >= self.threshold * top
         mask = np.where(is_object ^ self.invert, np.uint8(255), np.uint8(0))
         mask[np.isin(numbers, list(self.not_judged))] = 128
@@ -117,6 +117,7 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     by_colour = bool(options.colours) or "colour" in kinds or {"red", "grey"} <= kinds
     known = frozenset[int]().union(*(mask.colours if by_colour else mask.numbers for mask in masks))
     if options.threshold is not None:
+        known = frozenset[int]().union(*(mask.numbers for mask in masks if mask.kind != "colour"))
         words = (
             f"In the masks what is {'below' if options.invert else 'at least'} {options.threshold} of 255 is {name}."
         )

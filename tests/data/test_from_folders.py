@@ -67,6 +67,23 @@ def test_pictures_and_masks_may_share_a_folder(tmp_path):
     assert [row["file_name"] for row in rows(out)] == ["images/a.jpg"]
 
 
+@pytest.mark.parametrize("inner", ["images", "masks"])
+def test_one_of_the_two_folders_may_lie_in_the_other(tmp_path, inner):
+    images, masks, out = folders(tmp_path)
+    outer = masks if inner == "images" else images
+    (tmp_path / inner).rename(outer / inner)
+    assert import_folders(*(outer / inner if name == inner else outer for name in ("images", "masks")), out) == 0
+    assert len(rows(out)) == 2
+
+
+def test_greys_that_a_lossy_file_has_coloured_are_compared_with_the_threshold_by_their_brightness(tmp_path):
+    images, masks, out = folders(tmp_path, ["a"])
+    (masks / "a.png").unlink()
+    car_mask((255, 250, 240), "RGB").save(masks / "a.webp", quality=90)
+    assert import_folders(images, masks, out, "--threshold", "128") == 0
+    assert np.array_equal(written_mask(out), np.asarray(car_mask()))
+
+
 def test_the_word_none_means_no_car_in_any_picture(tmp_path):
     images, _, out = folders(tmp_path)
     assert import_folders(images, "none", out) == 0
