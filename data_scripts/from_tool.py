@@ -132,21 +132,21 @@ def say(export: Export, pictures: list[Path], objects: set[str]) -> None:
     lacking = collections.Counter(shape.kind for shape in chosen if not shape.is_outline)
     if lacking and not any(shape.is_outline for shape in chosen):
         raise DataError(
-            f"The export has only the kinds {', '.join(lacking)} for {', '.join(sorted(objects))}, and these are no "
-            "outlines: draw polygons or brush masks in the tool, and export again."
+            f"The export has no outline of {', '.join(sorted(objects))}, only the kind {', '.join(lacking)}: "
+            "these are none; draw polygons or brush masks in the tool, and export again."
         )
     for kind, number in lacking.items():
-        sys.stderr.write(f"Left aside, as they are no outlines: {number} shapes of the kind {kind}.\n")
+        sys.stderr.write(f"Shapes of the kind {kind}, left aside as they are no outlines: {number}.\n")
     boxes = sum(shape.kind == "rectangle" and shape.is_outline for shape in chosen)
     if boxes:
-        sys.stderr.write(f"Painted as they are: {boxes} rectangles; everything in them counts as the object.\n")
+        sys.stderr.write(f"Rectangles painted as they are: {boxes}; all that is in them counts as the object.\n")
     empty = sum(not labelled.shapes for labelled in export.pictures)
     if empty:
-        sys.stderr.write(f"Background alone: {empty} pictures without a shape.\n")
+        sys.stderr.write(f"Pictures without a shape, background alone: {empty}.\n")
     used = {labelled.picture for labelled in export.pictures}
     others = [path for path in pictures if path not in used and not voc.NO_PICTURE.search(path.as_posix())]
     if len(others) > len(export.bad):
-        sys.stderr.write(f"Left aside: {len(others) - len(export.bad)} pictures that nobody has labelled.\n")
+        sys.stderr.write(f"Pictures that nobody has labelled, left aside: {len(others) - len(export.bad)}.\n")
 
 
 def convert(arguments: argparse.Namespace) -> int:
@@ -155,7 +155,8 @@ def convert(arguments: argparse.Namespace) -> int:
         export, pictures = read_export(arguments, Path(scratch))
         if not export.pictures and export.bad:
             path, reason = export.bad[0]
-            raise DataError(f"Nothing is usable, first {path}: {reason}. Pictures elsewhere: --pictures FOLDER.")
+            remedy = "; --pictures FOLDER says where the pictures are" if reason.startswith("missing partner") else ""
+            raise DataError(f"Nothing in the export can be used, {path} first: {reason}{remedy}.")
         objects, not_judged = object_classes(export, arguments)
         say(export, pictures, objects)
         pairs = [

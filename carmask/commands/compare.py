@@ -162,7 +162,7 @@ def compare(arguments: argparse.Namespace) -> None:
     predictors = [Predictor.from_pretrained(model) for model in (arguments.first, arguments.second)]
     for predictor in predictors:
         check_task(predictor, "mask")
-    labels = label_options(arguments)
+    labels = label_options(arguments, predictors[1].task.labels[-1])
     opened = [choose_split(open_splits(data, options=labels), data, arguments.split) for data in arguments.data]
     card = Path(arguments.second) / CARD
     if arguments.card and not card.is_file():

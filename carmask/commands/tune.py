@@ -184,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
         splits = (
             open_dots(arguments.data, task.entries)[0]
             if isinstance(task, DotsTask)
-            else open_data(arguments.data, options=label_options(arguments))
+            else open_data(arguments.data, options=label_options(arguments, task.name))
         )
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)

@@ -22,11 +22,11 @@ from carmask.data.object_choice import ObjectChoice
 from carmask.data.streams import is_stream
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, array_levels, open_mask
-from carmask.files.masks import MaskRule, decide, values_of
-from carmask.files.words import DEFAULT_OBJECT
+from carmask.files.mask_rule import MaskRule
+from carmask.files.masks import decide, values_of
 
 IMAGE_COLUMNS = ("image", "pixel_values")
-MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map")
+MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map", "segmentation", "masks")
 SCANNED_ROWS = 64  # of a stream, in which the values of masks are looked for
 
 Split: TypeAlias = datasets.Dataset | datasets.IterableDataset
@@ -44,7 +44,8 @@ def standard_splits(splits: dict[str, Split], data: str) -> datasets.DatasetDict
         if standard in named:
             raise DataError(f"{data} has two splits that may be {standard}: {', '.join(splits)}; rename one.")
         named[standard] = split
-    return datasets.DatasetDict(named)
+    order = [*(name for name in SPLITS if name in named), *(name for name in named if name not in SPLITS)]
+    return datasets.DatasetDict({name: named[name] for name in order})
 
 
 def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, options: LabelOptions) -> None:
@@ -89,7 +90,9 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
 def holds_pictures(split: Split, column: str) -> bool:
     """Whether a column holds pictures or arrays, not numbers or words."""
     feature = split.features[column] if split.features else datasets.Image()
-    return not isinstance(feature, datasets.Value | datasets.ClassLabel | dict)
+    rows = feature.feature if isinstance(feature, datasets.List) else None
+    is_array = isinstance(feature, datasets.Array2D | datasets.Array3D) or isinstance(rows, datasets.List)
+    return is_array or isinstance(feature, datasets.Image)
 
 
 def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions) -> None:
@@ -98,19 +101,22 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     Raises:
         DataError: nobody can tell which value is the object; the sentence says what to do.
     """
-    names = class_names(data)
-    objects = options.masks.objects
-    if names and not objects and (options.object.named or DEFAULT_OBJECT in names):
-        choice = options.object if options.object.named else ObjectChoice()
+    names, objects = class_names(data), options.masks.objects
+    choice = options.object if options.object.named else ObjectChoice(options.object.name, (options.object.name,))
+    if names and not objects and (choice.named or choice.name.casefold() in map(str.casefold, names)):
         objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
-    values = [values_of(levels) for split in splits.values() for levels in mask_cells(split)]
+    values = [values_of(levels, name) for name, split in splits.items() for levels in mask_cells(split)]
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
-    if rule.words and os.environ.get("RANK", "0") == "0":
-        sys.stderr.write(f"{rule.words}\n")
-    if rule.is_native:
-        return
+    say(rule.words)
     for name, split in splits.items():
-        splits[name] = with_native_masks(split, rule)
+        if not (rule.is_native and has_files(split)):
+            splits[name] = with_native_masks(split, rule)
+
+
+def say(sentence: str) -> None:
+    """Says a sentence, if it is not empty, once for all processes."""
+    if sentence and os.environ.get("RANK", "0") == "0":
+        sys.stderr.write(f"{sentence}\n")
 
 
 def class_names(data: str) -> dict[str, int]:
@@ -136,8 +142,12 @@ def mask_cells(split: Split) -> Iterator[Levels]:
 
 def stored(masks: datasets.Dataset) -> datasets.Dataset:
     """A column of masks, its pictures not decoded."""
-    is_picture = isinstance(masks.features["mask"], datasets.Image)
-    return masks.cast_column("mask", datasets.Image(decode=False)) if is_picture else masks
+    return masks.cast_column("mask", datasets.Image(decode=False)) if has_files(masks) else masks
+
+
+def has_files(masks: Split) -> bool:
+    """Whether the masks of a split are stored as files, not as nested lists of numbers."""
+    return not masks.features or isinstance(masks.features["mask"], datasets.Image)
 
 
 def levels_of(cell: dict | list | None) -> Levels | None:

@@ -127,7 +127,7 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
         row: columns of metadata.jsonl, and the new `split`.
         folder: of the old split, which its file names are relative to.
         staged: the new data set.
-        name: of both files, without suffix; a number follows where it is taken.
+        name: of both files, without suffix; a number follows where it is taken, and its slashes become _.
         taken: split and name of the rows so far; this one is added.
 
     Returns:
@@ -136,6 +136,7 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
     Raises:
         DataError: A file name leads out of the old data set.
     """
+    name = re.sub(r"[/\\\0]", "_", name)  # a source may hold them, and would lead out of the new data set
     free, copy = name, 2
     while (row["split"], free) in taken:
         free, copy = f"{name}-{copy}", copy + 1

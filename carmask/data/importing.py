@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from carmask.data.pairing import BadFile, unique_keys
 from carmask.data.pairs import BadPair, Pair, official_split, read_pair, stored_form
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
+
+MOST_LISTED = 20  # bad files of a kind
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +77,13 @@ def import_pairs(
     """
     with staged_folder(arguments.out, arguments.overwrite) as folder:
         rows, bad = _write_pairs(pairs, bad, folder, arguments)
-        for path, reason in bad:
-            sys.stderr.write(f"{path}: {reason}\n")
+        say_bad(bad)
         if bad and not arguments.skip_bad:
             raise DataError(f"Nothing written, {len(bad)} bad: mend the above, or leave them out with --skip-bad.")
         if not rows:
             raise DataError("Nothing written: no good pair is left.")
         told = choose_splits(rows, arguments.split, arguments.shares)
+        say_groups(rows)
         _move_to_splits(folder, rows)
         with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name)
     if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
@@ -112,6 +114,29 @@ def _write_pairs(
         row = save_example(folder, pair.name, picture, mask, lossless=not stored_form(pair.picture)[2])
         rows.append({**row, "source": source, "group": group, "split": pair.split, **dots})
     return rows, bad
+
+
+def say_bad(bad: list[BadFile]) -> None:
+    """Lists what is bad, of each kind of fault the first ones."""
+    said = Counter[str]()
+    for path, reason in bad:
+        kind = reason.partition(":")[0]
+        said[kind] += 1
+        if said[kind] <= MOST_LISTED:
+            sys.stderr.write(f"{path}: {reason}\n")
+    for kind, number in said.items():
+        if number > MOST_LISTED:
+            sys.stderr.write(f"… and {number - MOST_LISTED} more: {kind}\n")
+
+
+def say_groups(rows: list[dict]) -> None:
+    """Says how many groups lie in more than one split, where folders have put them."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        places[row["group"]].add(row["split"])
+    torn = [group for group, splits in places.items() if len(splits) > 1]
+    if torn:
+        sys.stderr.write(f"Groups in more than one split, as the folders have them: {len(torn)}, such as {torn[0]}.\n")
 
 
 def choose_splits(rows: list[dict], split: str, shares: tuple[int, int, int]) -> str:

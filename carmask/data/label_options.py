@@ -1,7 +1,7 @@
 """What a person says of labels that do not say it themselves: the same options for every program that reads them."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carmask.data.object_choice import HELP, ObjectChoice, object_choice
 from carmask.files.masks import MaskOptions
@@ -40,22 +40,35 @@ def add_mask_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--object-colour", type=colour, action="append", default=[], metavar="R,G,B", help="colour of the object"
     )
+    group.add_argument(
+        "--not-judged-colour",
+        type=colour,
+        action="append",
+        default=[],
+        metavar="R,G,B",
+        help="colour that takes no part",
+    )
     group.add_argument("--threshold", type=level, help="soft masks: the object from this of 255 on, such as 128")
     group.add_argument("--invert", action="store_true", help="the object is black")
 
 
-def label_options(arguments: argparse.Namespace) -> LabelOptions:
-    """What a person says of labels, from the values of `add_table_options` or `add_mask_options` with `--object`."""
+def label_options(arguments: argparse.Namespace, name: str = "") -> LabelOptions:
+    """What a person says of labels, from the values of `add_table_options` or `add_mask_options` with `--object`.
+
+    Where they do not name the object it is called `name`, such as by the model that is measured.
+    """
     masks = MaskOptions(
         arguments.object.numbers,
         arguments.object_above,
         arguments.not_judged,
         frozenset(arguments.object_colour),
+        frozenset(arguments.not_judged_colour),
         threshold=arguments.threshold,
         invert=arguments.invert,
     )
-    given = vars(arguments)
-    return LabelOptions(arguments.object, masks, given.get("image_column", ""), given.get("mask_column", ""))
+    given, choice = vars(arguments), arguments.object
+    choice = choice if choice.named or not name else replace(choice, name=name)
+    return LabelOptions(choice, masks, given.get("image_column", ""), given.get("mask_column", ""))
 
 
 def numbers(text: str) -> frozenset[int]:

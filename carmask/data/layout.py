@@ -1,6 +1,7 @@
 """The data set layout that every data script writes: its splits, labels and values in a mask, its rows and files."""
 
 import json
+import re
 from pathlib import Path
 
 from carmask.errors import DataError
@@ -16,9 +17,18 @@ SPLIT_NAMES = {
 }  # fmt: skip
 
 
+KINDS = r"(images?|imgs?|photos?|pictures?|jpegimages|masks?|labels?|annotations?|annot|gt|segmentationclass)"
+KIND_OF_FILES = re.compile(rf"^{KINDS}([-_ ]|$)|[-_ ]?{KINDS}$")
+
+
+def without_kind(folder: str) -> str:
+    """A folder's name in lower case without what says only which kind of files it holds: train for "train_images"."""
+    return KIND_OF_FILES.sub("", folder.lower())
+
+
 def standard_split(name: str) -> str | None:
     """The split that a folder or split of this name is, such as validation for "val" and "train2017"; None if none."""
-    return SPLIT_NAMES.get(name.lower().rstrip("0123456789_-"))
+    return SPLIT_NAMES.get(without_kind(name).rstrip("0123456789_-"))
 
 
 def file_inside(data_set: Path, folder: str, name: object) -> Path | None:

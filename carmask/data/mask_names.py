@@ -7,7 +7,7 @@ from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
-from carmask.data.layout import standard_split
+from carmask.data.layout import standard_split, without_kind
 from carmask.errors import DataError
 from carmask.files.picture_folders import ENDINGS
 
@@ -24,31 +24,56 @@ NUMBER = re.compile(r"[-_. ]((masks?|obj(ect)?|inst(ance)?|seg|label)[-_. ]?)?\d
 
 Keys = dict[Path, str]  # what a file is compared by: its path below the folder without suffix, in one form
 Reading = Callable[[str], str | None]  # what of a key is compared; None: the file is not of that kind
+Step = tuple[Reading, Reading, bool]  # of pictures and of masks, and whether a picture may have many of these
 
 
 def key_of(path: Path, root: Path) -> str:
-    """A file's path below the root without suffix: composed Unicode, lower case, `val` for what it is."""
+    """A file's path below the root without suffix: composed Unicode, lower case, `val_images` for what it is."""
     *folders, name = path.relative_to(root).with_suffix("").parts
-    parts = [*(standard_split(folder) or folder for folder in folders), name]
+    parts = [*filter(None, (standard_split(folder) or without_kind(folder) for folder in folders)), name]
     return unicodedata.normalize("NFC", "/".join(parts)).casefold()
 
 
-def steps(pictures: Keys, masks: Keys, mask_name: str | None) -> list[tuple[Reading, Reading, bool]]:
+def strict_steps(pictures: Keys, mask_name: str | None) -> list[Step]:
     """How names are compared, the strictest way first: the readings of picture and mask, and if masks may be many."""
-    short, shared = partial(strip, PICTURE_AFFIX), without_shared(pictures)
+    short = partial(strip, PICTURE_AFFIX)
     if mask_name:
         template = by_template(mask_name)
-        return [(str, template, False), (short, template, False), (shared, template, False)]
+        return [(str, template, False), (short, template, False), (without_shared(pictures), template, False)]
     bare = partial(strip, MASK_AFFIX)
     return [
         (str, str, False),
         (str, without_ending, False),
         (str, bare, False),
         (short, bare, False),
-        (str, lambda key: strip(NUMBER, strip(MASK_AFFIX, key)), True),
-        (str, lambda key: re.sub(r"(/masks?)?/[^/]+$", "", key), True),
-        (shared, without_shared(masks), False),
+        (str, lambda key: strip(NUMBER, bare(key)), True),
+        (str, folder_of, True),
+        (lambda key: folder_of(key) if key.endswith(f"{folder_of(key)}/{folder_of(key)}") else None, folder_of, True),
     ]
+
+
+def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
+    """How names are compared where nothing fits strictly: without what all share, numbers by value, then folders."""
+    short, bare = partial(strip, PICTURE_AFFIX), partial(strip, MASK_AFFIX)
+    shared, shared_masks = without_shared(pictures), without_shared(masks)
+    steps: list[Step] = [
+        (shared, shared_masks, False),
+        (lambda key: unpadded(short(key)), lambda key: unpadded(bare(key)), False),
+        (lambda key: unpadded(shared(key)), lambda key: unpadded(shared_masks(key)), False),
+    ]
+    if not any("/" in key for key in masks.values()):
+        steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
+    return steps
+
+
+def folder_of(key: str) -> str:
+    """The folder of a key; nothing at the top."""
+    return key.rpartition("/")[0]
+
+
+def unpadded(key: str | None) -> str | None:
+    """A key whose numbers have no zeros in front: 1 for 001."""
+    return key and re.sub(r"(?<!\d)0+(?=\d)", "", key)
 
 
 def strip(affix: re.Pattern[str], key: str) -> str:
@@ -64,10 +89,10 @@ def without_ending(key: str) -> str:
 
 
 def without_shared(keys: Keys) -> Reading:
-    """Reads keys without what all names begin and end with, but for digits: image_10 and image_11 are 10 and 11."""
+    """Reads keys without the words that all names begin and end with: image_10 and image_11 are 10 and 11."""
     names = [key.rpartition("/")[2] for key in keys.values()]
-    start = commonprefix(names).rstrip("0123456789")
-    end = commonprefix([name[len(start) :][::-1] for name in names])[::-1].lstrip("0123456789")
+    start = re.split(r"\d", commonprefix(names))[0]
+    end = re.split(r"\d", commonprefix([name[len(start) :][::-1] for name in names])[::-1])[-1]
 
     def read(key: str) -> str | None:
         folder, slash, name = key.rpartition("/")

@@ -15,7 +15,8 @@ from carmask.data.pairing import BadFile, Match
 from carmask.data.pairs import BadPair, Pair, official_split
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, open_mask
-from carmask.files.masks import MaskOptions, MaskRule, Values, decide, soft_reason, values_of
+from carmask.files.mask_rule import MaskRule
+from carmask.files.masks import MaskOptions, Values, decide, soft_reason, values_of
 
 COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT, CamVid and Kaggle
 
@@ -32,17 +33,23 @@ def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
 
 
 def colour_names(path: Path) -> dict[str, int]:
-    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case: `leaf:250,50,83::`, `64 0 128 Leaf`.
+    """Reads a list of classes and their colours, 0xRRGGBB by name in lower case.
 
-    A line without a name and three numbers up to 255 says nothing.
+    The lines are `leaf:250,50,83::` (CVAT), `64 0 128 Leaf` (CamVid), or a table with the columns name, r, g and b.
     """
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
     found = {}
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
-        parts = [part for part in re.split(r"[\s,:;]+", line) if part]
-        name = " ".join(part for part in parts if not part.isdecimal())
-        channels = [int(part) for part in parts if part.isdecimal()][:3]
-        if name and len(channels) == 3 and max(channels) <= 255 and not line.startswith("#"):
-            found[name.casefold()] = channels[0] << 16 | channels[1] << 8 | channels[2]
+    for line in lines:
+        name, colour, *_ = [*line.split(":"), ""]
+        if {"name", "r", "g", "b"} <= {*header}:
+            cells = dict(zip(header, line.split(","), strict=False))
+            name, colour = cells["name"], ",".join(cells.get(channel, "") for channel in "rgb")
+        elif match := re.fullmatch(r"\s*(\d+)\s+(\d+)\s+(\d+)\s+(.+)", line):
+            name, colour = match[4], ",".join(match.group(1, 2, 3))
+        channels = [int(part) for part in colour.split(",") if part.strip().isdecimal()]
+        if len(channels) == 3 and max(channels) <= 255 and not line.startswith("#"):
+            found[name.strip().casefold()] = channels[0] << 16 | channels[1] << 8 | channels[2]
     return found
 
 
@@ -68,9 +75,9 @@ def mask_pairs(
             bad.append((match.masks[0], str(error)))
             continue
         good.append(match)
-        values += map(values_of, levels)
+        values += map(values_of, levels, (path.name for path in match.masks))
     if matches and not good:
-        raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1]}.")
+        raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1].rstrip('.')}.")
     rule = decide(values, options, name)
     if rule.words:
         sys.stderr.write(f"{rule.words}\n")
@@ -90,7 +97,7 @@ def read_levels(path: Path) -> Levels:
     try:
         return open_mask(path)
     except PictureError as error:
-        raise BadPair(f"undecodable: the mask {path.name}: {error}") from None
+        raise BadPair(f"undecodable: the mask {path.name}: {error}".rstrip(".")) from None
 
 
 def joined_mask(paths: Iterable[Path], rule: MaskRule) -> np.ndarray:
@@ -101,7 +108,11 @@ def joined_mask(paths: Iterable[Path], rule: MaskRule) -> np.ndarray:
     """
     mask = np.full((1, 1), BACKGROUND, np.uint8)
     for path in paths:
-        one = rule.mask(read_levels(path))
+        levels = read_levels(path)
+        try:
+            one = rule.mask(levels)
+        except PictureError as error:
+            raise BadPair(f"strange value: the mask {path.name}: {error}".rstrip(".")) from None
         if mask.shape not in ((1, 1), one.shape):
             raise BadPair(f"size mismatch: the masks of one picture have the sizes {mask.shape} and {one.shape}")
         mask = np.maximum(mask, one)

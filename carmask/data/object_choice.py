@@ -25,7 +25,7 @@ class ObjectChoice:
     @property
     def numbers(self) -> frozenset[int]:
         """The classes that are numbers."""
-        return frozenset(int(one) for one in self.classes if one.isdecimal())
+        return frozenset(int(one) for one in self.classes if is_number(one))
 
     def among(self, labels: Sequence[str], where: str) -> list[str]:
         """Those of `labels` that are the object, whatever their case.
@@ -40,6 +40,11 @@ class ObjectChoice:
             has = f"{where} has {', '.join(dict.fromkeys(labels))}" if labels else f"{where} has none"
             raise DataError(f"There is no class {missing[0]}; {has}: say which is the object with --object.")
         return [label for label, plain in zip(labels, known, strict=True) if plain in wanted]
+
+
+def is_number(text: str) -> bool:
+    """Whether a class is meant by its number."""
+    return text.removeprefix("-").isdecimal()
 
 
 def chosen_object(text: str, where: str) -> ObjectChoice:
@@ -61,7 +66,7 @@ def object_choice(text: str) -> ObjectChoice:
     """
     name, equals, rest = text.partition("=")
     classes = tuple(one.strip() for one in (rest if equals else text).split(",") if one.strip())
-    named = name.strip() if equals else next((one for one in classes if not one.isdecimal()), "car")
+    named = name.strip() if equals else next((one for one in classes if not is_number(one)), "car")
     if not classes or not named or len(named) > LONGEST_NAME or not named.isprintable():
         raise argparse.ArgumentTypeError(f"must be a name, a number, or both as in leaf=2,3, not {text!r}")
     if named.casefold() == "background":

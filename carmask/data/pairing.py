@@ -8,13 +8,24 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import NamedTuple
 
-from carmask.data.mask_names import MASK_AFFIX, PICTURE_AFFIX, Keys, Reading, by_template, key_of, steps, strip
+from carmask.data.mask_names import (
+    MASK_AFFIX,
+    PICTURE_AFFIX,
+    Keys,
+    Reading,
+    by_template,
+    key_of,
+    loose_steps,
+    strict_steps,
+    strip,
+)
 from carmask.errors import DataError
 from carmask.files.mask_levels import MASK_ENDINGS
 from carmask.files.picture_folders import ENDINGS, files_below
 
 LABEL_STUDIO = re.compile(r"task-\d+-annotation-\d+")
 LOSSY = {".jpg", ".jpeg", ".jfif", ".mpo", ".webp", ".heic", ".heif", ".avif"}
+MASK_FOLDER = re.compile(r"(masks?|labels?|annotations?|annot|gt|SegmentationClass)(/|$)", re.IGNORECASE)
 EXPORTS = {".json", ".txt", ".xml", ".jsonl"}
 
 BadFile = tuple[Path, str]  # and the reason
@@ -47,18 +58,12 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
     pictures, truths, bad = list_both(images, masks, mask_name)
     left, left_masks = unique_keys(pictures, images, bad), unique_keys(truths, masks, bad)
     found: dict[Path, list[Path]] = {}
-    for read_picture, read_mask, joins in steps(left, left_masks, mask_name):
-        pairs = compare(left, left_masks, read_picture, read_mask)
-        if not joins:
-            check_single(pairs, left)
-        say(pairs, left, left_masks)
-        found |= pairs
-        for picture, own in pairs.items():
-            del left[picture]
-            for mask in own:
-                del left_masks[mask]
+    for read_picture, read_mask, joins in strict_steps(left, mask_name):
+        found |= take(left, left_masks, compare(left, left_masks, read_picture, read_mask), joins)
+    for read_picture, read_mask, joins in [] if found or mask_name else loose_steps(left, left_masks):
+        found |= take(left, left_masks, compare(left, left_masks, read_picture, read_mask), joins)
     if not found:
-        raise DataError(nothing_fits(images, masks, pictures, truths))
+        raise DataError(f"{bad[0][0]}: {bad[0][1]}." if bad else nothing_fits(images, masks, pictures, truths))
     is_other = other_than(mask_name, unique_keys(found, images, []))
     beside = {mask for mask, key in left_masks.items() if is_other(key)}
     if beside:
@@ -85,8 +90,11 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
     bad = [(link, "it is a link that leads out of the folder: copy there what it leads to") for link in outside + more]
     if images.resolve() == masks.resolve():
         keys = {path: key_of(path, masks) for path in truths}
+        in_folders = [path for path in truths if MASK_FOLDER.search(path.parent.relative_to(masks).as_posix())]
         if mask_name:
             truths = [path for path in truths if by_template(mask_name)(keys[path])]
+        elif in_folders:
+            truths = in_folders
         elif named := [path for path in truths if strip(MASK_AFFIX, keys[path]) in {*keys.values()} - {keys[path]}]:
             truths = named
         else:
@@ -121,7 +129,32 @@ def compare(pictures: Keys, masks: Keys, read_picture: Reading, read_mask: Readi
     return {picture: by_name[name] for picture, name in read.items() if name and name in by_name and counts[name] == 1}
 
 
-def check_single(pairs: dict[Path, list[Path]], keys: Keys) -> None:
+def take(pictures: Keys, masks: Keys, pairs: dict[Path, list[Path]], joins: bool) -> dict[Path, list[Path]]:
+    """Takes pairs out of what is left and says how they are called; DataError where only one of the masks is meant."""
+    if joins:
+        check_parts(pairs)
+    else:
+        check_single(pairs)
+    say(pairs, pictures, masks)
+    for picture, own in pairs.items():
+        del pictures[picture]
+        for mask in own:
+            del masks[mask]
+    return pairs
+
+
+def check_parts(pairs: dict[Path, list[Path]]) -> None:
+    """Asks which masks are meant where each picture has masks of the same words, which are classes; DataError."""
+    words = {frozenset(mask.stem for mask in masks) for masks in pairs.values()}
+    names = next(iter(words), frozenset())
+    if len(pairs) > 1 and len(words) == 1 and len(names) > 1 and not any(name[-1:].isdecimal() for name in names):
+        raise DataError(
+            f"Each picture has the masks {' and '.join(sorted(names))}: say which is the object, as in --mask-name "
+            f"'{{name}}/{min(names)}'."
+        )
+
+
+def check_single(pairs: dict[Path, list[Path]]) -> None:
     """Asks which masks are meant where two kinds of them fit; DataError."""
     for picture, masks in pairs.items():
         if len(masks) > 1:
@@ -175,7 +208,14 @@ def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[P
         places = {path.parent for path in pictures}
         give = f"{' or '.join(map(str, sorted(places)))} and {' or '.join(map(str, sorted(folders)))}"
         return f"Pictures and masks of the same name lie in different sub-folders: give {give}."
+    ends = {
+        mask.stem.removeprefix(picture.stem)
+        for picture in pictures[:1]
+        for mask in truths
+        if mask.stem.startswith(picture.stem)
+    }
+    example = f"{{name}}{min(ends)}" if ends else "mask_{name}"
     return (
         f"No mask has the name of a picture: {pictures[0].name} is a picture, {truths[0].name} a mask. Say what masks "
-        "are called with --mask-name, as in --mask-name 'mask_{name}'."
+        f"are called with --mask-name, as in --mask-name '{example}'."
     )

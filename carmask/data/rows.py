@@ -12,7 +12,7 @@ from tqdm import tqdm
 from carmask.data.layout import NOT_JUDGED
 from carmask.errors import DataError, PictureError, first_line
 from carmask.files.mask_levels import distinct, mask_levels
-from carmask.files.masks import NATIVE
+from carmask.files.mask_rule import NATIVE
 from carmask.files.pictures import DECODE_ERRORS, grey_rgb, open_picture, upright_rgb
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
@@ -37,14 +37,14 @@ def read_row(row: dict) -> Example:
     grey = np.array(grey_rgb(upright_rgb(row["image"])).getchannel(0))
     if truth == "dots":
         return grey, np.array(row["dots"], dtype=np.float64).reshape(-1, 2)
-    levels = mask_levels(row["mask"]).hard
-    if levels.numbers.shape != grey.shape:
-        raise DataError(f"the picture has size {grey.shape} (height, width), its mask {levels.numbers.shape}.")
-    strange = distinct(levels.numbers) - NATIVE.known
+    mask = NATIVE.numbers(mask_levels(row["mask"]))
+    if mask.shape != grey.shape:
+        raise DataError(f"the picture has size {grey.shape} (height, width), its mask {mask.shape}.")
+    strange = distinct(mask) - NATIVE.known
     if strange:
         values = ", ".join(map(str, sorted(strange)[:5]))
         raise DataError(f"the mask has the values {values}; only 0, 128 and 255 mean something here.")
-    return grey, levels.numbers.astype(np.uint8)
+    return grey, mask.astype(np.uint8)
 
 
 def shows_something(truth: np.ndarray) -> bool:
@@ -72,6 +72,8 @@ def row_name(split: datasets.Dataset, index: int) -> str:
 
 def row_names(split: datasets.Dataset, first: int = 0) -> list[str]:
     """The `row_name` of each row of a split, the first one being row number `first`."""
+    if not isinstance(split.features["image"], datasets.Image):
+        return [f"Row {index}" for index in range(first, first + len(split))]
     stored = split.select_columns("image").cast_column("image", datasets.Image(decode=False))
     files = [Path(path or "").name for path in stored.flatten()["image.path"]]
     return [f"Row {index} ({file})" if file else f"Row {index}" for index, file in enumerate(files, first)]

@@ -1,15 +1,17 @@
 """Where a data set is read from: a folder of ours, parquet files, save_to_disk, or the Hub."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
 import numpy as np
 
 from carmask.data.card import object_name_of
-from carmask.data.columns import native_masks, standard_columns, standard_splits
+from carmask.data.columns import native_masks, say, standard_columns, standard_splits
 from carmask.data.label_options import PLAIN, LabelOptions
-from carmask.data.layout import file_inside, metadata_rows, standard_split
+from carmask.data.layout import SPLITS, file_inside, metadata_rows, standard_split
+from carmask.data.pairs import official_split
 from carmask.data.streams import is_stream, to_stream, to_table
 from carmask.errors import DataError, first_line, shortened
 
@@ -87,7 +89,8 @@ def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | da
     if (folder / "dataset_dict.json").is_file():
         return datasets.load_from_disk(data)
     if (folder / "state.json").is_file():  # one split alone, saved
-        return datasets.DatasetDict({"train": datasets.load_from_disk(data)})
+        split = datasets.load_from_disk(data)
+        return datasets.DatasetDict({standard_split(str(split.split)) or "train": split})
     if folder.is_dir():
         parquet = next(folder.rglob("*.parquet"), None)
         return datasets.load_dataset(data, streaming=streaming) if parquet else load_folder(folder)
@@ -117,9 +120,20 @@ def load_folder(folder: Path) -> datasets.DatasetDict:
             f"The folder {folder} has no train/metadata.jsonl; make a data set with data_scripts/from_folders.py or "
             "another program of data_scripts/."
         )
-    return datasets.DatasetDict(
-        {table.parent.name if table.parent != folder else "train": load_table(table, folder) for table in tables}
-    )
+    if tables[0].parent == folder:
+        return split_by_folder(load_table(tables[0], folder), folder)
+    return datasets.DatasetDict({table.parent.name: load_table(table, folder) for table in tables})
+
+
+def split_by_folder(split: datasets.Dataset, folder: Path) -> datasets.DatasetDict:
+    """The rows of the one table of a set in the splits whose folders hold their pictures; else all are train."""
+    files = split.cast_column("image", datasets.Image(decode=False)).flatten()["image.path"]
+    root = folder.resolve()
+    places = [official_split(Path(file).relative_to(root)) if file else None for file in files]
+    if not all(places):
+        return datasets.DatasetDict({"train": split})
+    rows = {name: [row for row, place in enumerate(places) if place == name] for name in SPLITS if name in places}
+    return datasets.DatasetDict({name: split.select(own) for name, own in rows.items()})
 
 
 def load_table(table: Path, folder: Path) -> datasets.Dataset:
@@ -154,7 +168,9 @@ def csv_rows(table: Path) -> list[dict]:
     """The rows of a metadata.csv; DataError if it is damaged."""
     try:
         lines = table.read_text(encoding="utf-8-sig").splitlines()
-        return [{key: value or None for key, value in row.items() if key} for row in csv.DictReader(lines)]
+        separator = max(",;\t", key=lines[0].count) if lines else ","
+        table_rows = csv.DictReader(lines, delimiter=separator)
+        return [{key: value or None for key, value in row.items() if key} for row in table_rows]
     except (ValueError, csv.Error) as error:
         raise DataError(f"{table} is no table in UTF-8; make the data set anew.") from error
 
@@ -162,11 +178,15 @@ def csv_rows(table: Path) -> list[dict]:
 def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
     """Sets a tenth of train aside as validation, whole groups at a time where groups are given."""
     train = splits["train"]
-    groups = train["group"] if "group" in train.column_names else range(len(train))
+    grouped = "group" in train.column_names
+    groups: Sequence[str | int] = list(map(str, train["group"])) if grouped else range(len(train))
     order = np.random.default_rng(0).permutation(sorted(set(groups)))
     aside = set(order[: max(1, len(order) // 10)].tolist())
     chosen = [index for index, group in enumerate(groups) if group in aside]
     rest = [index for index, group in enumerate(groups) if group not in aside]
     if not rest:
         raise DataError("The data set is too small to set pictures aside for validation; add pictures.")
+    say(
+        f"No split is called validation, so {len(chosen)} of the {len(groups)} pictures of train are set aside for it."
+    )
     return datasets.DatasetDict({**splits, "train": train.select(rest), "validation": train.select(chosen)})

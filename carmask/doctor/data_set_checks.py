@@ -14,7 +14,8 @@ from carmask.doctor.near_duplicates import near_duplicates
 from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of, read_dot_names
 from carmask.errors import DataError, PictureError, shortened
 from carmask.files.mask_levels import open_mask
-from carmask.files.masks import NATIVE, MaskOptions, MaskRule, decide, values_of
+from carmask.files.mask_rule import NATIVE, MaskRule
+from carmask.files.masks import MaskOptions, decide, values_of
 from carmask.files.picture_folders import pictures_below
 from carmask.files.words import DEFAULT_OBJECT
 
@@ -41,7 +42,7 @@ def mask_rule(data: Path, rows: list[dict]) -> MaskRule:
     values = []
     for file in files if object_name_of(data) is None else []:
         try:
-            values += [values_of(open_mask(file))] if file else []
+            values += [values_of(open_mask(file), file.name)] if file else []
         except PictureError:  # which has a finding of its own
             continue
     try:

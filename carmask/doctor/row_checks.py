@@ -14,7 +14,7 @@ from carmask.doctor.findings import Finding
 from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import distinct, open_mask
-from carmask.files.masks import NATIVE, MaskRule
+from carmask.files.mask_rule import NATIVE, MaskRule
 from carmask.files.pictures import DECODE_ERRORS, open_picture
 
 SMALLEST_SIDE = 64
@@ -128,7 +128,7 @@ def check_mask(data: Path, file: str, rule: MaskRule = NATIVE) -> tuple[np.ndarr
         levels = open_mask(data / file)
     except PictureError:
         return None, [Finding("undecodable file", [file], "this mask cannot be read")]
-    numbers = levels.hard.numbers
+    numbers = rule.numbers(levels)
     strange = sorted(distinct(numbers) - rule.known)
     as_read = np.where(numbers == OBJECT, np.uint8(OBJECT), np.uint8(BACKGROUND))
     if levels.lossy:

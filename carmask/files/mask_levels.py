@@ -1,7 +1,7 @@
 """A mask, a file or decoded, as numbers: whatever its mode, its palette or its channels."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,53 +10,53 @@ from carmask.errors import PictureError
 from carmask.files.pictures import JPEG_FORMATS, MAX_PIXELS, opened
 
 MASK_ENDINGS = {".npy"}  # beside those of pictures
-MOST_SHAPES = 8  # indices of a palette beside the transparent one that may be classes; more are a cut-out's colours
 GREY = 0x010101  # a grey value times this is its colour
 HALF = 128
+TINT = 32  # how far the channels of a grey may be apart, when a JPEG or a scanner has tinted it
 
 
-class Levels(NamedTuple):
-    """A mask as int32 numbers (height, width), before anyone has said which of them is the object.
+@dataclass(frozen=True)
+class Levels:
+    """A mask as numbers (height, width), before anyone has said which of them is the object.
 
-    They are grey values or palette indices, values of the red channel alone, colours 0xRRGGBB, or the alpha of a
-    cut-out.
+    Attributes:
+        numbers: int32, of the `kind`: grey values or classes ("grey", or "float" if they were stored so), indices of a
+            `palette`, values of the red channel alone ("red"), or colours 0xRRGGBB ("colour").
+        palette: the colour of each index, int32 (n,), of transparent ones black.
+        alpha: uint8 (height, width), where it is not the same all over.
+        lossy: whether it was a JPEG.
     """
 
     numbers: np.ndarray
-    kind: Literal["grey", "red", "colour", "alpha"] = "grey"
+    kind: str = "grey"
+    palette: np.ndarray | None = None
+    alpha: np.ndarray | None = None
     lossy: bool = False
 
     @property
     def colours(self) -> np.ndarray:
-        """The numbers as colours 0xRRGGBB."""
+        """What is to be seen, int32 (height, width) of 0xRRGGBB; nothing is black."""
+        if self.palette is not None:
+            return self.palette[self.numbers]
         if self.kind == "red":
             return self.numbers << 16
         return self.numbers if self.kind == "colour" else self.numbers.clip(0, 255) * GREY
-
-    @property
-    def brightness(self) -> np.ndarray:
-        """The numbers; of colours, which lossy files give to greys, the mean of their channels."""
-        if self.kind != "colour":
-            return self.numbers
-        return ((self.numbers >> 16) + (self.numbers >> 8 & 255) + (self.numbers & 255)) // 3
-
-    @property
-    def hard(self) -> "Levels":
-        """The same without an alpha between 0 and 255: half of it counts as all."""
-        return self._replace(numbers=(self.numbers >= HALF) * np.int32(255)) if self.kind == "alpha" else self
 
 
 def open_mask(file: Path | bytes) -> Levels:
     """Opens a mask, a picture's file or its content, or the file of an array of numpy; upright.
 
     Raises:
-        PictureError: it cannot be decoded.
+        PictureError: it cannot be decoded, or has several pages.
     """
     if isinstance(file, Path) and file.suffix.lower() == ".npy":
         return array_levels(load_array(file))
     with opened(file) as stored:
         lossy = stored.format in JPEG_FORMATS
-        return mask_levels(ImageOps.exif_transpose(stored))._replace(lossy=lossy)
+        pages = getattr(stored, "n_frames", 1)  # only formats that may have more know the word
+        if pages > 1 and not lossy:
+            raise PictureError(f"It has {pages} pages; save the one that is the mask as a file of its own.")
+        return replace(mask_levels(ImageOps.exif_transpose(stored)), lossy=lossy)
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -65,8 +65,8 @@ def load_array(path: Path) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
         raise PictureError("This array cannot be read; save it again with numpy.save.") from error
-    if array.size > 4 * MAX_PIXELS or not 2 <= array.ndim <= 3:
-        raise PictureError(f"This array has the shape {array.shape}; a mask has height and width.")
+    if array.size > 4 * MAX_PIXELS:
+        raise PictureError("This array is larger than any picture; save a mask of height and width.")
     return np.asarray(array)
 
 
@@ -76,43 +76,34 @@ def mask_levels(mask: Image.Image) -> Levels:
         return Levels(np.asarray(mask).astype(np.int32) * 255)
     if mask.mode in ("L", "F") or mask.mode.startswith("I"):
         return array_levels(np.asarray(mask))
-    if mask.has_transparency_data and is_cut_out(mask):
-        return Levels(alpha_of(mask).astype(np.int32), "alpha")
+    alpha = alpha_of(mask) if mask.has_transparency_data else None
     if mask.mode == "P":
-        indices = np.asarray(mask).astype(np.int32)
-        greys = grey_palette(mask, indices)
-        return Levels(indices if greys is None else greys[indices])
-    return colour_levels(np.asarray(mask.convert("RGB")))
+        return Levels(np.asarray(mask).astype(np.int32), "palette", palette_of(mask), alpha)
+    colours = np.asarray(mask.convert("RGB"))
+    if alpha is not None:
+        colours = np.where(alpha[..., None] >= HALF, colours, 0)
+    return replace(colour_levels(colours), alpha=alpha)
 
 
-def is_cut_out(mask: Image.Image) -> bool:
-    """Whether the alpha of a mask tells the object from the rest, not its colours."""
-    alpha = alpha_of(mask)
-    if alpha.min() == alpha.max() != 0:
-        return False
-    if mask.mode != "P":
-        return True
-    opaque = len(np.unique(np.asarray(mask)[alpha >= HALF]))
-    return opaque <= 1 or opaque > MOST_SHAPES
+def alpha_of(mask: Image.Image) -> np.ndarray | None:
+    """The alpha of a picture, uint8 (height, width); None where it is the same all over and not nothing."""
+    shown = mask.convert("LA") if mask.mode == "La" else mask
+    alpha = np.asarray(shown.convert("RGBA").getchannel("A"))
+    return None if alpha.min() == alpha.max() != 0 else alpha
 
 
-def alpha_of(mask: Image.Image) -> np.ndarray:
-    """The alpha of a picture that has one, uint8 (height, width)."""
-    return np.asarray((mask.convert("LA") if mask.mode == "La" else mask).convert("RGBA").getchannel("A"))
-
-
-def grey_palette(mask: Image.Image, indices: np.ndarray) -> np.ndarray | None:
-    """The grey value of each index, int32 (n,), if the palette is of greys: of black and white, or of a soft mask.
-
-    Elsewhere the indices count: class 7 of VOC is index 7, not its grey of 128.
-    """
-    colours = np.array(mask.getpalette("RGB") or [], np.int32).reshape(-1, 3)
-    used = np.unique(indices)
-    if (colours != colours[:, :1]).any() or used[-1] >= len(colours):
-        return None
-    greys, shades = colours[:, 0], set(colours[used, 0].tolist())
-    is_grey = len(shades) == len(used) and (shades <= {0, 255} or len(used) > MOST_SHAPES)
-    return greys if is_grey else None
+def palette_of(mask: Image.Image) -> np.ndarray:
+    """The colour 0xRRGGBB of each index, int32 (256,); transparent ones are black."""
+    indices = Image.fromarray(np.arange(256, dtype=np.uint8)[None], "P")
+    indices.putpalette(mask.getpalette("RGB") or [])
+    red, green, blue = np.asarray(indices.convert("RGB"))[0].astype(np.int32).T
+    colours = red << 16 | green << 8 | blue
+    clear = mask.info.get("transparency")
+    if isinstance(clear, bytes):
+        colours[: len(clear)][np.frombuffer(clear, np.uint8)[:256] < HALF] = 0
+    elif isinstance(clear, int) and 0 <= clear < 256:
+        colours[clear] = 0
+    return colours
 
 
 def colour_levels(colours: np.ndarray) -> Levels:
@@ -128,26 +119,51 @@ def colour_levels(colours: np.ndarray) -> Levels:
 def array_levels(array: np.ndarray) -> Levels:
     """The numbers of an array (height, width), also with one, three or four channels in front or behind.
 
-    Floats from 0 to 1 count in 255ths.
+    Floats with fractions of 1 count in 255ths; whole ones are what they are.
 
     Raises:
         PictureError: it has another shape, or what it holds are no numbers.
     """
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim == 3 and array.shape[2] not in (3, 4) and array.shape[0] in (3, 4):
+        array = np.moveaxis(array, 0, 2)
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
-        return mask_levels(Image.fromarray(array))
+        return mask_levels(Image.fromarray(np.ascontiguousarray(array)))
     if array.ndim != 2 or array.dtype.kind not in "buif" or not array.size:
         raise PictureError(f"This array has the shape {array.shape}; a mask has height and width, and numbers.")
     if array.dtype.kind == "b":
         return Levels(array.astype(np.int32) * 255)
+    kind = "grey"
     if array.dtype.kind == "f":
+        array, kind = array.astype(np.float64), "float"
         if not np.isfinite(array).all():
             raise PictureError("This mask holds values that are not numbers; save it as 8-bit PNG.")
-        array = np.rint(array * (255 if array.min() >= 0 and array.max() <= 1 else 1))
+        if array.min() >= 0 and array.max() <= 1 and (array != np.rint(array)).any():
+            array, kind = array * 255, "grey"
     if array.min() < -(2**31) or array.max() >= 2**31:
         raise PictureError("This mask holds numbers beyond 32 bits; save it as 8-bit PNG.")
-    return Levels(array.astype(np.int32))
+    return Levels(np.rint(array).astype(np.int32), kind)
+
+
+def brightness(levels: Levels) -> np.ndarray:
+    """How bright a mask is, float (height, width) in 0 to 1: by its alpha, its colours, or the depth of its file.
+
+    Raises:
+        PictureError: it has colours, which are more than bright or dark.
+    """
+    if levels.alpha is not None:
+        return levels.alpha / 255
+    if levels.kind in ("palette", "colour"):
+        channels = np.stack([levels.colours >> shift & 255 for shift in (16, 8, 0)])
+        if (np.ptp(channels, axis=0) > TINT).any():
+            raise PictureError(
+                "it has colours, and a threshold is for grey: see that pictures and masks have not changed places, or "
+                "export it as PNG and name the colour with --object-colour"
+            )
+        return channels.mean(axis=0) / 255
+    top = int(levels.numbers.max())
+    return levels.numbers / (1 if levels.kind == "float" and top <= 1 else 255 if top <= 255 else 65535)
 
 
 def distinct(numbers: np.ndarray) -> frozenset[int]:

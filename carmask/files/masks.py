@@ -1,5 +1,6 @@
 """Masks of any kind → 0, 128 and 255: which of their values is the object is decided once, for a whole set."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,101 +8,85 @@ from typing import NamedTuple
 import numpy as np
 
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import GREY, Levels, distinct
-from carmask.files.words import DEFAULT_OBJECT
+from carmask.files.mask_levels import GREY, Levels, brightness, distinct
+from carmask.files.mask_questions import listed, question, spoken
+from carmask.files.mask_rule import NATIVE, MaskRule
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
+MOST_SHAPES = 8  # colours on nothing that may be classes; more are those of a cut-out
 WHITE = {1, 255, 65535, 255 * GREY}  # values that a mask without background may have all over
 
 
 class Values(NamedTuple):
-    """What a mask holds: its kind, which numbers, and which colours those are."""
+    """What a mask holds, for `decide`."""
 
     kind: str
     numbers: frozenset[int]
     colours: frozenset[int]
+    of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
+    has_alpha: bool
+    name: str
 
 
 @dataclass(frozen=True)
 class MaskOptions:
     """What a person says of the masks of a set.
 
-    `objects` and `not_judged` are grey values or indices, every number `above` one is the object as well; `colours`
-    are 0xRRGGBB, the `listed_colours` those that a list of classes gives the object, for masks that have colours; from
-    `threshold` on, of 255, a soft mask is the object; `invert` exchanges object and background.
+    `objects` and `not_judged` are grey values or indices, every number `above` one is the object as well. `colours`
+    and `not_judged_colours` are 0xRRGGBB, the `listed_colours` those that a list of classes gives the object, if the
+    masks have colours. From `threshold` on, of 255, a soft mask is the object; `invert` exchanges it and background.
     """
 
     objects: frozenset[int] = frozenset()
     above: int | None = None
     not_judged: frozenset[int] = frozenset()
     colours: frozenset[int] = frozenset()
+    not_judged_colours: frozenset[int] = frozenset()
     listed_colours: frozenset[int] = frozenset()
     threshold: int | None = None
     invert: bool = False
 
 
-@dataclass(frozen=True)
-class MaskRule:
-    """Which numbers of the masks of a set are the object, and which are not judged; only `known` ones may occur."""
-
-    objects: frozenset[int]
-    not_judged: frozenset[int]
-    known: frozenset[int]
-    by_colour: bool = False
-    threshold: int | None = None
-    invert: bool = False
-    words: str = ""  # says it to a person, where it is not plain
-
-    @property
-    def is_native(self) -> bool:
-        """Whether it is that of the sets that we write."""
-        plain = not (self.by_colour or self.invert or self.threshold)
-        return plain and self.objects <= {255} and self.not_judged <= {128} and self.known <= NATIVE.known
-
-    def mask(self, levels: Levels) -> np.ndarray:
-        """The mask, uint8 (height, width) of 0, 128 (not judged) and 255 (object).
-
-        Raises:
-            PictureError: it holds a value that the others do not.
-        """
-        if self.threshold is None:
-            numbers = levels.hard.colours if self.by_colour else levels.hard.numbers
-            strange = distinct(numbers) - self.known
-            if strange:
-                raise PictureError(f"it has the value {min(strange)}; the others have {listed(self.known)}")
-            is_object = np.isin(numbers, list(self.objects))
-        else:
-            numbers, top = levels.brightness, 65535 if max(self.known, default=0) > 255 else 255
-            is_object = numbers * 255.0 >= self.threshold * top
-        mask = np.where(is_object ^ self.invert, np.uint8(255), np.uint8(0))
-        mask[np.isin(numbers, list(self.not_judged))] = 128
-        return mask
-
-
-NATIVE = MaskRule(frozenset({255}), frozenset({128}), frozenset({0, 128, 255}))  # of the sets that we write
-
-
-def values_of(levels: Levels) -> Values:
-    """What a mask holds, for `decide`."""
-    return Values(levels.kind, distinct(levels.hard.numbers), distinct(levels.hard.colours))
+def values_of(levels: Levels, name: str = "") -> Values:
+    """What a mask holds, for `decide`; `name` is that of its file."""
+    numbers = distinct(levels.numbers)
+    colours = distinct(levels.colours)
+    of_index = (
+        frozenset((index, int(levels.palette[index])) for index in numbers) if levels.palette is not None else ()
+    )
+    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name)
 
 
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     """Why nobody can tell object and background apart in one mask by itself; None if that is possible."""
     if options.threshold is not None:
+        try:
+            brightness(levels)
+        except PictureError as error:
+            return str(error)
         return None
     if levels.lossy:
         return (
             "JPEG mask: JPEG blurs edges into values between; --threshold 128 makes it black and white again, and "
-            "classes have to be exported as PNG"
+            "classes or colours have to be exported as PNG"
         )
-    by_colour = levels.kind == "colour" and (options.colours or options.listed_colours)
-    explained = options.objects or options.above is not None or by_colour
-    number = len(distinct(levels.hard.numbers))
-    if number > MOST_CLASSES and not explained:
+    number = len(distinct(levels.numbers if levels.palette is None else levels.colours))
+    named = options.objects or options.above is not None or options.colours or options.listed_colours
+    if named or levels.alpha is not None or number <= MOST_CLASSES:
+        return None
+    if like_a_photo(levels):
+        remedies = "as photos have: see that pictures and masks have not changed places; --object 13 picks a class"
+    else:
         remedies = "--threshold 128 makes soft edges black and white, --object 13 picks a class"
-        return f"more than two values: it has {number}; {remedies}"
-    return None
+    return f"more than two values: it has {number}; {remedies}"
+
+
+def like_a_photo(levels: Levels) -> bool:
+    """Whether most of a mask is neither black nor white."""
+    try:
+        return bool(np.mean(np.abs(brightness(levels) - 0.5) > 0.4) < 0.5)
+    except PictureError:
+        return True
 
 
 def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: bool = False) -> MaskRule:
@@ -113,27 +98,77 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         DataError: nobody can tell, or the values that a person names are not there; the sentence says what to do.
     """
     masks = list(masks)
-    kinds = {mask.kind for mask in masks if mask.numbers - {0}}
+    opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
+    cut_outs = any(mask.has_alpha for mask in masks) and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
+    flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
+    by_index = not options.colours and may_be_indices(flat, options)
+    kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
     by_colour = bool(options.colours) or "colour" in kinds or {"red", "grey"} <= kinds
-    known = frozenset[int]().union(*(mask.colours if by_colour else mask.numbers for mask in masks))
+    rule = MaskRule(frozenset(), frozenset(), frozenset(), by_colour, by_index, cut_outs)
+    seen = [seen_numbers(mask, rule) for mask in masks]
+    known = frozenset[int]().union(*seen)
+    not_judged = unjudged(known, by_colour, options, native)
+    fixed = (known, by_colour, by_index, cut_outs, options.threshold, options.invert)
     if options.threshold is not None:
-        known = frozenset[int]().union(*(mask.numbers for mask in masks if mask.kind != "colour"))
-        words = (
-            f"In the masks what is {'below' if options.invert else 'at least'} {options.threshold} of 255 is {name}."
-        )
-        return MaskRule(frozenset(), options.not_judged, known, False, options.threshold, options.invert, words)
-    not_judged = options.not_judged
-    if native and not not_judged and known == {0, 128, 255}:
-        not_judged = NATIVE.not_judged
-    if by_colour:
-        not_judged = frozenset(number * GREY for number in not_judged)
-    objects = named_object(known, by_colour, options, name) or plain_object(known - not_judged, masks, native)
+        side = "below" if options.invert else "at least"
+        words = f"In the masks what is {side} {options.threshold} of 255 is {name}."
+        return MaskRule(frozenset(), not_judged, *fixed, words)
+    objects = named_object(known, by_colour, options, name) or plain_object(known - not_judged, masks, seen, native)
     if objects is None:
-        raise DataError(question(known - not_judged, by_colour, name))
-    plain = known <= {0, 128, 255} and kinds <= {"grey"} and not options.invert
-    cut_outs = "The masks are cut-outs: what is not transparent counts as white. " if "alpha" in kinds else ""
-    words = "" if plain else cut_outs + spoken(objects, known - not_judged, by_colour, options.invert, name)
-    return MaskRule(objects, not_judged, known, by_colour, None, options.invert, words)
+        names = {number: mask.name for numbers, mask in zip(seen, masks, strict=True) for number in numbers}
+        counts = Counter(number for numbers in seen for number in numbers)
+        rare = {number: names[number] for number, count in counts.items() if count * 10 <= len(masks)}
+        raise DataError(question(known - not_judged, by_colour, name, rare))
+    if objects & not_judged or (options.not_judged and not objects and not options.objects):
+        raise DataError(f"{listed(not_judged, by_colour)} cannot be not judged: no value is left to be the {name}.")
+    plain = {0, 255} <= known <= {0, 128, 255} and kinds <= {"grey", "float"} and not (options.invert or cut_outs)
+    told = "" if plain else spoken(objects, known, not_judged, by_colour, options.invert, name)
+    clear = "The masks are cut-outs: what is not transparent counts as white. " if cut_outs else ""
+    return MaskRule(objects, not_judged, *fixed, clear + told)
+
+
+def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:
+    """Whether the indices of palettes count: all masks have one palette, and its first colour is black.
+
+    The car of VOC is index 7, not its grey of 128. But tools that reduce colours give indices by how often a colour
+    occurs, differently from file to file; and black, white and the greys of soft edges are what they look like.
+    """
+    pairs = frozenset[tuple[int, int]]().union(*(mask.of_index for mask in masks))
+    colours = dict(pairs)
+    if not pairs or len(colours) != len(pairs):
+        return False
+    if options.objects or options.above is not None:
+        return True
+    greys = all(colour % GREY == 0 for colour in colours.values())
+    told_apart = len(set(colours.values())) == len(colours)
+    as_it_looks = told_apart and greys and (len(colours) > MOST_SHAPES or {*colours.values()} <= {0, 255 * GREY})
+    return (colours.get(0, 0) == 0 or not told_apart) and not as_it_looks
+
+
+def kind_of(mask: Values, by_index: bool) -> str:
+    """The kind of a mask; that of a palette's is what its colours are, unless its indices count."""
+    if mask.kind != "palette":
+        return mask.kind
+    return "grey" if by_index or all(colour % GREY == 0 for colour in mask.colours) else "colour"
+
+
+def seen_numbers(mask: Values, rule: MaskRule) -> frozenset[int]:
+    """The numbers of a mask that count, as `MaskRule.numbers` gives them."""
+    if rule.cut_outs and mask.has_alpha:
+        return frozenset({0, 255 * GREY if rule.by_colour else 255})
+    if rule.by_colour:
+        return mask.colours
+    palette_greys = mask.kind == "palette" and not rule.by_index
+    return frozenset(colour & 255 for colour in mask.colours) if palette_greys else mask.numbers
+
+
+def unjudged(known: frozenset[int], by_colour: bool, options: MaskOptions, native: bool) -> frozenset[int]:
+    """The values that are not judged; DataError if a person names numbers where there are colours."""
+    if by_colour and options.not_judged:
+        raise DataError("The masks have colours: say with --not-judged-colour R,G,B which is not judged.")
+    if native and not options.not_judged and known == {0, 128, 255}:
+        return NATIVE.not_judged
+    return options.not_judged_colours if by_colour else options.not_judged
 
 
 def named_object(known: frozenset[int], by_colour: bool, options: MaskOptions, name: str) -> frozenset[int]:
@@ -159,56 +194,15 @@ def named_object(known: frozenset[int], by_colour: bool, options: MaskOptions, n
     return wanted & known
 
 
-def plain_object(judged: frozenset[int], masks: list[Values], native: bool) -> frozenset[int] | None:
+def plain_object(
+    judged: frozenset[int], masks: list[Values], seen: list[frozenset[int]], native: bool
+) -> frozenset[int] | None:
     """The values that can only be the object; None where there is a choice."""
     bright = judged - {0}
     if native and judged == {0, 128}:
         return None
     if len(bright) <= 1 and (0 in judged or bright <= WHITE):
         return bright
-    in_each = all(len(mask.numbers) <= 2 and 0 in mask.numbers for mask in masks)
+    in_each = all(len(numbers) <= 2 and 0 in numbers for numbers in seen)
     sixteen_bits = 255 < max(bright, default=0) < 2**16 and all(mask.kind == "grey" for mask in masks)
     return bright if in_each and sixteen_bits else None  # brightness of 16 bits, not numbers of classes
-
-
-def question(judged: frozenset[int], by_colour: bool, name: str) -> str:
-    """Asks which of several values is the object, with the options that say it."""
-    order = sorted(judged - {0}) if 0 in judged else sorted(judged)[1:]
-    values = listed(judged, by_colour)
-    if by_colour:
-        example = text(order[0], by_colour)
-        return f"The masks have the colours {values}: say which is the {name}, as in --object-colour {example}."
-    if len(judged) > MOST_CLASSES:
-        return (
-            f"The masks have the values {values}: soft edges become black and white with --threshold 128, and of the "
-            "numbers of classes --object 13 picks one."
-        )
-    border = next((number for number in (255, 128) if number in order and len(order) > 1), None)
-    first = next((number for number in order if number != border), order[0] if order else 1)
-    choice = first if name == DEFAULT_OBJECT else f"{name}={first}"
-    void = f", and if {border} is not judged, such as a border, --not-judged {border}" if border else ""
-    return (
-        f"The masks have the values {values}, and nobody can tell which is the {name}: say it, as in --object {choice}"
-        f"{void}; soft edges become black and white with --threshold 128."
-    )
-
-
-def spoken(objects: frozenset[int], judged: frozenset[int], by_colour: bool, invert: bool, name: str) -> str:
-    """Says which values are the object."""
-    values, rest = listed(objects, by_colour), judged - objects
-    if invert:
-        return f"What is not {values} in the masks is {name}."
-    return f"In the masks {values} is {name}" + (f", {listed(rest, by_colour)} background." if rest else ".")
-
-
-def listed(numbers: Iterable[int], by_colour: bool = False) -> str:
-    """Values in words; of many only the ends."""
-    texts = [text(number, by_colour) for number in sorted(numbers)]
-    if len(texts) > MOST_CLASSES:
-        return f"{texts[0]} to {texts[-1]} ({len(texts)} values)"
-    return " and ".join(filter(None, ("; ".join(texts[:-1]) if by_colour else ", ".join(texts[:-1]), *texts[-1:])))
-
-
-def text(number: int, by_colour: bool) -> str:
-    """A value in words: 13, or 250,50,83 for a colour."""
-    return f"{number >> 16},{number >> 8 & 255},{number & 255}" if by_colour else str(number)

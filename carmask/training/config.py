@@ -57,6 +57,7 @@ class TrainConfig:
     not_judged: str = HfArg(default="", help="Values of masks that take no part, such as 255.")
     object_above: int | None = HfArg(default=None, help="Every higher value of masks is the object.")
     object_colour: str = HfArg(default="", help="Colour of the object in masks: 250,50,83.")
+    not_judged_colour: str = HfArg(default="", help="Colour in masks that takes no part: 224,224,192.")
     threshold: int = HfArg(default=0, help="Soft masks: the object from this of 255 on, such as 128.")
     invert: bool = HfArg(default=False, help="The object is black in the masks.")
     settings: list[str] = HfArg(
@@ -157,6 +158,7 @@ def label_settings(config: TrainConfig) -> LabelOptions:
             config.object_above,
             numbers(config.not_judged) if config.not_judged else frozenset(),
             frozenset({colour(config.object_colour)} if config.object_colour else ()),
+            frozenset({colour(config.not_judged_colour)} if config.not_judged_colour else ()),
             threshold=config.threshold or None,
             invert=config.invert,
         )

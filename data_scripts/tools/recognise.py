@@ -15,7 +15,7 @@ LOOKED_FOR = (
     "SegmentationClass, and Roboflow's _classes.csv"
 )
 NOT_READ = {
-    "COCO": "{0} is of COCO: data_scripts/from_coco.py {0} PICTURES OUT reads it.",
+    "COCO": "{0} is COCO: data_scripts/from_coco.py {0} PICTURES OUT reads it.",
     "JSON_MIN": '{0} is Label Studio\'s short form, without the sizes of the pictures: export it as "JSON".',
     "VIA 3": "{0} is a project of VIA 3: export it from there as COCO, for data_scripts/from_coco.py.",
     "brush": '{0} is called by its task, which says nothing of the picture: export as "JSON", and give that file.',

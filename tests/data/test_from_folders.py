@@ -35,7 +35,6 @@ ENCODINGS = {
     "0 and 1": lambda: car_mask(1),
     "1 bit": lambda: car_mask(1, "1"),
     "palette": lambda: palette_mask([(0, 0, 0), (128, 0, 0)]),
-    "palette, bright background index last": lambda: palette_mask([(20, 20, 90), (250, 250, 0)]),
     "palette of one colour": lambda: palette_mask([(0, 0, 0), (0, 0, 0)]),
     "colours": lambda: car_mask((200, 30, 30), "RGB"),
     "16 bit": lambda: Image.fromarray(np.asarray(car_mask()).astype(np.uint16) * 257),

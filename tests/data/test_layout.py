@@ -86,6 +86,15 @@ def test_a_linked_picture_inside_is_copied_as_what_it_shows(data, tmp_path):
         assert opened.size == (96, 64)
 
 
+@pytest.mark.parametrize("source", ["../../../x", "{root}/x", "a\\b", "a\0b"])
+def test_no_source_leads_out_of_the_new_data_set(data, tmp_path, source):
+    change_row(data, source=named(source, tmp_path))
+    before = set(tmp_path.iterdir())
+    assert merge.main([str(tmp_path / "out"), str(data)]) == 0
+    assert set(tmp_path.iterdir()) == before | {tmp_path / "out"}
+    assert len(list((tmp_path / "out/train/images").iterdir())) == 8
+
+
 @pytest.mark.parametrize("column", ["file_name", "mask_file_name"])
 def test_the_doctor_names_files_outside_and_shows_none(data, tmp_path, capsys, column):
     change_row(data, **{column: "../../secret.png"})

@@ -162,7 +162,7 @@ def test_a_picture_without_yolo_labels_is_background_and_said_to_be(tmp_path, ca
     write(tmp_path / "export/labels/train/d.txt", "")
     assert run(tmp_path / "export", tmp_path / "out") == 0
     assert not masks(tmp_path / "out")["c"].any()
-    assert "Background alone: 2 pictures" in capsys.readouterr().err
+    assert "background alone: 2." in capsys.readouterr().err
 
 
 def test_a_picture_without_labelme_file_is_left_aside_and_said_to_be(tmp_path, capsys):
@@ -170,14 +170,14 @@ def test_a_picture_without_labelme_file_is_left_aside_and_said_to_be(tmp_path, c
     tool_exports.pictures(tmp_path / "export", ["c"])
     assert run(tmp_path / "export", tmp_path / "out") == 0
     assert masks(tmp_path / "out").keys() == {"a", "b"}
-    assert "Left aside: 1 pictures" in capsys.readouterr().err
+    assert "left aside: 1." in capsys.readouterr().err
 
 
 def test_boxes_alone_are_refused(tmp_path, capsys):
     tool_exports.yolo(tmp_path / "export")
     for name in CORNERS:
         write(tmp_path / f"export/labels/train/{name}.txt", "1 0.5 0.5 0.2 0.2\n")
-    assert "no outlines" in refusal(tmp_path / "export", tmp_path, capsys)
+    assert "these are none; draw polygons" in refusal(tmp_path / "export", tmp_path, capsys)
 
 
 def test_a_box_is_no_outline_but_one_with_an_outline_in_it_may_stay(tmp_path, capsys):
@@ -185,7 +185,7 @@ def test_a_box_is_no_outline_but_one_with_an_outline_in_it_may_stay(tmp_path, ca
     path = tmp_path / "export/labels/train/a.txt"
     path.write_text(path.read_text() + "1 0.5 0.5 0.9 0.9\n")
     assert run(tmp_path / "export", tmp_path / "out") == 0
-    assert "Left aside, as they are no outlines: 1 shapes of the kind box" in capsys.readouterr().err
+    assert "of the kind box, left aside as they are no outlines: 1." in capsys.readouterr().err
     path.write_text("1 0.5 0.5 0.9 0.9\n")
     assert run(tmp_path / "export", tmp_path / "out", "--overwrite") == 1
     assert "a.jpg: no outline: Car is only a box" in capsys.readouterr().err
@@ -247,7 +247,7 @@ def test_rectangles_that_the_tool_paints_are_painted_and_said_to_be(tmp_path, ca
     write(tmp_path / "export/a.json", tool_exports.labelme_json("a", shapes=[shape]))
     assert run(tmp_path / "export", tmp_path / "out") == 0
     assert (masks(tmp_path / "out")["a"] == 255).sum() == 40 * 20
-    assert "1 rectangles" in capsys.readouterr().err
+    assert "Rectangles painted as they are: 1" in capsys.readouterr().err
 
 
 def test_another_stated_size_is_a_mismatch(tmp_path, capsys):
@@ -303,8 +303,8 @@ def test_a_task_nobody_has_labelled_is_left_aside_and_an_empty_annotation_is_bac
     assert run(tmp_path / "export", tmp_path / "out") == 0
     assert masks(tmp_path / "out").keys() == {"a", "b", "c"}
     errors = capsys.readouterr().err
-    assert "Background alone: 1 pictures" in errors
-    assert "Left aside: 1 pictures" in errors
+    assert "background alone: 1." in errors
+    assert "left aside: 1." in errors
 
 
 def test_a_picture_that_was_turned_in_the_tool_is_refused(tmp_path, capsys):

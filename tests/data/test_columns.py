@@ -1,0 +1,130 @@
+"""The laws of foreign data sets: any usual column, split and encoding gives the masks that were drawn."""
+
+import json
+
+import datasets
+import numpy as np
+import pytest
+from conftest import drawn_car
+from PIL import Image
+
+from carmask.data.label_options import LabelOptions
+from carmask.data.object_choice import object_choice
+from carmask.data.rows import read_row
+from carmask.data.sources import open_data
+from carmask.errors import DataError
+from carmask.files.masks import MaskOptions
+
+PICTURES, MASKS = zip(*(drawn_car(seed=seed) for seed in range(4)), strict=True)
+
+
+def encoded(scale=1, mode="L"):
+    return [Image.fromarray((mask // 255 * scale).astype(np.uint8), mode) for mask in MASKS]
+
+
+def voc(masks):
+    for mask in masks:
+        mask.putpalette([0, 0, 0] * 7 + [128] * 3)
+    return masks
+
+
+def save(root, columns, splits=("train", "val"), features=None):
+    table = datasets.Dataset.from_dict(columns, features=features)
+    datasets.DatasetDict({split: table for split in splits}).save_to_disk(root / "set")
+    return str(root / "set")
+
+
+def choice(text, **said):
+    chosen = object_choice(text)
+    return LabelOptions(chosen, MaskOptions(objects=chosen.numbers, **said))
+
+
+def check(data, options=None):
+    splits = open_data(data, options=options) if options else open_data(data)
+    assert set(splits) == {"train", "validation"}
+    for split in splits.values():
+        for row, mask in zip(split, MASKS, strict=True):
+            assert np.array_equal(read_row(row)[1], mask)
+
+
+@pytest.mark.parametrize("image", ["image", "pixel_values"])
+@pytest.mark.parametrize("mask", ["mask", "label", "labels", "annotation", "segmentation_map"])
+def test_the_usual_columns_are_found(tmp_path, image, mask):
+    check(save(tmp_path, {image: list(PICTURES), mask: encoded(255), "more": [1, 2, 3, 4]}))
+
+
+@pytest.mark.parametrize("split", ["val", "valid", "validation", "dev"])
+def test_a_split_for_validation_is_taken_for_what_it_is(tmp_path, split):
+    check(save(tmp_path, {"image": list(PICTURES), "mask": encoded(255)}, ("train", split)))
+
+
+@pytest.mark.parametrize("name", ["mask", "label"])
+def test_a_column_is_named_where_two_may_be_meant_or_none_is(tmp_path, name):
+    columns = {"image": list(PICTURES), "labels": encoded(), "annotation": encoded(255)}
+    with pytest.raises(DataError, match="name one with --mask-column"):
+        open_data(save(tmp_path, columns))
+    check(save(tmp_path / "b", columns), LabelOptions(mask_column="annotation"))
+    with pytest.raises(DataError, match="no masks in a column nothing; it has image, labels, annotation"):
+        open_data(save(tmp_path / "b", columns), options=LabelOptions(mask_column="nothing"))
+
+
+def test_a_class_of_the_whole_picture_is_no_mask(tmp_path):
+    columns = {"image": list(PICTURES), "label": [0, 1, 0, 1]}
+    with pytest.raises(DataError, match="it has image, label: name one with --mask-column"):
+        open_data(save(tmp_path, columns))
+
+
+ENCODINGS = {
+    "0 and 1": (encoded(1), None),
+    "a class of VOC's palette": (voc(encoded(7, "P")), None),
+    "classes": ([Image.fromarray(mask // 255 * 11 + 2) for mask in MASKS], "13"),
+    "an alpha": ([Image.merge("LA", [Image.fromarray(mask // 3), Image.fromarray(mask)]) for mask in MASKS], None),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_any_encoding_is_read(tmp_path, encoding, capsys):
+    masks, text = ENCODINGS[encoding]
+    data = save(tmp_path, {"image": list(PICTURES), "mask": masks})
+    if text:
+        with pytest.raises(DataError, match=f"--object {text}"):
+            open_data(data)
+    check(data, choice(text) if text else None)
+    assert "is car" in capsys.readouterr().err
+
+
+def test_masks_as_nested_lists_are_read(tmp_path):
+    feature = datasets.Array2D(MASKS[0].shape, "uint8")
+    masks = [np.asarray(Image.fromarray(mask).resize(MASKS[0].shape[::-1], 0)) for mask in MASKS[:1]]
+    features = datasets.Features({"image": datasets.Image(), "mask": feature})
+    data = save(tmp_path, {"image": list(PICTURES[:1]), "mask": masks}, features=features)
+    assert np.array_equal(read_row(open_data(data)["train"][0])[1], MASKS[0])
+
+
+def test_a_class_is_found_by_its_name_in_id2label(tmp_path):
+    data = save(tmp_path, {"image": list(PICTURES), "mask": encoded(5)})
+    (tmp_path / "set/id2label.json").write_text(json.dumps({"0": "road", "5": "Leaf", "7": "tree"}))
+    check(data, choice("leaf"))
+    with pytest.raises(DataError, match="no class stone; id2label.json has road, Leaf, tree"):
+        open_data(data, options=choice("stone"))
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+@pytest.mark.parametrize("place", ["{split}", ""])
+def test_an_imagefolder_is_read_with_either_table(tmp_path, name, place):
+    for split in ("train", "dev") if place else ("train",):
+        folder = tmp_path / place.format(split=split)
+        lines = []
+        for number, (picture, mask) in enumerate(zip(PICTURES, encoded(1), strict=True)):
+            (folder / "images").mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"images/{number}.png")
+            mask.save(folder / f"images/{number}_m.png")
+            lines.append({"file_name": f"images/{number}.png", "mask_file_name": f"images/{number}_m.png"})
+        table = [",".join(lines[0]), *(",".join(line.values()) for line in lines)]
+        (folder / name).write_text("\n".join(table if name.endswith("csv") else map(json.dumps, lines)))
+    if place:
+        check(str(tmp_path))
+    else:
+        splits = open_data(str(tmp_path))
+        assert (len(splits["train"]), len(splits["validation"])) == (3, 1)
+        assert all(set(np.unique(read_row(row)[1])) == {0, 255} for row in splits["train"])

@@ -1,0 +1,129 @@
+"""The laws of names: a mask finds its picture whatever its tool has made of them, and two that fit are asked about."""
+
+import os
+import unicodedata
+
+import pytest
+from made_up import car_mask, picture
+
+from carmask.data.pairing import match_names
+from carmask.errors import DataError
+
+
+def write(root, pictures, masks):
+    for folder, names, draw in ((root / "images", pictures, picture), (root / "masks", masks, car_mask)):
+        folder.mkdir()
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            draw().save(folder / name)
+    return root / "images", root / "masks"
+
+
+def names(matches, images, masks):
+    return {
+        match.picture.relative_to(images).as_posix(): [mask.relative_to(masks).as_posix() for mask in match.masks]
+        for match in matches
+    }
+
+
+@pytest.mark.parametrize(
+    ("pairs", "template"),
+    [
+        ({"a.jpg": ["a.png"]}, None),
+        ({"a.jpg": ["A.PNG"]}, None),
+        ({unicodedata.normalize("NFD", "ä.jpg"): [unicodedata.normalize("NFC", "ä.png")]}, None),
+        ({"a.jpg": ["a.jpg.png"]}, None),
+        ({"a.jpg": ["a_mask.gif"], "a_b.jpg": ["a_b_mask.gif"]}, None),
+        ({"a.jpg": ["mask_a.png"]}, None),
+        ({"image_1.jpg": ["mask_1.png"], "image_2.jpg": ["mask_2.png"]}, None),
+        ({"img-10.jpg": ["lbl-10.png"], "img-11.jpg": ["lbl-11.png"]}, None),
+        ({"a.jpg": ["a_train_id.png"]}, None),
+        ({"x/a_leftImg8bit.png": ["x/a_gtFine_labelTrainIds.png"]}, None),
+        ({"val/a.jpg": ["validation/a.png"], "train/a.jpg": ["train/a.png"]}, None),
+        ({"a.jpg": ["a_0.png", "a_1.png"], "b.jpg": ["b_0.png"]}, None),
+        ({"a.jpg": ["a/0.png", "a/1.png"], "b.jpg": ["b/masks/x.png"]}, None),
+        ({"a.b.jpg": ["a.b.png"], "a.c.jpg": ["a.c.png"]}, None),
+        ({"frame_001.jpg": ["mask_1.png"], "frame_010.jpg": ["mask_10.png"]}, None),
+        ({"train/a.jpg": ["a.png"], "val/b.jpg": ["b.png"]}, None),
+        ({"train_images/a.jpg": ["train_masks/a.png"]}, None),
+        ({"x1/images/x1.jpg": ["x1/masks/0.png", "x1/masks/1.png"]}, None),
+        ({"a.jpg": ["the a of it.png"], "b.jpg": ["the b of it.png"]}, "the {name} of it"),
+        ({"a.jpg": ["a/m.png"], "b.jpg": ["b/m.png"]}, "{name}/m.png"),
+    ],
+)
+def test_a_mask_finds_its_picture(tmp_path, pairs, template):
+    images, masks = write(tmp_path, pairs, [mask for own in pairs.values() for mask in own])
+    matches, bad = match_names(images, masks, template)
+    assert names(matches, images, masks) == pairs
+    assert not bad
+
+
+@pytest.mark.parametrize("kinds", [("_labelIds", "_labelTrainIds"), ("_mask", "_seg")])
+def test_two_kinds_of_masks_are_asked_about_and_the_answer_works(tmp_path, kinds):
+    images, masks = write(tmp_path, ["a.jpg", "b.jpg"], [f"{name}{kind}.png" for name in "ab" for kind in kinds])
+    with pytest.raises(DataError, match=f"--mask-name '{{name}}{kinds[1]}'"):
+        match_names(images, masks)
+    matches, bad = match_names(images, masks, f"{{name}}{kinds[1]}")
+    assert names(matches, images, masks) == {f"{name}.jpg": [f"{name}{kinds[1]}.png"] for name in "ab"}
+    assert not bad
+
+
+@pytest.mark.parametrize(
+    ("pictures", "masks", "words"),
+    [
+        (["a.jpg", "b.jpg"], ["of x.png", "of y.png"], "--mask-name 'mask_{name}'"),
+        (["a.jpg", "b.jpg"], ["car/a.png", "car/b.png"], "masks/car"),
+        (["a.jpg"], ["task-1-annotation-2-by-1-tag-car-0.png"], "from_tool.py"),
+        (["img_10.jpg", "img_11.jpg"], ["mask_20.png", "mask_21.png"], "--mask-name"),
+        (["cam2_0.jpg", "cam2_1.jpg"], ["cam1_0.png", "cam1_1.png"], "--mask-name"),
+        (["a.jpg", "b.jpg"], ["a/car.png", "a/tree.png", "b/car.png", "b/tree.png"], "--mask-name '{name}/car'"),
+        (["a.jpg", "b.jpg"], ["a_car.png", "a_tree.png", "b_car.png", "b_tree.png"], "--mask-name '{name}_car'"),
+        ([], ["a.png"], "holds no pictures"),
+    ],
+)
+def test_where_nothing_fits_one_sentence_says_what_to_do(tmp_path, pictures, masks, words):
+    with pytest.raises(DataError) as error:
+        match_names(*write(tmp_path, pictures, masks))
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_other_views_of_a_picture_are_left_aside_and_counted(tmp_path, capsys):
+    views = ["a_gtFine_labelIds.png", "a_gtFine_color.png", "a_gtFine_instanceIds.png"]
+    images, masks = write(tmp_path, ["a_leftImg8bit.png"], views)
+    matches, bad = match_names(images, masks)
+    assert names(matches, images, masks) == {"a_leftImg8bit.png": views[:1]}
+    assert not bad
+    assert "2 other files" in capsys.readouterr().err
+
+
+def test_in_one_folder_names_or_suffixes_tell_pictures_from_masks(tmp_path):
+    for folder, mask in (("a", "x_mask.jpg"), ("b", "x.png")):
+        images, _ = write(tmp_path / folder, ["x.jpg"], []) if (tmp_path / folder).mkdir() is None else ()
+        car_mask().save(images / mask)
+        matches, _ = match_names(images, images)
+        assert names(matches, images, images) == {"x.jpg": [mask]}
+
+
+def test_of_one_folder_with_folders_of_pictures_and_masks_both_are_found(tmp_path):
+    images, _ = write(tmp_path, ["train/images/a.png", "val/images/a.png"], [])
+    for split in ("train", "val"):
+        (images / split / "masks").mkdir()
+        car_mask().save(images / split / "masks/a.png")
+    matches, bad = match_names(images, images)
+    assert names(matches, images, images) == {
+        f"{split}/images/a.png": [f"{split}/masks/a.png"] for split in ("train", "val")
+    }
+    assert not bad
+
+
+def test_links_are_followed_inside_the_folder_and_named_where_they_lead_out(tmp_path):
+    images, masks = write(tmp_path, ["z/a.jpg"], ["z/a.png"])
+    for folder in (images, masks):
+        os.symlink(folder / "z", folder / "y")
+        (tmp_path / f"elsewhere-{folder.name}").mkdir()
+        os.symlink(tmp_path / f"elsewhere-{folder.name}", folder / "out")
+    matches, bad = match_names(images, masks)
+    assert len(matches) == 1
+    assert {path.name for path, _ in bad} == {"out"}
+    assert all("leads out of the folder" in reason for _, reason in bad)
