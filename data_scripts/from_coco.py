@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import itertools
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,8 +12,9 @@ from carmask.data.importing import add_options, import_pairs
 from carmask.data.pairs import Pair
 from carmask.errors import DataError
 from data_scripts.coco.annotation_file import CocoFile, annotation_files, read_coco
-from data_scripts.coco.masks import Notes, listed_dots, listed_mask, say_crowds
+from data_scripts.coco.masks import Notes, listed_dots, listed_mask, say_contents
 from data_scripts.coco.pictures import find_listed
+from data_scripts.foreign_names import by_number, names
 from data_scripts.outlines import are_fractions, has_outline
 
 
@@ -53,11 +53,6 @@ def main(argv: list[str] | None = None) -> int:
     return exit_code(functools.partial(convert, parser.parse_args(argv)))
 
 
-def names(text: str) -> list[str]:
-    """Reads "bus,truck" as ["bus", "truck"]."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def lower_names(text: str) -> list[str]:
     """Reads "Bus,truck" as ["bus", "truck"]."""
     return names(text.casefold())
@@ -83,8 +78,8 @@ def convert(arguments: argparse.Namespace) -> int:
         dots = functools.partial(listed_dots, listed=listed, arguments=arguments, dot_names=dot_names, notes=notes)
         name = path.relative_to(arguments.images).with_suffix("").as_posix().replace("/", "_")
         pairs.append(Pair(name, path, mask, dots if dot_names else None, bool(wanted), split))
-    if wanted and not arguments.crowd_is_object:
-        say_crowds([listed for listed, _ in found.values()], wanted)
+    if wanted:
+        say_contents([listed for listed, _ in found.values()], wanted, arguments.crowd_is_object)
     code = import_pairs(pairs, bad, arguments, dot_names)
     for note, annotations in notes.items():
         sys.stderr.write(f"{note}: {len(annotations)}, such as annotation {annotations[0]}.\n")
@@ -97,7 +92,12 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     Raises:
         DataError: The files do not know one of the categories that are asked for.
     """
-    known = list(dict.fromkeys(itertools.chain.from_iterable(file.categories for file in files)))
+    ids: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        for identity, name in file.categories.items():
+            ids[identity].add(name)
+    known = list(dict.fromkeys(name for file in files for name in file.categories.values()))
+    chosen = by_number(arguments.object, {one: min(found) for one, found in ids.items() if len(found) == 1})
     lower = {name.casefold() for name in known}
     for name in [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]:
         if name.casefold() not in lower:
@@ -105,9 +105,9 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     dots_wanted, given = bool(arguments.dots or arguments.keypoints), arguments.object.given
     if arguments.parts_of_one_car and not given:
         return lower
-    if dots_wanted and not given and not {name.casefold() for name in arguments.object.classes} & lower:
+    if dots_wanted and not given and not {name.casefold() for name in chosen.classes} & lower:
         return set()
-    wanted = {name.casefold() for name in arguments.object.among(known, "The file")}
+    wanted = {name.casefold() for name in chosen.among(known, "the file")}
     outlined = any(part["category"] in wanted and has_outline(part) for part in all_parts(files))
     if dots_wanted and not outlined:
         sys.stderr.write(f"No annotation of {', '.join(sorted(wanted))} has an outline: only dots are written.\n")

@@ -11,7 +11,7 @@ import functools
 import math
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from carmask.command_line import exit_code
@@ -23,6 +23,7 @@ from data_scripts.points_table import Cells, Row, read_table
 
 NOTHING = ("", "nan", "na", "n/a", "none", "null")  # how tables write that a dot is not in the picture
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+COMMA = re.compile(r"[-+]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # three digits behind it may also be thousands
 SEEN = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 OUTSIDE = 1.0  # pixels by which a dot may miss the picture: some programs count pixels from 1, or round
 
@@ -31,6 +32,8 @@ NOTES = {
     "hidden": "Points marked as not visible, which count as missing: {}.",
     "scored": "Points with a score or visibility other than 0, 1 and 2, taken as they are: {}.",
     "unnamed": "Pictures without a row in the table, left out: {}.",
+    "percent": "Points that all lie within 0 to 100, in larger pictures: {}; if they are percent, divide them by 100 "
+    "and add --fractions.",
     "moved": "Points up to a pixel outside their picture, moved to its edge: {}.",
 }
 
@@ -57,6 +60,7 @@ def read_point(name: str, cells: Cells, counts: Counter) -> Point:
 
 def number_in(name: str, cell: str) -> float:
     """Reads a cell of the dot `name`; BadPair if it is no number."""
+    cell = cell.replace(",", ".") if COMMA.fullmatch(cell) else cell
     number = SEEN.get(cell.lower()) if not NUMBER.fullmatch(cell) else float(cell)
     if number is None or not math.isfinite(number):
         raise BadPair(f"{name} has {shortened(cell, 30)}, which is no number")
@@ -96,10 +100,15 @@ def as_fractions(size: tuple[int, int], points: list[Point], names: list[str], s
         counts: counts the points that were moved.
 
     Raises:
-        BadPair: One lies outside the picture.
+        BadPair: One lies outside the picture, or all seem to be fractions.
     """
     height, width = size
     dots: Dots = []
+    parts = [part for point in points if point and any(point) for part in point]
+    if parts and not scale and min(parts) >= 0 and max(parts) <= 1:
+        raise BadPair("all points lie between 0 and 1, unlike those of other pictures: write them in pixels")
+    counts["percent"] += 0 if scale else len(parts) // 2
+    counts["no percent"] += bool(parts) and (min(size) <= 100 or min(parts) < 0 or max(parts) > 100)
     for name, point in zip(names, points, strict=True):
         if point is None:
             dots.append(None)
@@ -111,6 +120,21 @@ def as_fractions(size: tuple[int, int], points: list[Point], names: list[str], s
         counts["moved"] += edge != (x, y)
         dots.append([round(edge[0] / width, 6), round(edge[1] / height, 6)])
     return dots
+
+
+def find(file: str, index: PictureIndex, numbered: dict[str, list[Path]]) -> Path:
+    """The picture of a row, or else the only one of those `numbered` whose number it is but for zeros before it.
+
+    Raises:
+        BadPair: There is none, or more than one.
+    """
+    try:
+        return index.find(file)
+    except BadPair:
+        padded = numbered.get(file.lstrip("0"), []) if file.isdecimal() else []
+        if len(padded) != 1:
+            raise
+        return padded[0]
 
 
 def match_rows(
@@ -125,10 +149,13 @@ def match_rows(
         DataError: No row names a picture of the folder.
     """
     found: dict[Path, list[Point]] = {}
-    bad, named = [], set()
+    bad, named, numbered = [], set(), defaultdict(list)
+    for path in index.pictures:
+        if path.stem.isdecimal():
+            numbered[path.stem.lstrip("0")].append(path)
     for row in rows:
         try:
-            path = index.find(row.file)
+            path = find(row.file, index, numbered)
             if path in named:
                 raise BadPair(f"{shortened(row.file)} has a row already")
             named.add(path)
@@ -194,6 +221,7 @@ def convert(arguments: argparse.Namespace) -> int:
     counts: Counter = Counter()
     pairs, bad, names = pairs_of_table(arguments, counts)
     code = import_pairs(pairs, bad, arguments, names)
+    counts["percent"] *= not counts["no percent"]
     for kind, words in NOTES.items():
         if counts[kind]:
             sys.stderr.write(words.format(counts[kind]) + "\n")

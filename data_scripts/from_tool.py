@@ -18,12 +18,13 @@ import numpy as np
 
 from carmask.command_line import exit_code
 from carmask.data.importing import add_options, import_pairs
-from carmask.data.layout import NOT_JUDGED, OBJECT
+from carmask.data.layout import BACKGROUND, NOT_JUDGED, OBJECT
 from carmask.data.pairs import BadPair, Pair, stored_form
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError
 from carmask.files.picture_folders import pictures_below
 from carmask.files.pictures import SIDEWAYS
+from data_scripts.foreign_names import by_number, names
 from data_scripts.tools import annotation_xml, cvat, label_studio, labelme, supervisely, via, voc, yolo
 from data_scripts.tools.recognise import FORMATS, label_files
 from data_scripts.tools.shapes import MALFORMED, Export, Labelled, Shape
@@ -38,7 +39,7 @@ def read_export(arguments: argparse.Namespace, scratch: Path) -> tuple[Export, l
     Raises:
         DataError: It is none that can be read.
     """
-    found, files = label_files(arguments.export, arguments.format)
+    found, files, damaged = label_files(arguments.export, arguments.format)
     folder = arguments.export if arguments.export.is_dir() else arguments.export.parent
     place = arguments.pictures or folder
     if not place.is_dir():
@@ -64,17 +65,15 @@ def read_export(arguments: argparse.Namespace, scratch: Path) -> tuple[Export, l
         export = voc.read_roboflow(folder, files, index)
     else:
         export = annotation_xml.read(folder, files, index)
+    export.bad += damaged
     return export, index.pictures if index else []
 
 
 def object_classes(export: Export, arguments: argparse.Namespace) -> tuple[set[str], set[str]]:
     """The classes that are the object and those that are not judged; DataError if one is not there."""
     known = export.all_classes()
-    wanted = arguments.object
-    if export.numbered:  # a class may be named by its place
-        places = {str(place): name for place, name in enumerate(known) if str(place) not in known}
-        wanted = type(wanted)(wanted.name, tuple(places.get(one, one) for one in wanted.classes), wanted.given)
-    objects = set(wanted.among(known, "The export"))
+    places = {str(place): name for place, name in enumerate(known)} if export.numbered else {}
+    objects = set(by_number(arguments.object, places).among(known, "the export"))
     unknown = {one.casefold() for one in arguments.not_judged} - {one.casefold() for one in known}
     if unknown:
         raise DataError(f"There is no class {min(unknown)} for --not-judged; the export has {', '.join(known)}.")
@@ -82,8 +81,13 @@ def object_classes(export: Export, arguments: argparse.Namespace) -> tuple[set[s
     return objects, (unjudged | set(export.void)) - objects
 
 
-def painted(labelled: Labelled, objects: set[str], not_judged: set[str]) -> np.ndarray:
+def painted(
+    labelled: Labelled, objects: set[str], not_judged: set[str], hiding: collections.Counter | None
+) -> np.ndarray:
     """Paints the shapes of a picture as uint8 (height, width) of 0, 128 and 255.
+
+    The object lies over all else, unless `hiding` is there: then a shape hides what stands before it, and `hiding`
+    counts the classes that hide some of the object.
 
     Raises:
         BadPair: The export states another size, a shape is broken, or an object has no outline.
@@ -94,18 +98,21 @@ def painted(labelled: Labelled, objects: set[str], not_judged: set[str]) -> np.n
         raise BadPair("size mismatch: picture {1}×{0}, export {3}×{2}".format(*size, *labelled.size))
     mask, is_object = np.zeros(size, np.uint8), np.zeros(size, bool)
     chosen = [shape for shape in labelled.shapes if shape.label in objects]
-    for shape in labelled.shapes:
-        if shape.is_outline and shape.label in not_judged:
-            mask[paint(shape, size)] = NOT_JUDGED
-    for shape in chosen:
-        if shape.is_outline:
-            is_object |= paint(shape, size)
+    others = [shape for shape in labelled.shapes if shape.label in not_judged]
+    for shape in [*others, *chosen] if hiding is None else labelled.shapes:
+        if not shape.is_outline:
+            continue
+        area = paint(shape, size)
+        if shape.label in objects:
+            is_object |= area
+        elif hiding is not None and (mask[area] == OBJECT).any():
+            hiding[shape.label] += 1
+        mask[area] = OBJECT if shape.label in objects else NOT_JUDGED if shape.label in not_judged else BACKGROUND
     for shape in chosen:
         if not shape.is_outline and not is_object[paint(shape, size)].any():
             raise BadPair(f"no outline: {shape.label} is only a {shape.kind}; draw its outline, or leave it out")
     if not is_object.any() and any(shape.kind != "mask" for shape in chosen):
         raise BadPair(f"no outline: the {chosen[0].kind} of {chosen[0].label} has no area")
-    mask[is_object] = OBJECT
     return mask
 
 
@@ -159,11 +166,19 @@ def convert(arguments: argparse.Namespace) -> int:
             raise DataError(f"Nothing in the export can be used, {path} first: {reason}{remedy}.")
         objects, not_judged = object_classes(export, arguments)
         say(export, pictures, objects)
+        hiding: collections.Counter | None = collections.Counter() if export.layered else None
         pairs = [
-            Pair(one.name, one.picture, functools.partial(painted, one, objects, not_judged), split=one.split)
+            Pair(one.name, one.picture, functools.partial(painted, one, objects, not_judged, hiding), split=one.split)
             for one in export.pictures
         ]
-        return import_pairs(pairs, export.bad, arguments)
+        code = import_pairs(pairs, export.bad, arguments)
+    if hiding:
+        parts = ",".join([*sorted(objects), *hiding])
+        sys.stderr.write(
+            f"Shapes over the object, which hide what is below them: {hiding.total()}; if they are a part of it, add "
+            f'--object "{arguments.object.name}={parts}".\n'
+        )
+    return code
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,11 +191,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--not-judged", type=names, default=[], help="classes that take no part, such as bus,truck")
     add_options(parser)
     return exit_code(functools.partial(convert, parser.parse_args(argv)))
-
-
-def names(text: str) -> list[str]:
-    """Reads "bus,truck" as ["bus", "truck"]."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 import argparse
 import functools
 import sys
+from collections import Counter
 from pathlib import Path
 
 from carmask.command_line import exit_code
 from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
-from carmask.data.layout import file_inside
+from carmask.data.layout import SPLITS, file_inside
 from carmask.doctor.row_checks import check_dots, listed_rows, path_of, read_dot_names
 from carmask.errors import DataError, shortened
 
@@ -63,12 +64,19 @@ def data_set_rows(data_set: Path) -> list[dict]:
     """Reads the rows of a data set, each with its `split`.
 
     Raises:
-        DataError: The folder is no data set, or a row names a file outside it or has no such dots as it should.
+        DataError: The folder is no data set, or a table is empty, or a row stands twice, names a file outside the
+            folder, or has no such dots as it should.
     """
     rows = listed_rows(data_set)
     if any(row.get(column) is None for row in rows for column in ("file_name", "source", "group")):
         raise DataError(f"{data_set} is no data set of these programs: make one with a program of data_scripts.")
     names = read_dot_names(data_set)
+    for row, times in Counter((row["split"], str(row["file_name"])) for row in rows).items():
+        if times > 1:
+            raise DataError(f"{data_set / row[0]}/metadata.jsonl lists {shortened(row[1])} twice: take one line out.")
+    for split in SPLITS:
+        if (data_set / split / "metadata.jsonl").is_file() and not any(row["split"] == split for row in rows):
+            raise DataError(f"{data_set / split}/metadata.jsonl is empty: mend it, or delete the folder.")
     for row in rows:
         for column in {"file_name", "mask_file_name"} & row.keys():
             if file_inside(data_set, row["split"], row[column]) is None:

@@ -1,4 +1,4 @@
-"""COCO's outlines as masks: polygons, run lengths, and the hull around several of them."""
+"""COCO's outlines as masks: polygons and run lengths."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -7,6 +7,7 @@ import numpy as np
 
 from carmask.data.pairs import BadPair
 from data_scripts.coco.annotation_file import number
+from data_scripts.coco.boxes import box_of, check_box
 
 Size = tuple[int, int]
 FURTHEST = 1e6  # pixels from the corner of the picture that a corner of an outline may lie
@@ -18,15 +19,14 @@ def paint(annotation: dict, size: Size) -> np.ndarray:
     """Paints the segmentation of an annotation, polygons or run lengths, as a bool mask (height, width).
 
     Raises:
-        BadPair: The segmentation is empty, broken or of another size, or paints much less than the file says.
+        BadPair: The segmentation is empty, broken or of another size, or does not paint what the file says.
     """
     where, segmentation = f"annotation {annotation.get('id')}", annotation.get("segmentation")
     if isinstance(segmentation, dict):
         mask = paint_runs(segmentation, size, where)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not rows.size:
+        if not mask.any():
             raise BadPair(f"no outline: the run lengths of {where} are empty")
-        box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]])
+        box = box_of(mask)
     else:
         try:
             mask = paint_polygons(segmentation, size)
@@ -37,6 +37,7 @@ def paint(annotation: dict, size: Size) -> np.ndarray:
         if np.abs(box).max() <= IN_THE_CORNER:
             raise BadPair(f"fractions: the outline of {where} is all in one pixel; is it fractions of the picture?")
     _check_painted(int(mask.sum()), number(annotation.get("area")), box, size, where)
+    check_box(annotation, box)
     return mask
 
 
@@ -208,42 +209,3 @@ def unpack_counts(text: str) -> list[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value, shift = 0, 0
     return counts
-
-
-def wide_hull(mask: np.ndarray, margin: float) -> np.ndarray:
-    """Fills the convex hull around a mask, widened on all sides.
-
-    Args:
-        mask: bool (height, width), not empty.
-        margin: share of the mask's longer side.
-
-    Returns:
-        bool (height, width).
-    """
-    rows = np.flatnonzero(mask.any(axis=1))
-    left = mask[rows].argmax(axis=1)
-    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    points = np.concatenate([np.stack([x, y], axis=1) for x in (left, right) for y in (rows, rows + 1)])
-    radius = margin * max(np.ptp(points, axis=0))
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    circle = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    corners = convex_hull(points)
-    return paint_polygon(convex_hull((corners[:, None] + circle).reshape(-1, 2)), mask.shape)
-
-
-def convex_hull(points: np.ndarray) -> np.ndarray:
-    """Returns the corners (m, 2) of the convex hull of points (n, 2) in order (monotone chain)."""
-
-    def chain(ordered: list) -> list:
-        corners = []
-        for x, y in ordered:
-            while len(corners) > 1:
-                (x0, y0), (x1, y1) = corners[-2:]
-                if (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) > 0:
-                    break
-                corners.pop()
-            corners.append((x, y))
-        return corners[:-1]
-
-    ordered = np.unique(points, axis=0).tolist()
-    return np.array(chain(ordered) + chain(ordered[::-1])).reshape(-1, 2)

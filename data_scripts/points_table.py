@@ -4,16 +4,15 @@ Wide: a row for each picture and a pair of columns for each dot, NAME_x and NAME
 row for each dot with file, name, x and y, as `carmask predict` writes dots.csv. DeepLabCut: three rows of header.
 """
 
-import codecs
-import csv
-import io
 import re
+import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 from carmask.errors import DataError, shortened
 from carmask.files.tables import is_formula
+from data_scripts.table_text import read_lines
 
 MOST_DOTS = 1000
 LONGEST = 200  # letters of a column's name
@@ -22,7 +21,12 @@ FILES = ("file", "file_name", "filename", "file_path", "filepath", "image", "ima
 DOTS = ("name", "dot", "point", "keypoint", "landmark", "label", "part", "bodypart")
 SEEN = ("v", "vis", "visible", "visibility", "score", "confidence", "likelihood")
 COLUMN = re.compile(rf"(.+?)[ _.:-]+(x|y|{'|'.join(SEEN)})", re.IGNORECASE)  # nose_x, nose.y, nose visible
+CAMEL = re.compile("(.*[a-z0-9])([XY])")  # noseX
 TURNED = re.compile(rf"(x|y|{'|'.join(SEEN)})[ _.:-]+(.+)", re.IGNORECASE)  # x_nose
+BOXES = [set(names.split()) for names in (
+    "xmin ymin xmax ymax", "minx miny maxx maxy", "left top right bottom", "x1 y1 x2 y2", "x y width height",
+    "x y w h", "xcenter ycenter width height",
+)]  # fmt: skip
 
 Cells = tuple[str, str, str]  # x, y and visibility of a dot as the table has them, blank where it has none
 
@@ -62,53 +66,32 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     return names, rows
 
 
+def box_columns(keys: list[str]) -> list[int]:
+    """Where the columns stand that are the corners or sides of a box, such as x_min or bbox_width."""
+    plain = [re.sub("[^a-z0-9]|b?box|rect", "", key) for key in keys]
+    boxes = [names for names in BOXES if names <= {*plain} and not ("x1" in names and "x3" in plain)]
+    return [place for place, key in enumerate(plain) if any(key in names for names in boxes)]
+
+
+def check_no_box(header: list[str], boxes: list[int], path: Path, remedy: str) -> None:
+    """Raises DataError with the remedy if a table has the columns of a box, at `boxes`, where dots belong."""
+    if boxes:
+        columns = ", ".join(header[place] for place in boxes[:4])
+        raise DataError(f"{path} has no dots, but the box {columns}: {remedy}.")
+
+
+def say_aside(columns: list[str]) -> None:
+    """Says which columns are not read."""
+    if columns:
+        sys.stderr.write(f"Columns left aside as they are no dots: {shortened(', '.join(columns))}.\n")
+
+
 def check_number(dots: int, path: Path) -> None:
     """Raises DataError if a table has no dots, or more than a network has maps for."""
     if not dots:
         raise DataError(f"{path} names no dots: its header should look like file,nose_x,nose_y.")
     if dots > MOST_DOTS:
         raise DataError(f"{path} names {dots} dots, which is more than {MOST_DOTS}: keep those you need.")
-
-
-def read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], bool]:
-    """Reads number and cells of each line that is not blank, the header first; and whether 0,5 is a number.
-
-    Raises:
-        DataError: It is no text or no CSV, or has no lines.
-    """
-    text = decoded(path.read_bytes(), path)
-    header = text.lstrip().partition("\n")[0]
-    mark = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark, strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; mend it, or save the table anew as CSV.") from None
-    lines = [(number, cells) for number, cells in lines if any(cells)]
-    if not lines:
-        raise DataError(f"{path} is empty: give it a header and a row for each picture.")
-    return lines, mark != ","
-
-
-def decoded(content: bytes, path: Path) -> str:
-    """The text of a table, in UTF-8, or in UTF-16 with its mark.
-
-    What is neither, but names its dots in plain letters, is read in the code page of Western Europe: where that is
-    wrong, a file's name fits no picture.
-
-    Raises:
-        DataError: It is no text.
-    """
-    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    western = content.partition(b"\n")[0].isascii()
-    for encoding in ("utf-16",) if utf_16 else ("utf-8-sig", *["cp1252"] * western):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise DataError(f"{path} is no text in UTF-8: save the table as CSV in UTF-8.")
 
 
 def deeplabcut_header(lines: list[tuple[int, list[str]]], path: Path) -> list[str]:
@@ -141,6 +124,8 @@ def index_columns(lines: list[tuple[int, list[str]]]) -> int:
 def read_wide(lines: list[tuple[int, list[str]]], keys: list[str], path: Path) -> tuple[list[str], list[Row]]:
     """Reads a table with a row for each picture; DataError if its columns are not the file's and pairs."""
     file = file_column(keys)
+    if keys[file] not in FILES and part_of(lines[0][1][file])[1]:
+        raise DataError(f"{path} has no column file: add it, so that each row has the name of its picture.")
     columns = dot_columns(lines[0][1], keys, file, path)
     rows = []
     for number, given in lines[1:]:
@@ -155,18 +140,18 @@ def dot_columns(header: list[str], keys: list[str], file: int, path: Path) -> li
     """Lists where the x, the y and perhaps the visibility of each dot stand, and its name, in the table's order.
 
     Raises:
-        DataError: A column is none of these, or one of a pair is missing, or there are none.
+        DataError: There are none, or one of a pair is missing, or there is more of a dot.
     """
+    boxes, aside = box_columns(keys), []
     places: dict[str, dict[str, list[int]]] = defaultdict(lambda: {"x": [], "y": [], "seen": []})
     names: dict[str, str] = {}
     for place, cell in enumerate(header):
         if place == file or (place < file and is_index(keys[place])):
             continue
         name, kind = part_of(cell)
-        if kind is None:
-            shown = shortened(cell) or "nothing"
-            pair = "where a pair NAME_x, NAME_y belongs"
-            raise DataError(f"{path}: the header has {shown} {pair}: rename it, or take it out.")
+        if kind is None or place in boxes:
+            aside.append(cell)
+            continue
         places[name.casefold()][kind].append(place)
         names.setdefault(name.casefold(), name)
     found = []
@@ -176,7 +161,13 @@ def dot_columns(header: list[str], keys: list[str], file: int, path: Path) -> li
             shown = shortened(name)
             raise DataError(f"{path}: the header has no pair {shown}_x, {shown}_y for each {shown}: mend it.")
         found += list(zip(across, down, seen or [None] * len(across), [name] * len(across), strict=True))
+    if not found:
+        check_no_box(header, boxes, path, "if these are dots, call them as in nose_x, nose_y, ear_x, ear_y")
     check_number(len(found), path)
+    for cell in aside:
+        if cell[:LONGEST].casefold().startswith(tuple(f"{key}{mark}" for key in names for mark in " _.:-")):
+            raise DataError(f"{path}: {shortened(cell)} in the header is neither x, y nor visible: take it out.")
+    say_aside(aside)
     return sorted(found, key=lambda dot: dot[0])
 
 
@@ -201,7 +192,8 @@ def file_column(keys: list[str]) -> int:
 
 def part_of(cell: str) -> tuple[str, str | None]:
     """Reads "nose_x" or "x nose" as ("nose", "x"), nose_visible as ("nose", "seen"); other columns are of no kind."""
-    behind, before = COLUMN.fullmatch(cell[:LONGEST]), TURNED.fullmatch(cell[:LONGEST])
+    start = cell[:LONGEST]
+    behind, before = COLUMN.fullmatch(start) or CAMEL.fullmatch(start), TURNED.fullmatch(start)
     name, kind = behind.groups() if behind else reversed(before.groups()) if before else (cell, "")
     return name, None if not kind else kind.lower() if kind.lower() in "xy" else "seen"
 
@@ -219,9 +211,10 @@ def read_long(
         raise DataError(f"{path} has no column file: add it, so that each point has the name of its picture.")
     seen = next((keys.index(key) for key in SEEN if key in keys), None)
     used = {file, dot_column, keys.index("x"), keys.index("y"), seen}
-    spare = [key for place, key in enumerate(keys) if place not in used and not (place == 0 and is_index(key))]
-    if spare:
-        raise DataError(f"{path}: the header has {shortened(spare[0])} beside file, name, x and y; take it out.")
+    boxes = box_columns(keys)
+    if used & {*boxes}:
+        check_no_box(keys, boxes, path, "if x and y are dots, take the other columns out")
+    say_aside([key for place, key in enumerate(keys) if place not in used and not (place == 0 and is_index(key))])
     x, y = keys.index("x"), keys.index("y")
     found: dict[str, dict[str, list[Cells]]] = defaultdict(lambda: defaultdict(list))
     first, faults = {}, {}

@@ -130,8 +130,8 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
 def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:
     """Whether the indices of palettes count: all masks have one palette, and its first colour is black.
 
-    The car of VOC is index 7, not its grey of 128. But tools that reduce colours give indices by how often a colour
-    occurs, differently from file to file; and black, white and the greys of soft edges are what they look like.
+    A class of VOC is its index 7, not its grey of 128. But tools that reduce colours number them by how often they
+    occur, differently from file to file; and black, white and the greys of soft edges are what they look like.
     """
     pairs = frozenset[tuple[int, int]]().union(*(mask.of_index for mask in masks))
     colours = dict(pairs)

@@ -12,19 +12,20 @@ from carmask.errors import DataError
 from carmask.files.json_files import read_json
 from carmask.files.picture_folders import files_below
 
+NAMES = ("file_name", "path", "coco_url")  # where files of COCO name a picture
 LONGEST_TEXT = 1000  # characters of an id or a name
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # would break a sentence or a file
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A picture that a file lists: its name and (height, width) as they stand there, and its annotations.
+    """A picture that a file lists: its names and (height, width) as they stand there, and its annotations.
 
     Each annotation is the file's, but `category` is the name of its category in lower case (None where the file does
     not list it) and `id` what to call it.
     """
 
-    file_name: str
+    names: list[str]
     told: tuple[object, object]
     parts: list[dict]
 
@@ -33,14 +34,14 @@ class Listed:
 class CocoFile:
     """What a file lists, and the `split` that its name or folder says.
 
-    `categories` has their names; `keypoints` the names of the keypoints by category in lower case; `dangling` and
+    `categories` has their names by id; `keypoints` those of the keypoints by category in lower case; `dangling` and
     `unknown` say which annotations name a picture or a category that is not listed.
     """
 
     path: Path
     split: str | None
     pictures: list[Listed]
-    categories: list[str]
+    categories: dict[str, str]
     keypoints: dict[str, list[str]]
     dangling: list[str]
     unknown: list[str]
@@ -105,35 +106,39 @@ def read_coco(path: Path, split: str | None = None) -> CocoFile:
     if not all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists):
         raise DataError(f"{path} {what_it_is(content)}")
     images, annotations, categories = lists
-    name_of = _by_id(path, categories, "category", "name")
+    name_of = {identity: found[0] for identity, found in _by_id(path, categories, "category", ("name",)).items()}
     keypoints = {}
     for item in categories:
         names = item.get("keypoints")
         keypoints[name_of[label(item["id"])].casefold()] = _texts(names) if isinstance(names, list) else []
     listed = {
-        identity: Listed(file_name, (item.get("height"), item.get("width")), [])
-        for (identity, file_name), item in zip(
-            _by_id(path, images, "picture", "file_name").items(), images, strict=True
-        )
+        identity: Listed(found, (item.get("height"), item.get("width")), [])
+        for (identity, found), item in zip(_by_id(path, images, "picture", NAMES).items(), images, strict=True)
     }
     loose = _share_out(annotations, listed, name_of)
-    return CocoFile(path, split, list(listed.values()), list(name_of.values()), keypoints, *loose)
+    return CocoFile(path, split, list(listed.values()), name_of, keypoints, *loose)
 
 
-def _by_id(path: Path, items: list[dict], what: str, field: str) -> dict[str, str]:
-    """Maps the id of each picture or category to its name; DataError if it has none, or two have the same id."""
-    name_of: dict[str, str] = {}
+def _by_id(path: Path, items: list[dict], what: str, fields: tuple[str, ...]) -> dict[str, list[str]]:
+    """Maps the id of each picture or category to its names, which stand in one or more of the `fields`.
+
+    Raises:
+        DataError: One has none, or two have the same id.
+    """
+    names_of: dict[str, list[str]] = {}
     for place, item in enumerate(items, 1):
-        identity, name = label(item.get("id")), label(item.get(field))
-        if identity is None or name is None:
-            raise DataError(f"{path}: {what} {place} has no {'id' if identity is None else field} that can be read.")
-        if identity in name_of:
+        identity, names = label(item.get("id")), [name for name in map(label, map(item.get, fields)) if name]
+        if identity is None or not names:
             raise DataError(
-                f"{path}: the {what} id {identity} stands for both {name_of[identity]} and {name}; "
+                f"{path}: {what} {place} has no {'id' if identity is None else fields[0]} that can be read."
+            )
+        if identity in names_of:
+            raise DataError(
+                f"{path}: the {what} id {identity} stands for both {names_of[identity][0]} and {names[0]}; "
                 "give each its own, also in the annotations."
             )
-        name_of[identity] = name
-    return name_of
+        names_of[identity] = names
+    return names_of
 
 
 def _texts(values: list) -> list[str]:

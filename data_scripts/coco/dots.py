@@ -8,6 +8,9 @@ from carmask.data.pairs import BadPair, Dots
 from data_scripts.coco.annotation_file import number
 from data_scripts.outlines import IN_THE_CORNER, Size, paint, polygon_corners
 
+MOVED = "Annotations with keypoints up to a pixel outside the picture, moved to its edge"
+CORNER = "Annotations with visible keypoints in the corner (0, 0); those that are missing need visibility 0"
+
 
 def part_centres(parts: list[dict], size: Size, names: list[str]) -> Dots:
     """Returns the centre [x, y] of each named part, or None, as fractions of the size.
@@ -36,20 +39,19 @@ def pieces(part: dict) -> list[dict]:
     return [{**part, "segmentation": [corners], "area": None} for corners in polygon_corners(part.get("segmentation"))]
 
 
-def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, int]:
+def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, list[str]]:
     """Reads the keypoints of the largest annotation.
 
     COCO counts pixels, so that their centres lie half a pixel further on.
 
     Returns:
-        Each as fractions of the size, None where visibility is 0; and how many lay up to a pixel outside the picture
-        and were moved to its edge.
+        Each as fractions of the size, None where visibility is 0; and what is to be said of them.
 
     Raises:
         BadPair: They are not as many as the names, or one lies further outside the picture.
     """
     if not parts:
-        return [None] * len(names), 0
+        return [None] * len(names), []
     largest = max(parts, key=_extent)
     where = f"the keypoints of annotation {largest['id']}"
     try:
@@ -67,7 +69,8 @@ def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, in
         raise BadPair(f"outside: {where} do not all lie in the picture")
     fractions = np.clip((points[:, :2] + 0.5) / (width, height), 0, 1).round(6).tolist()
     dots = [point if seen else None for point, seen in zip(fractions, labelled, strict=True)]
-    return dots, int((beyond > 0).sum())
+    corner = (points[labelled, :2] <= 0).all(axis=1).any()
+    return dots, [note for note, applies in ((MOVED, (beyond > 0).any()), (CORNER, corner)) if applies]
 
 
 def _extent(part: dict) -> float:

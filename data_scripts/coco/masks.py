@@ -9,18 +9,24 @@ import numpy as np
 from carmask.data.layout import NOT_JUDGED, OBJECT
 from carmask.data.pairs import BadPair, Dots, stored_form
 from data_scripts.coco.annotation_file import Listed, label, number
+from data_scripts.coco.boxes import is_rectangle, lies_elsewhere
 from data_scripts.coco.dots import keypoints, part_centres
-from data_scripts.outlines import Size, in_pixels, paint, paints_too_much, wide_hull
+from data_scripts.coco.hull import wide_hull
+from data_scripts.outlines import Size, in_pixels, paint, paints_too_much, polygon_corners
 
 Notes = dict[str, list[str]]  # what is said aloud at the end, and the annotations that it is said of
 MORE_THAN_AREA = "Annotations that paint more than twice the area that the file gives them"
-MOVED = "Annotations with keypoints up to a pixel outside the picture, moved to its edge"
+ELSEWHERE = "Annotations whose outline lies mostly elsewhere than their bbox"
+RECTANGLES = "Outlines that are rectangles, painted as they are"
 
 
-def say_crowds(pictures: list[Listed], wanted: set[str]) -> None:
-    """Says how many annotations of the object are crowds and therefore not judged."""
+def say_contents(pictures: list[Listed], wanted: set[str], crowd_is_object: bool) -> None:
+    """Says how many pictures are without annotations, and how many annotations of the object are not judged."""
+    empty = sum(not listed.parts for listed in pictures)
+    if empty:
+        sys.stderr.write(f"Pictures without an annotation, background alone: {empty}.\n")
     crowds = [sum(part["category"] in wanted and is_crowd(part) for part in listed.parts) for listed in pictures]
-    if any(crowds):
+    if any(crowds) and not crowd_is_object:
         sys.stderr.write(
             f"{sum(crowds)} annotations of {sum(map(bool, crowds))} pictures are crowds (iscrowd) and are not judged; "
             "with --crowd-is-object they are the object.\n"
@@ -50,8 +56,8 @@ def listed_mask(
         if part["category"] not in wanted and part["category"] not in arguments.not_judged:
             continue
         painted = paint(part, size)
-        if paints_too_much(part, int(painted.sum())):
-            notes[MORE_THAN_AREA].append(part["id"])
+        for note in remarks(part, painted):
+            notes[note].append(part["id"])
         if part["category"] in arguments.not_judged or (is_crowd(part) and not arguments.crowd_is_object):
             mask[painted] = NOT_JUDGED
         else:
@@ -63,6 +69,14 @@ def listed_mask(
         mask[wide_hull(car, arguments.margin)] = NOT_JUDGED
     mask[car] = OBJECT
     return mask
+
+
+def remarks(part: dict, painted: np.ndarray) -> list[str]:
+    """What is to be said of an annotation and what it paints, bool (height, width)."""
+    found = [MORE_THAN_AREA] if paints_too_much(part, int(painted.sum())) else []
+    found += [ELSEWHERE] if lies_elsewhere(part, painted) else []
+    outlines = part.get("segmentation")
+    return found + ([RECTANGLES] if isinstance(outlines, list) and is_rectangle(polygon_corners(outlines)) else [])
 
 
 def fits(listed: Listed, size: Size) -> bool:
@@ -88,7 +102,7 @@ def listed_dots(size: Size, listed: Listed, arguments: argparse.Namespace, dot_n
     if arguments.dots:
         return part_centres(parts, size, dot_names)
     chosen = [part for part in parts if part["category"] == arguments.keypoints]
-    dots, moved = keypoints(chosen, size, dot_names)
-    if moved:
-        notes[MOVED].append(chosen[0]["id"])
+    dots, said = keypoints(chosen, size, dot_names)
+    for note in said:
+        notes[note].append(chosen[0]["id"])
     return dots

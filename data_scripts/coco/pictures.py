@@ -6,7 +6,6 @@ import sys
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote
 
 from carmask.data.importing import BadFile
 from carmask.data.layout import standard_split
@@ -14,6 +13,7 @@ from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError
 from data_scripts.coco.annotation_file import CocoFile, Listed
+from data_scripts.foreign_names import spellings
 
 
 def find_listed(
@@ -34,14 +34,14 @@ def find_listed(
         places = [*own_places(file, arguments.images), everywhere]
         for listed in file.pictures:
             try:
-                path = find(listed.file_name, places)
+                path = find(listed.names, places)
             except BadPair as error:
                 if is_wanted(listed, wanted, arguments):
-                    bad.append((arguments.images / Path(listed.file_name).name, str(error)))
+                    bad.append((arguments.images / Path(listed.names[0]).name, str(error)))
                 continue
             named[path].append((listed, file.split or official_split(path.relative_to(arguments.images))))
     if not named:
-        first = next((listed.file_name for file in files for listed in file.pictures), None)
+        first = next((listed.names[0] for file in files for listed in file.pictures), None)
         looked = f": looked for {first} first" if first else ", as it lists none"
         raise DataError(f"Not one picture that {arguments.annotations} lists is in {arguments.images}{looked}.")
     say_unlisted([path for path in everywhere.pictures if path not in named], arguments.images)
@@ -66,7 +66,7 @@ def say_unlisted(unlisted: list[Path], images: Path) -> None:
 def why_in_doubt(entries: list[Listed], dangling: bool) -> str | None:
     """Why it is not known what is in a picture that is listed as `entries`; None if it is."""
     if len(entries) > 1:
-        return f"named twice: the file lists it as {entries[0].file_name} and as {entries[1].file_name}"
+        return f"named twice: the file lists it as {entries[0].names[0]} and as {entries[1].names[0]}"
     if any(part["category"] is None for part in entries[0].parts):
         return "unknown category: an annotation of it names a category id that the file does not list"
     if dangling and not entries[0].parts:
@@ -92,13 +92,13 @@ def own_places(file: CocoFile, images: Path) -> list[PictureIndex]:
     return places
 
 
-def find(file_name: str, places: list[PictureIndex]) -> Path:
-    """The picture of this name, perhaps quoted as in an address, in the first of the places that has it.
+def find(names: list[str], places: list[PictureIndex]) -> Path:
+    """The picture of the first of these names, however it is spelt, in the first of the places that has it.
 
     Raises:
         BadPair: none has, or the last has several.
     """
-    for name, place in itertools.product(dict.fromkeys((file_name, unquote(file_name))), places):
+    for name, place in itertools.product(itertools.chain.from_iterable(map(spellings, names)), places):
         with suppress(BadPair):
             return place.find(name)
-    return places[-1].find(file_name)
+    return places[-1].find(names[0])

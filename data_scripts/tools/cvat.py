@@ -30,11 +30,12 @@ from data_scripts.tools.shapes import (
 
 def read(files: list[Path], index: PictureIndex) -> Export:
     """Reads an export; DataError if a file is no XML, or that of a video."""
-    export = Export()
+    export = Export(layered=True)
 
     def read_image(image: Element) -> Labelled:
         picture = index.find(image.attrib["name"])
-        shapes = [read_shape(item) for item in image if item.tag != "tag"]
+        upwards = sorted(image, key=lambda item: int(item.get("z_order", 0)))
+        shapes = [read_shape(item) for item in upwards if item.tag != "tag"]
         size = stated_size(image.get("height"), image.get("width"))
         split = standard_split(image.get("subset", "")) or official_split(Path(image.attrib["name"]))
         split = split or official_split(picture.relative_to(index.folder))

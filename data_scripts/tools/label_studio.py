@@ -6,7 +6,6 @@ run lengths are those of github.com/thi-ng/umbrella, packages/rle-pack. A task w
 
 import functools
 import math
-import re
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,6 +15,7 @@ from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.files.json_files import read_json
 from carmask.files.picture_folders import ENDINGS
+from data_scripts.foreign_names import spellings
 from data_scripts.outlines import Size
 from data_scripts.tools.shapes import (
     UNNAMED,
@@ -32,7 +32,6 @@ from data_scripts.tools.shapes import (
     stated_size,
 )  # fmt: skip
 
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{6,8}-")  # what an upload puts in front of a file's name
 GEOMETRY = {"points", "rle", "imageDataURL", "vertices", "x"}  # what tells a region from a choice or a text
 OPAQUE = 128  # alpha from which on a pixel of a brush's soft edge counts
 
@@ -52,7 +51,7 @@ def read(files: list[Path], index: PictureIndex) -> Export:
         try:
             picture = index.find(name)
         except BadPair:
-            picture = index.find(UPLOAD_PREFIX.sub("", Path(name).name))
+            picture = index.find(spellings(name)[-1])
         results = [item for item in done[0]["result"] if item.get("value")]
         labels_of = {item.get("id"): labels(item["value"]) for item in results if item["type"] == "labels"}
         regions = [item for item in results if item["type"] != "labels" and GEOMETRY & item["value"].keys()]

@@ -36,7 +36,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
         size = stated_size(content.get("imageHeight"), content.get("imageWidth"))
         place = path.relative_to(folder)
         try:
-            picture = find(place.parent / str(content.get("imagePath") or path.stem), index)
+            picture = find(place, str(content.get("imagePath") or path.stem), index)
         except BadPair:
             if not content.get("imageData"):
                 raise
@@ -53,11 +53,21 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
     return export
 
 
-def find(path: Path, index: PictureIndex | None) -> Path:
-    """The picture that a file names, first beside it; BadPair if there is none."""
+def find(place: Path, name: str, index: PictureIndex | None) -> Path:
+    """The picture that the file at `place` calls `name`, or else the one beside it that is called as the file is.
+
+    Raises:
+        BadPair: There is none.
+    """
     if index is None:
-        raise BadPair(f"missing partner: there is no picture {path.name}, and none in the file")
-    return index.find(path.as_posix())
+        raise BadPair(f"missing partner: there is no picture {Path(name).name}, and none in the file")
+    try:
+        return index.find((place.parent / name).as_posix())
+    except BadPair:
+        own = [path for path in index.pictures if path.with_suffix("") == index.folder / place.with_suffix("")]
+        if len(own) != 1:
+            raise
+        return own[0]
 
 
 def read_shape(item: dict) -> Shape:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from carmask.data.pairing import BadFile
 from carmask.errors import DataError
 from carmask.files.json_files import read_json
 from carmask.files.picture_folders import files_below
 from data_scripts.tools import voc, yolo
 from data_scripts.tools.annotation_xml import read_xml
+from data_scripts.tools.shapes import bad_file
 
 FORMATS = ("YOLO", "LabelMe", "CVAT", "LabelStudio", "VIA", "Supervisely", "VOC", "Roboflow", "XML")
 ENDINGS = {".json", ".xml", ".txt", ".csv"}
@@ -22,8 +24,10 @@ NOT_READ = {
 }
 
 
-def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path]]:
+def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path], list[BadFile]]:
     """Finds the format of an export, and its files of labels (for masks: their folders, or tables of classes).
+
+    Damaged files that have the same ending come last, with the reasons.
 
     Args:
         export: a folder, or a single file of labels.
@@ -44,15 +48,17 @@ def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path]]:
         name = next(iter(found))
         raise DataError(NOT_READ[name].format(found[name][0] if len(found[name]) == 1 else export))
     if not readable and faults and not wanted:
-        raise faults[0]
+        raise DataError(f"{faults[0][0]} {faults[0][1]}.")
     if not readable:
         raise DataError(f"{export} holds no labels{f' of {wanted}' if wanted else ''}. Looked for: {LOOKED_FOR}.")
     if len(readable) > 1:
         raise DataError(f"{export} holds labels of {' and '.join(readable)}: choose one, --format {readable[0]}.")
-    return readable[0], found[readable[0]]
+    files = found[readable[0]]
+    endings = {path.suffix.lower() for path in files}
+    return readable[0], files, [fault for fault in faults if fault[0].suffix.lower() in endings]
 
 
-def by_format(files: list[Path], export: Path) -> tuple[dict[str, list[Path]], list[DataError]]:
+def by_format(files: list[Path], export: Path) -> tuple[dict[str, list[Path]], list[BadFile]]:
     """Sorts files by the format of the labels they hold; also returns what is wrong with those that cannot be read."""
     found: dict[str, list[Path]] = {}
     faults = []
@@ -60,7 +66,7 @@ def by_format(files: list[Path], export: Path) -> tuple[dict[str, list[Path]], l
         try:
             name = format_of(path)
         except DataError as fault:
-            faults.append(fault)
+            faults.append(bad_file(path, fault))
             continue
         if name:
             found.setdefault(name, []).append(path)

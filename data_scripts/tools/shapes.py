@@ -11,7 +11,7 @@ import numpy as np
 from carmask.data.pairing import BadFile
 from carmask.data.pairs import BadPair
 from carmask.errors import DataError
-from carmask.files.mask_levels import open_mask
+from carmask.files.mask_levels import HALF, open_mask
 from carmask.files.pictures import MAX_PIXELS
 from data_scripts.outlines import Size, paint_polygons
 
@@ -53,13 +53,15 @@ class Labelled:
 class Export:
     """Everything in an export: its `classes` in order, and what is bad in it with the reasons.
 
-    `numbered`: classes may be named by their place; `void`: classes that are not judged.
+    `numbered`: classes may be named by their place; `void`: classes that are not judged; `layered`: a shape hides what
+    stands before it.
     """
 
     classes: list[str] = field(default_factory=list)
     pictures: list[Labelled] = field(default_factory=list)
     bad: list[BadFile] = field(default_factory=list)
     numbered: bool = False
+    layered: bool = False
     void: tuple[str, ...] = ()
 
     def collect(self, path: Path, items: Iterable, read: Callable[..., Labelled | None]) -> None:
@@ -68,7 +70,7 @@ class Export:
             try:
                 labelled = read(item)
             except (BadPair, DataError) as refusal:
-                self.bad.append((path, str(refusal)))
+                self.bad.append(bad_file(path, refusal))
             except MALFORMED:
                 self.bad.append((path, "undecodable: an entry in it is not as the tool writes it; export it again"))
             else:
@@ -78,6 +80,11 @@ class Export:
         """The classes that are declared, and those that only shapes have."""
         used = (shape.label for labelled in self.pictures for shape in labelled.shapes)
         return list(dict.fromkeys([*self.classes, *used]))
+
+
+def bad_file(path: Path, refusal: Exception) -> BadFile:
+    """A file with the reason why it is refused, which does not name it again."""
+    return path, str(refusal).removeprefix(f"{path} ").removesuffix(".")
 
 
 def numbers(values: Iterable, count: int) -> list[float]:
@@ -163,7 +170,12 @@ def patch(label: str, kind: str, origin: Iterable, read: Callable[[], np.ndarray
 
 def bitmap(label: str, kind: str, origin: Iterable, content: bytes) -> Shape:
     """A mask stored as a picture, with its corner at `origin` (x, y); ValueError if these are no numbers."""
-    return patch(label, kind, origin, lambda: open_mask(content).hard.numbers > 0)
+
+    def read() -> np.ndarray:
+        levels = open_mask(content)
+        return levels.colours > 0 if levels.alpha is None else levels.alpha >= HALF
+
+    return patch(label, kind, origin, read)
 
 
 def decoded(text: str) -> bytes:

@@ -136,7 +136,7 @@ def by_colour(path: Path, colours: list[int]) -> np.ndarray:
     values, which = np.unique(shown, return_inverse=True)
     if place_of.keys() >= {*values.tolist()}:
         return np.array([place_of[value] for value in values.tolist()])[which].reshape(shown.shape)
-    if levels.kind == "grey" and distinct(levels.numbers) <= {*range(len(colours)), VOID_INDEX}:
+    if levels.kind in ("grey", "palette") and distinct(levels.numbers) <= {*range(len(colours)), VOID_INDEX}:
         return np.where(levels.numbers == VOID_INDEX, len(colours), levels.numbers)
     strange = min({*values.tolist()} - place_of.keys())
     rgb = ",".join(str(strange >> shift & 255) for shift in (16, 8, 0))

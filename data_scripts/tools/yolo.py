@@ -4,7 +4,9 @@ Own reader: the format is a line of numbers. Source: docs.ultralytics.com/datase
 "Ultralytics YOLO" at docs.cvat.ai/docs/dataset_management/formats. A picture without a text file shows no object.
 """
 
+import codecs
 import re
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -12,22 +14,31 @@ import yaml
 from carmask.data.layout import standard_split
 from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
-from carmask.errors import DataError
+from carmask.errors import DataError, shortened
 from carmask.files.picture_folders import ENDINGS, files_below
 from data_scripts.tools.shapes import Export, Labelled, Shape, box, numbers, polygon
 
 LARGEST_FILE = 2**20  # bytes of data.yaml, and of the first line that is looked at
+CLASS = re.compile(r"[0-9]+(\.0*)?")
 NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 NAMES = ("obj.names", "classes.txt", "_darknet.labels")
 FOLDERS = {"images", "labels"}  # whose place the other takes in the path of a picture's labels
+CONFIDENCE = "if the last is a confidence, write the labels without it (save_conf=False)"
 POSE = "is for poses: points of a skeleton are no outlines. Export it as segmentation, with polygons."
 
 
 def is_labels(path: Path) -> bool:
-    """Whether a text file looks like labels: a class and at least four numbers in its first line."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        parts = file.readline(LARGEST_FILE).split()
-    return len(parts) >= 5 and parts[0].isdecimal() and all(NUMBER.fullmatch(part) for part in parts)
+    """Whether a text file looks like labels: a class and at least four numbers in its first line with anything."""
+    with path.open("rb") as file:
+        parts = next(iter(label_lines(file.read(LARGEST_FILE), "replace")), [])
+    return len(parts) >= 5 and bool(CLASS.fullmatch(parts[0])) and all(NUMBER.fullmatch(part) for part in parts)
+
+
+def label_lines(content: bytes, errors: str = "strict") -> list[list[str]]:
+    """The words of each line that has any, of a text in UTF-8, or in UTF-16 with its mark."""
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    lines = content.decode("utf-16" if utf_16 else "utf-8-sig", errors).splitlines()
+    return [line.split() for line in lines if line.strip()]
 
 
 def read(folder: Path, files: list[Path], index: PictureIndex) -> Export:
@@ -50,21 +61,20 @@ def read(folder: Path, files: list[Path], index: PictureIndex) -> Export:
     def read_picture(picture: Path) -> Labelled:
         relative = picture.relative_to(index.folder)
         split = splits.get(picture) or official_split(relative) or config_split(relative, config)
-        lines = labels[picture].read_text(encoding="utf-8-sig").splitlines() if picture in labels else []
-        shapes = [read_line(line.split(), export.classes) for line in lines if line.strip()]
+        lines = label_lines(labels[picture].read_bytes()) if picture in labels else []
+        shapes = [read_line(parts, export.classes) for parts in lines]
         return Labelled(picture, index.name_of(picture), shapes, split=split)
 
-    for path in [*files, *empty_files(folder, files)]:
+    for path in files:
         export.collect(path, [path], find)
+    places = {path.parent for path in files}
+    for path in files_below(folder, {".txt"})[0]:  # once the format is known, also those that it cannot be told from
+        if path not in files and (path.parent in places or key(path, folder) in pictures):
+            with suppress(BadPair):
+                find(path)
     for picture in index.pictures:
         export.collect(labels.get(picture, picture), [picture], read_picture)
     return export
-
-
-def empty_files(folder: Path, files: list[Path]) -> list[Path]:
-    """The empty text files beside the labels: their pictures show no object."""
-    places = {path.parent for path in files}
-    return [path for path in files_below(folder, {".txt"})[0] if path.parent in places and not path.stat().st_size]
 
 
 def key(path: Path, folder: Path) -> str:
@@ -75,11 +85,16 @@ def key(path: Path, folder: Path) -> str:
 
 def read_line(parts: list[str], names: list[str]) -> Shape:
     """Reads a line; BadPair if it is no polygon or box in fractions, ValueError if it holds no numbers."""
-    number, values = int(parts[0]), numbers(parts[1:], len(parts) - 1)
-    label = names[number] if 0 <= number < len(names) else str(number)
-    pose = len(values) > 6 and len(values) % 3 == 1 and set(values[6::3]) <= {0, 1, 2}
-    if pose or len(values) % 2:
+    if not CLASS.fullmatch(parts[0]):
+        raise BadPair(
+            f"undecodable: a line begins with {shortened(parts[0], 30)}, where the number of a class belongs"
+        )
+    number, values = int(float(parts[0])), numbers(parts[1:], len(parts) - 1)
+    label = names[number] if number < len(names) else str(number)
+    if len(values) > 6 and len(values) % 3 == 1 and set(values[6::3]) <= {0, 1, 2}:
         raise BadPair(f"no outline: a line of {len(parts)} numbers {POSE}")
+    if len(values) % 2:
+        raise BadPair(f"undecodable: {len(values)} numbers behind a class are no pairs of x and y; {CONFIDENCE}")
     if min(values) < -0.05 or max(values) > 1.05:
         raise BadPair("outside: the points are not fractions of the picture")
     if len(values) == 4:
@@ -96,7 +111,9 @@ def read_config(folder: Path) -> dict:
                 raise ValueError
             config = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except (yaml.YAMLError, ValueError, RecursionError, TypeError):
-            raise DataError(f"{path} is no YAML file with the names of classes; export it again.") from None
+            raise DataError(
+                f"{path} is no YAML with the names of classes: save it as UTF-8, or export it again."
+            ) from None
         if isinstance(config, dict) and ("names" in config or "kpt_shape" in config):
             return config
     return {}

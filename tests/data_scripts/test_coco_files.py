@@ -30,6 +30,25 @@ def test_annotations_for_another_size_are_refused(tmp_path, capsys, told):
     assert "size mismatch: picture 40×30, annotation file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"coco_url": "http://images.cocodataset.org/train2017/a.jpg"},
+        {"file_name": "gone.jpg", "path": "/datasets/a.jpg"},
+        {"file_name": "https://example.org/a.jpg?X-Amz=1"},
+        {"file_name": "http://localhost:8080/data/upload/1/1a2b3c4d-a.jpg"},
+        {"file_name": "images\\1a2b3c4d-a.jpg"},
+    ],
+)
+def test_a_picture_is_found_by_each_of_its_names(tmp_path, names):
+    def change(content):
+        del content["images"][0]["file_name"]
+        content["images"][0].update(names)
+
+    assert from_coco.main(changed(coco(tmp_path, [CAR]), change)) == 0
+    assert is_the_car(tmp_path)
+
+
 @pytest.mark.parametrize("written", [1, "1", 1.0])
 def test_ids_are_compared_as_text(tmp_path, written):
     def change(content):

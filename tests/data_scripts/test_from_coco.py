@@ -32,7 +32,7 @@ def test_crowds_and_named_categories_are_not_judged_but_a_car_before_them_is(tmp
 
 def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path, capsys):
     assert from_coco.main([*coco(tmp_path, []), "--object", "cat"]) == 1
-    assert "There is no class cat; The file has car, bus" in capsys.readouterr().err
+    assert "There is no class cat; the file has car, bus" in capsys.readouterr().err
 
 
 def test_a_broken_segmentation_is_a_bad_pair(tmp_path, capsys):
@@ -137,6 +137,62 @@ def test_an_outline_is_read_once_its_wrong_area_is_taken_out_of_the_file(tmp_pat
 def test_an_outline_that_paints_far_more_than_its_area_is_counted_aloud(tmp_path, capsys):
     assert from_coco.main(coco(tmp_path, [{**CAR, "id": 7, "area": 100}])) == 0
     assert "more than twice the area that the file gives them: 1, such as annotation 7." in capsys.readouterr().err
+
+
+def exchanged(corners):
+    return [[y, x] for x, y in zip(corners[::2], corners[1::2], strict=True)]
+
+
+def test_an_outline_with_y_before_x_is_refused_by_its_bbox_and_read_without_it(tmp_path, capsys):
+    left, top, right, bottom = CAR_BOX
+    told = {"bbox": [left, top, right - left, bottom - top]}
+    arguments = coco(tmp_path, [{**CAR, **told, "segmentation": [exchanged(CAR["segmentation"][0])]}])
+    assert from_coco.main(arguments) == 1
+    assert "fits its bbox only with y before x" in capsys.readouterr().err
+    assert from_coco.main(changed(arguments, lambda content: content["annotations"][0].pop("bbox"))) == 0
+    assert from_coco.main([*changed(arguments, lambda content: content["annotations"][0].update(CAR, **told)),
+                           "--overwrite"]) == 0  # fmt: skip
+    assert is_the_car(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "counted"),
+    [([10, 12, 20, 12], 0), ([8, 10, 24, 16], 0), ([10, 12, 30, 24], 0), ([0.2, 0.4, 0.6, 0.4], 0), ("x", 0),
+     ([10, 12, 20, 12, 5], 0), ([0, 0, 4, 4], 1), ([-5, -5, 10, 10], 1), ([0, 0, 0, 0], 0)],
+)  # fmt: skip
+def test_an_outline_elsewhere_than_its_bbox_is_counted_aloud_whatever_sloppy_tools_write(
+    tmp_path, capsys, bbox, counted
+):
+    assert from_coco.main(coco(tmp_path, [{**CAR, "bbox": bbox}])) == 0
+    assert ("mostly elsewhere than their bbox: 1" in capsys.readouterr().err) == counted
+    assert is_the_car(tmp_path)
+
+
+def test_outlines_that_are_boxes_and_pictures_without_annotations_are_counted_aloud(tmp_path, capsys):
+    slanted = {**CAR, "image_id": 1, "segmentation": [[5, 5, 20, 8, 12, 25]]}
+    assert from_coco.main(coco(tmp_path, [CAR, slanted], names=("a", "b", "c"))) == 0
+    said = capsys.readouterr().err
+    assert "Outlines that are rectangles, painted as they are: 1," in said
+    assert "Pictures without an annotation, background alone: 1.\n" in said
+
+
+def test_a_category_is_chosen_by_its_number_unless_one_is_called_so(tmp_path):
+    arguments = coco(tmp_path, [{**CAR, "category_id": 1}], ("background", "van"))
+    assert from_coco.main([*arguments, "--object", "1"]) == 0
+    assert is_the_car(tmp_path)
+    changed(arguments, lambda content: content["categories"][0].update(name="1"))
+    assert from_coco.main([*arguments, "--object", "1", "--overwrite"]) == 0
+    assert not written_mask(tmp_path / "out").any()
+
+
+@pytest.mark.parametrize("point", [(0, 0), (-1, -1)])
+def test_visible_keypoints_in_the_corner_are_counted_aloud_and_missing_with_visibility_0(tmp_path, capsys, point):
+    arguments = [*changed(coco(tmp_path, [{"category_id": 0}]), with_points(point)), "--keypoints", "car"]
+    assert from_coco.main(arguments) == 0
+    assert "those that are missing need visibility 0: 1, such as annotation number 1" in capsys.readouterr().err
+    changed(arguments, lambda content: content["annotations"][0]["keypoints"].__setitem__(2, 0))
+    assert from_coco.main([*arguments, "--overwrite"]) == 0
+    assert rows(tmp_path / "out")[0]["dots"][0] is None
 
 
 def test_pixels_are_not_taken_for_fractions(tmp_path, capsys):

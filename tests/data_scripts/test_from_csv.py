@@ -90,7 +90,7 @@ def test_a_table_of_other_pictures_is_one_sentence_and_their_folder_mends_it(tmp
 
 
 @pytest.mark.parametrize(
-    "header", ["file,nose_x", "file,nose_x,ear_y", "file,nose_x,nose_y,more", "file,x,y", "file", ""]
+    "header", ["file,nose_x", "file,nose_x,ear_y", "file,nose_x,nose_y,nose_hidden", "file,x,y", "file", ""]
 )
 def test_a_header_that_names_no_pairs_is_refused_in_one_sentence(tmp_path, capsys, header):
     assert from_csv.main(table(tmp_path, header, "a.jpg,1,2")) == 1
@@ -135,6 +135,10 @@ FORMS = {
                    "labeled-data/v/a.jpg,10,15,5,6", "labeled-data/v/b.jpg,,,40,30"),
     "deeplabcut, three": ("scorer,,,me,me,me,me", "bodyparts,,,nose,nose,ear,ear", "coords,,,x,y,x,y",
                           "labeled-data,v,a.jpg,10,15,5,6", "labeled-data,v,b.jpg,,,40,30"),
+    "Excel's first line and comments": ("sep=,", "# by me", "file,nose_x,nose_y,ear_x,ear_y", "a.jpg,10,15,5,6",
+                                        "#a.jpg,9,9,9,9", "b.jpg,,,40,30"),
+    "decimal commas in quotes": ("file,nose_x,nose_y,ear_x,ear_y", 'a,"10,0","15,0000","5,00",6', 'b,,,40,"30,0"'),
+    "camel case": ("file,noseX,noseY,earX,earY", "a.jpg,10,15,5,6", "b.jpg,,,40,30"),
     "likelihood": ("scorer,me,me,me,me,me,me", "bodyparts,nose,nose,nose,ear,ear,ear",
                    "coords,x,y,likelihood,x,y,likelihood", "a.jpg,10,15,1,5,6,1", "b.jpg,,,,40,30,0.5"),
 }  # fmt: skip
@@ -225,6 +229,63 @@ def test_folders_called_train_and_test_keep_their_pictures(tmp_path):
     ]
 
 
+ASIDE = {
+    "wide": ("id,file,width,height,nose_x,nose_y,split", "1,a.jpg,40,30,10,15,train"),
+    "a box beside": ("file,xmin,ymin,xmax,ymax,nose_x,nose_y", "a.jpg,1,1,20,20,10,15"),
+    "long": ("id,file,name,x,y,width", "1,a.jpg,nose,10,15,40"),
+}
+
+
+@pytest.mark.parametrize("lines", ASIDE.values(), ids=ASIDE)
+def test_columns_that_are_no_dots_are_left_aside_aloud(tmp_path, capsys, lines):
+    assert from_csv.main(table(tmp_path, *lines)) == 0
+    assert "Columns left aside as they are no dots: " in capsys.readouterr().err
+    assert [row["dots"] for row in rows(tmp_path / "out")] == [[[0.25, 0.5]]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["x_min,y_min,x_max,y_max", "xmin,ymin,xmax,ymax", "x1,y1,x2,y2", "x_1,y_1,x_2,y_2", "left,top,right,bottom",
+     "bbox_x,bbox_y,bbox_width,bbox_height", "x_center,y_center,width,height", "name,x,y,w,h"],
+)  # fmt: skip
+def test_a_box_is_not_taken_for_dots_which_are_read_under_other_names(tmp_path, capsys, header):
+    line = "a.jpg,nose,1,2,3,4" if "name" in header else "a.jpg,1,2,3,4"
+    arguments = table(tmp_path, f"file,{header}", line)
+    assert from_csv.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "has no dots, but the box" in said
+    remedy = (GOOD[0], line) if "name" not in header else ("file,name,x,y", "a.jpg,nose,1,2")
+    (tmp_path / "points.csv").write_text("\n".join(remedy))
+    assert from_csv.main(arguments) == 0
+
+
+def test_a_row_of_fractions_among_pixels_is_bad(tmp_path, capsys):
+    arguments = table(tmp_path, GOOD[0], "a.jpg,0.25,0.5,0,0", "b.jpg,10,15,40,30")
+    assert from_csv.main(arguments) == 1
+    assert "a.jpg: all points lie between 0 and 1, unlike those of other pictures" in capsys.readouterr().err
+    assert from_csv.main([*arguments, "--skip-bad"]) == 0
+
+
+@pytest.mark.parametrize(("size", "x", "said"), [((200, 150), 50, True), ((200, 150), 150, False), (SIZE, 20, False)])
+def test_points_that_may_be_percent_are_said_aloud_and_read_as_fractions_once_divided(tmp_path, capsys, size, x, said):
+    arguments = table(tmp_path, "file,nose_x,nose_y", f"a.jpg,{x},15", names=("a",))
+    picture(0, size).save(tmp_path / "images/a.jpg")
+    assert from_csv.main(arguments) == 0
+    assert ("divide them by 100 and add --fractions" in capsys.readouterr().err) == said
+    (tmp_path / "points.csv").write_text("file,nose_x,nose_y\na.jpg,0.5,0.15\n")
+    assert from_csv.main([*arguments, "--fractions", "--overwrite"]) == 0
+    assert rows(tmp_path / "out")[0]["dots"] == [[0.5, 0.15]]
+    assert "percent" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "code"), [("1", 0), ("01", 0), ("2", 1), ("7", 1), ("a", 1)])
+def test_a_number_that_lost_its_zeros_finds_the_only_picture_that_it_can_mean(tmp_path, name, code):
+    arguments = table(tmp_path, "file,nose_x,nose_y", f"{name},10,15", names=("001", "02", "002", "b"))
+    assert from_csv.main(arguments) == code
+    assert not code or not (tmp_path / "out").exists()
+
+
 STRANGE = {
     "several animals": (b"scorer,me,me\nindividuals,one,one\nbodyparts,nose,nose\ncoords,x,y\n", "several animals"),
     "half a header": (b"scorer,me,me\na.jpg,1,2", "does not begin with DeepLabCut's rows"),
@@ -235,14 +296,14 @@ STRANGE = {
     "a long cell": (b"file,nose_x,nose_y\na.jpg,1," + b"2" * 10_000_000, "field larger than field limit"),
     "a long line": (b"file,nose_x,nose_y\na.jpg,1" + b",2" * 2_000_000, "2000002 cells where the header has 3"),
     "many blank cells": (b"file,nose_x,nose_y\na.jpg,1,2" + b"," * 4_000_000 + b"3", "cells where the header has 3"),
-    "long name": (b"file," + b"_" * 100_000 + b"x\n", "a pair NAME_x, NAME_y belongs"),
+    "long name": (b"file," + b"_" * 100_000 + b"x\n", "names no dots: its header should look like"),
     "many digits": (b"file,nose_x,nose_y\na.jpg,1," + b"1" * 100_000 + b"a", "which is no number"),
     "many columns": (b"file" + b"".join(b",%d_x,%d_y" % (i, i) for i in range(50_000)), "50000 dots"),
     "many dots": (b"file,name,x,y\n" + b"a.jpg,nose,1,2\n" * 50_000, "50000 dots, which is more than 1000"),
     "header only": (b"file,nose_x,nose_y\n", "it has a header only"),
     "no dot name": (b"file,name,x,y\na.jpg,,1,2\nb.jpg,nose,1,2", "a dot has no name"),
     "no file column": (b"name,x,y\nnose,1,2", "has no column file"),
-    "a spare column": (b"file,name,x,y,width\na.jpg,nose,1,2,40", "width beside file, name, x and y; take it out"),
+    "no file column at all": (b"nose_x,nose_y\n1,2", "has no column file: add it"),
 }  # fmt: skip
 
 

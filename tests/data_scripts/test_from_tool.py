@@ -165,6 +165,89 @@ def test_a_picture_without_yolo_labels_is_background_and_said_to_be(tmp_path, ca
     assert "background alone: 2." in capsys.readouterr().err
 
 
+FIRST = tool_exports.yolo_lines("a").splitlines()[0]
+
+
+@pytest.mark.parametrize("lines", [f"\n \n{FIRST}", f"1.0{FIRST[1:]}"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_yolo_labels_are_read_whatever_their_first_line(lines, encoding, tmp_path):
+    tool_exports.yolo(tmp_path / "export")
+    (tmp_path / "export/labels/train/a.txt").write_text(lines, encoding)
+    (tmp_path / "export/labels/train/b.txt").unlink()
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+    assert iou(masks(tmp_path / "out")["a"], truth("a")) > 0.95
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        FIRST.replace(" ", ","),
+        f"car{FIRST[1:]}",
+        f"# x\n{FIRST}",
+        "1 0.1 0.2",
+        "1" + " nan" * 6,
+        f"-{FIRST}",
+        "1",
+        "\0",
+    ],
+)
+def test_yolo_labels_that_cannot_be_read_never_make_their_picture_background(line, tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    write(tmp_path / "export/labels/train/a.txt", line)
+    assert "1 bad" in refusal(tmp_path / "export", tmp_path, capsys)
+    assert run(tmp_path / "export", tmp_path / "out", "--skip-bad") == 0
+    assert masks(tmp_path / "out").keys() == {"b"}
+
+
+def test_yolo_labels_with_a_confidence_are_refused_as_such_and_read_without_it(tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    write(tmp_path / "export/labels/train/a.txt", f"{FIRST} 0.93")
+    assert "if the last is a confidence" in refusal(tmp_path / "export", tmp_path, capsys)
+    write(tmp_path / "export/labels/train/a.txt", FIRST)
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+
+
+def test_names_of_classes_in_another_encoding_are_read_once_they_are_saved_as_utf_8(tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    for encoding in ("gbk", "utf-8"):
+        (tmp_path / "export/data.yaml").write_text("names: [person, 汽车]\n", encoding)
+        code = run(tmp_path / "export", tmp_path / "out", "--object", "汽车")
+        assert ("save it as UTF-8" in capsys.readouterr().err) == (code == 1) == (encoding == "gbk")
+
+
+def test_a_damaged_file_among_good_ones_is_bad_and_named_once(tmp_path, capsys):
+    tool_exports.labelme(tmp_path / "export")
+    write(tmp_path / "export/a.json", '{"shapes": [')
+    assert "a.json: is no JSON file, or damaged in line 1" in refusal(tmp_path / "export", tmp_path, capsys)
+    assert run(tmp_path / "export", tmp_path / "out", "--skip-bad") == 0
+
+
+def test_a_labelme_file_that_was_renamed_with_its_picture_finds_it(tmp_path):
+    tool_exports.labelme(tmp_path / "export")
+    write(tmp_path / "export/a.json", tool_exports.labelme_json("a", imagePath="IMG_1.jpg"))
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+    assert iou(masks(tmp_path / "out")["a"], truth("a")) > 0.95
+
+
+@pytest.mark.parametrize(("order", "options"), [((0, 1), ()), ((1, 0), ()), ((0, 1), ("--not-judged", "tree"))])
+def test_a_shape_that_lies_over_the_object_in_cvat_hides_it_unless_it_is_a_part_of_it(
+    order, options, tmp_path, capsys
+):
+    tool_exports.pictures(tmp_path / "export/images")
+    car, tree = (
+        f'<polygon label="{label}" points="{points}" z_order="{z}"/>'
+        for label, points, z in (("car", "9,9;60,9;60,60;9,60", order[0]), ("tree", "0,0;90,0;90,30;0,30", order[1]))
+    )
+    write(tmp_path / "export/annotations.xml", tool_exports.cvat_xml(lambda name: car + tree))
+    assert run(tmp_path / "export", tmp_path / "out", *options) == 0
+    hidden = order == (0, 1)
+    assert masks(tmp_path / "out")["a"][20, 20] == (128 if options else 0 if hidden else 255)
+    assert masks(tmp_path / "out")["a"][40, 20] == 255
+    assert ('if they are a part of it, add --object "car=car,tree"' in capsys.readouterr().err) == hidden
+    assert run(tmp_path / "export", tmp_path / "out", "--object", "car=car,tree", "--overwrite") == 0
+    assert masks(tmp_path / "out")["a"][20, 20] == 255
+
+
 def test_a_picture_without_labelme_file_is_left_aside_and_said_to_be(tmp_path, capsys):
     tool_exports.labelme(tmp_path / "export")
     tool_exports.pictures(tmp_path / "export", ["c"])
@@ -362,6 +445,7 @@ def test_a_colour_that_nobody_explains_is_refused(tmp_path, capsys):
 def test_names_never_lead_out_of_the_folder(tmp_path, capsys):
     tool_exports.labelme(tmp_path / "export")
     tool_exports.pictures(tmp_path, ["secret"])
+    (tmp_path / "export/a.jpg").rename(tmp_path / "export/c.jpg")
     for name in ("../secret.jpg", str(tmp_path / "secret.jpg")):
         write(tmp_path / "export/a.json", tool_exports.labelme_json("a", imagePath=name))
         assert "missing partner" in refusal(tmp_path / "export", tmp_path, capsys)

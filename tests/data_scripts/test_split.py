@@ -7,7 +7,7 @@ import pytest
 from conftest import write_data, write_dots
 from made_up import huge_png, rows
 
-from data_scripts import split
+from data_scripts import merge, split
 from data_scripts.split import Group, deal
 
 SHARES = (80, 10, 10)
@@ -166,6 +166,25 @@ def test_a_picture_or_mask_of_200_megapixels_is_one_sentence(data, tmp_path, cap
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("program", [run, lambda data, out: merge.main([str(out), str(data)])])
+@pytest.mark.parametrize("change", ["twice", "empty"])
+def test_a_row_that_stands_twice_and_an_empty_table_are_one_sentence_and_mended_they_are_read(
+    tiny_data, tmp_path, capsys, change, program
+):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    path = data / "train/metadata.jsonl"
+    text = path.read_text()
+    path.write_text(text + text.splitlines()[0] if change == "twice" else "\n")
+    assert program(data, tmp_path / "out") == 1
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert ("twice: take one line out" if change == "twice" else "is empty: mend it, or delete the folder") in sentence
+    if change == "twice":
+        path.write_text(text)
+    else:
+        shutil.rmtree(data / "train")
+    assert program(data, tmp_path / "out") == 0
 
 
 @pytest.mark.parametrize("names", ["[", '{"nose": 1}', "7", '["nose", 7]'])
