@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import cache, partial
 from pathlib import Path
 
 import gradio as gr
@@ -28,9 +28,9 @@ from carmask.demo.mask_tab import make_answer, mask_tab
 from carmask.demo.middleware import block_url_fetching, limit_request_size, reject_cross_site_posts
 from carmask.demo.picture_zips import MAX_BYTES
 from carmask.demo.theme import make_theme
+from carmask.demo.turns import MOST_IN_HAND, note_listeners, take_turns
 from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
-from carmask.files.system import give_freed_memory_back
 from carmask.files.words import DEFAULT_OBJECT, capital, one
 from carmask.inference.loading import EMBEDDED, mask_folders
 from carmask.inference.predictor import Predictor, check_task
@@ -69,9 +69,8 @@ def build_page(
     find_margin = on_gpu(
         lambda name, picture, sliding_window=False: object_margin(open_model(name), picture, sliding_window)
     )
-    lock = threading.Lock()
-    answer = one_at_a_time(make_answer(models, open_model, find_margin), lock)
-    batch = make_batch(models, open_model, find_margin, lock)
+    answer = make_answer(models, open_model, find_margin)
+    batch = make_batch(models, open_model, find_margin)
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
         gr.Markdown(head + DOTS_INTRODUCTION if for_dots else head, elem_id="head")
         with gr.Tab("Mask"):
@@ -83,28 +82,15 @@ def build_page(
         if for_dots:
             find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
-                dots_tab(one_at_a_time(make_dots_answer(find_dots, for_dots.name), lock), for_dots.labels, examples)
+                dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
-    return page.queue(max_size=20, default_concurrency_limit=1, api_open=False)
+    take_turns(page)
+    return page.queue(max_size=20, default_concurrency_limit=None, api_open=False)
 
 
 def on_gpu(function: Callable) -> Callable:
     """Runs `function` on the GPU of a Space, where there is one."""
     return spaces.GPU(function) if spaces else function
-
-
-def one_at_a_time(function: Callable, lock: threading.Lock) -> Callable:
-    """Runs `function` under the lock, so that only one picture at a time takes memory."""
-
-    @wraps(function)
-    def run(*inputs: object) -> object:
-        with lock:
-            try:
-                return function(*inputs)
-            finally:
-                give_freed_memory_back()
-
-    return run
 
 
 def mask_models() -> dict[str, str | Path]:
@@ -187,9 +173,11 @@ def main() -> None:
             mcp_server=False,
             ssr_mode=False,
             state_session_capacity=200,
-            max_threads=8,
+            max_threads=MOST_IN_HAND,
             footer_links=[],
-            app_kwargs={"middleware": [Middleware(reject_cross_site_posts), Middleware(limit_request_size)]}
+            app_kwargs={
+                "middleware": list(map(Middleware, (reject_cross_site_posts, limit_request_size, note_listeners)))
+            }
             | dict.fromkeys(("openapi_url", "docs_url", "redoc_url")),
         )
 

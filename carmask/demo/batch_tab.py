@@ -1,11 +1,12 @@
 """The demo's tab for many pictures: pictures or a zip of them in, one zip of masks with a table out."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 from zipfile import ZipFile
 
@@ -20,14 +21,15 @@ from carmask.demo.picture_zips import (
     MAX_PICTURES,
     TOO_LARGE,
     TOO_MANY,
+    is_taken,
     is_zip,
     mask_name,
     open_zip,
     open_zipped,
     zipped_pictures,
 )
-from carmask.demo.uploads import PRIVATE, Upload, original_name, path_for_page, uploaded_file
-from carmask.errors import PictureError
+from carmask.demo.uploads import PRIVATE, Upload, extend_lifetime, original_name, path_for_page, uploaded_file
+from carmask.errors import PictureError, shortened
 from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
 from carmask.files.words import capital
@@ -38,6 +40,8 @@ GALLERY_SIDE = 640  # pixels of the longest side of an overlay in the gallery
 CHOOSE_FILES = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
 NO_MASKS = "There are no masks; the message says why."
 MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
+TABLE = "masks.csv"
+FAILED = "This picture could not be answered; try it alone, in the tab Mask."
 TAKEN = "Its mask would replace that of another picture; rename one of the two."
 
 
@@ -95,58 +99,66 @@ def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture
 
 def draw_mask(
     given: BatchPicture, find_margin: Callable[[Image.Image], np.ndarray], threshold: float, archive: ZipFile
-) -> tuple[BatchRow, Image.Image | None]:
-    """Adds a picture's mask to the zip; returns its row and its overlay, or for a refused picture None."""
+) -> tuple[BatchRow, Image.Image]:
+    """Adds a picture's mask to the zip; returns its row and its overlay.
+
+    Raises:
+        PictureError: The picture is refused, or its name is.
+    """
     start = time.perf_counter()
-    try:
-        target = mask_name(given.name)
-        if target.casefold() in map(str.casefold, archive.namelist()):
-            raise PictureError(TAKEN)
-        picture = given.open()
-    except PictureError as refusal:
-        return BatchRow(given.name, refused=str(refusal)), None
+    target = mask_name(given.name)
+    if is_taken(target, [TABLE, *archive.namelist()]):
+        raise PictureError(TAKEN)
+    picture = given.open()
     size = (picture.height, picture.width)
     margin = find_margin(picture)
     mask = mask_at(margin, threshold, size)
-    with archive.open(target, "w") as file:
-        Image.fromarray(mask).save(file, "PNG", compress_level=1)
     share, doubtful = round(np.count_nonzero(mask) / mask.size, 5), round(doubtful_share(margin, size), 5)
-    overlay = small_overlay(picture, Image.fromarray(mask), GALLERY_SIDE)
+    overlay, packed = small_overlay(picture, Image.fromarray(mask), GALLERY_SIDE), BytesIO()
+    Image.fromarray(mask).save(packed, "PNG", compress_level=1)
+    archive.writestr(target, packed.getvalue())
     return BatchRow(given.name, share, doubtful, round(time.perf_counter() - start, 2)), overlay
 
 
+def refusal_of(error: Exception) -> str:
+    """Why a picture of a batch has no mask, in one sentence; what nobody foresaw is logged."""
+    if isinstance(error, PictureError):
+        return str(error)
+    if isinstance(error, gr.Error):  # a Space that lends no GPU any more says so
+        return error.message
+    logging.error("A picture of a batch failed: %s", shortened(repr(error), 200))
+    return FAILED
+
+
 def draw_masks(
-    pictures: Sequence[BatchPicture],
-    find_margin: Callable[[Image.Image], np.ndarray],
-    task: MaskTask,
-    answer: Path,
-    lock: Lock,
+    pictures: Sequence[BatchPicture], find_margin: Callable[[Image.Image], np.ndarray], task: MaskTask, answer: Path
 ) -> Iterator[BatchAnswer]:
-    """Draws the masks of pictures into the zip `answer`, each under the lock; yields the progress before each."""
+    """Draws the masks of pictures into the zip `answer`; yields the progress before each."""
     drawn = BatchAnswer([], [], task.name)
     with ZipFile(answer, "w") as archive:
         for given in pictures:
             yield drawn
-            with lock:
+            path = answer.with_name(f"{len(drawn.rows)}.jpg")
+            try:
                 row, overlay = draw_mask(given, find_margin, task.threshold, archive)
-            drawn.rows.append(row)
-            if overlay:
-                path = answer.with_name(f"{len(drawn.rows)}.jpg")
                 overlay.save(path)
-                drawn.overlays.append((str(path), f"{row.file} · {as_percent(row.share)}"))
+            except Exception as error:  # whatever fails with one picture, the others keep their masks
+                drawn.rows.append(BatchRow(given.name, refused=refusal_of(error)))
+                continue
+            drawn.rows.append(row)
+            drawn.overlays.append((str(path), f"{row.file} · {as_percent(row.share)}"))
         first, second, *rest = BatchRow._fields
-        archive.writestr("masks.csv", as_csv([first, f"{task.name}_{second}", *rest], drawn.rows))
+        archive.writestr(TABLE, as_csv([first, f"{task.name}_{second}", *rest], drawn.rows))
 
 
 def make_batch(
     models: Sequence[str],
     open_model: Callable[[str], Predictor],
     find_margin: Callable[[str, Image.Image], np.ndarray],
-    lock: Lock,
 ) -> Callable[..., Generator[tuple]]:
     """Returns the function behind the tab and the API; the first of the models is the default.
 
-    It holds `lock` for one picture at a time, so that other visitors' pictures are answered in between.
+    Each step draws one picture, so that other visitors' pictures are answered in between.
     """
 
     def batch(
@@ -161,12 +173,12 @@ def make_batch(
         is and 0 elsewhere, and masks.csv with every picture's share of the object, doubtful share and
         seconds, or why it was refused; and one line of text. Progress is reported meanwhile.
         """
-        with lock:
-            name, task = find_model(models, open_model, model)
+        name, task = find_model(models, open_model, model)
         start = time.perf_counter()
         with opened_batch(files) as pictures:
             answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
-            for drawn in draw_masks(pictures, partial(find_margin, name), task, answer, lock):
+            for drawn in draw_masks(pictures, partial(find_margin, name), task, answer):
+                extend_lifetime(*(upload["path"] for upload in files), str(answer), *dict(drawn.overlays))
                 progress((len(drawn.rows), len(pictures)), unit="pictures")
                 yield gr.skip(), f"{len(drawn.rows)} of {len(pictures)} pictures are done.", gr.skip()
         yield str(answer), describe_batch(drawn.rows, time.perf_counter() - start, name), drawn
@@ -228,7 +240,7 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str], obje
 
     drawn = gr.State()
     shown = [gallery, table, download]
-    latest: dict = {"api_name": "batch", "concurrency_id": "batch", "show_progress_on": gallery, "preprocess": False}
+    latest: dict = {"api_name": "batch", "show_progress_on": gallery, "preprocess": False}
     answered = start.click(batch, [files, model], [download, line, drawn], **latest)
     answered.success(show_batch, drawn, shown, **PRIVATE)
     answered.failure(lambda: no_batch(NO_MASKS), None, [*shown, line, drawn], **PRIVATE)

@@ -22,9 +22,8 @@ def canvas_value(stored: StoredAnswer | None) -> dict[str, Any] | None:
     """Returns the picture's key and full size, and the picture and its mask, reduced, as data URLs."""
     if stored is None:
         return None
-    picture, mask = open_upload(stored.picture), open_stored_mask(stored)
+    picture, mask = open_upload(stored.picture, CANVAS_SIDE), open_stored_mask(stored)
     height, width = stored.size
-    picture.thumbnail((CANVAS_SIDE, CANVAS_SIDE))
     red = Image.new("RGBA", picture.size, RED)
     red.putalpha(mask.resize(picture.size, Image.Resampling.NEAREST))
     pictures = {"picture": data_url(picture, "JPEG"), "mask": data_url(red, "PNG")}

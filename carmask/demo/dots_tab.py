@@ -89,16 +89,14 @@ def make_dots_answer(
     return answer
 
 
-def make_map_answer(names: Sequence[str]) -> Callable[[Upload, str | None, str], str | None]:
+def make_map_answer(names: Sequence[str]) -> Callable[[Upload | None, str | None, str], str | None]:
     """Returns the function that shows one of the stored maps, by name."""
 
-    def show_map(picture: Upload, stored: str | None, name: str) -> str | None:
+    def show_map(picture: Upload | None, stored: str | None, name: str) -> str | None:
         """Lays the map called `name` over the grey picture; returns None before there is an answer."""
-        if stored is None:
+        if not picture or stored is None:
             return None
-        opened = open_upload(picture)
-        opened.thumbnail((VIEW_SIDE, VIEW_SIDE))
-        heat = heat_picture(opened, load_maps(stored)[names.index(name)])
+        heat = heat_picture(open_upload(picture, VIEW_SIDE), load_maps(stored)[names.index(name)])
         return save_for_page(heat, picture, "_" + re.sub(r"\W+", "_", name))
 
     return show_map
@@ -143,12 +141,15 @@ def dots_tab(answer: Callable[[Upload], DotsAnswer], names: Sequence[str], examp
     answered = answer_pictures([picture], chosen, answer, [drawn, table, line, *downloads, stored], "dots", no_dots)
     for event in answered:
         event.success(
-            lambda stored: [gr.DownloadButton(interactive=stored is not None)] * 2, stored, downloads, **PRIVATE
+            lambda *given: [gr.DownloadButton(interactive=None not in given)] * 2,
+            [picture, stored],
+            downloads,
+            **PRIVATE,
         )
         event.success(show_map, [picture, stored, name], heat, **PRIVATE)
         event.failure(lambda: None, None, heat, **PRIVATE)
-    shown = name.input(show_map, [picture, stored, name], heat, **PRIVATE)
-    picture.clear(lambda: None, None, heat, cancels=shown, **PRIVATE)
+    name.input(show_map, [picture, stored, name], heat, **PRIVATE)
+    picture.clear(lambda: None, None, heat, **PRIVATE)
 
 
 def no_dots(line: str) -> list:

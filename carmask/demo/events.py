@@ -42,16 +42,19 @@ def answer_pictures(
     picture, *settings = inputs
     latest: dict = {"trigger_mode": "always_last"}
     named: dict = {"api_name": api_name, "preprocess": False}
-    queued: dict = {"inputs": inputs, "outputs": outputs, "concurrency_id": api_name, "show_progress_on": outputs[0]}
+    queued: dict = {"inputs": inputs, "outputs": outputs, "show_progress_on": outputs[0]}
     answered = [picture.upload(answer, **queued, **named, **latest)]  # `change` fires twice if a picture is replaced
     picture.upload(as_browsers_show, picture, picture, show_progress="hidden", **PRIVATE, **latest)
     # Not `input`, which fires twice when an option is clicked.
     answered += [setting.select(answer_if_any, **queued, **PRIVATE, **latest) for setting in settings]
     if chosen:
         answered.append(chosen.load_input_event.then(answer, **queued, **PRIVATE))
-    emptied = picture.clear(lambda: blank(EMPTY_LINE), None, outputs, cancels=answered, **PRIVATE)
-    answered.append(emptied.then(answer_if_any, **queued, **PRIVATE))  # a pasted picture is followed by a `clear`
+    # Who pastes a picture or drops it on another causes a `clear` just before its upload, and the two overtake each
+    # other: whichever comes last, the outputs are of the picture that is there then.
+    emptied = picture.clear(lambda: blank(EMPTY_LINE), None, outputs, **PRIVATE)
+    answered.append(emptied.then(answer_if_any, **queued, **PRIVATE))
     for event in answered:
+        event.success(lambda upload: gr.skip() if upload else blank(EMPTY_LINE), picture, outputs, **PRIVATE)
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
     return answered
 

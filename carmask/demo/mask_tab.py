@@ -33,6 +33,7 @@ from carmask.demo.uploads import (
     store_maps,
 )
 from carmask.files.drawing import cut_out, overlay_mask
+from carmask.files.pictures import MAX_SIDE
 from carmask.inference.predictor import Predictor
 
 AMBER = (255, 176, 0)
@@ -99,12 +100,14 @@ def draw_doubtful(picture: Image.Image, margin: np.ndarray) -> Image.Image:
 
 def save_views(stored: StoredAnswer) -> list:
     """Saves picture, overlay and doubtful pixels at the views' size, and the cut-out object, if any, at full size."""
-    picture, mask = open_upload(stored.picture), open_stored_mask(stored)
-    cut = save_for_page(cut_out(picture, mask), stored.picture, "_cutout") if mask.getbbox() else None
+    mask = open_stored_mask(stored)
+    found = mask.getbbox() is not None
+    picture = open_upload(stored.picture, MAX_SIDE if found else VIEW_SIDE)  # the cut-out alone needs every pixel
+    cut = save_for_page(cut_out(picture, mask), stored.picture, "_cutout") if found else None
+    overlay = save_for_page(small_overlay(picture, mask, VIEW_SIDE), stored.picture, "_overlay")
     doubt = gr.skip()
     if not stored.chosen:  # the doubtful pixels do not depend on the threshold
         doubt = save_for_page(draw_doubtful(picture, load_maps(stored.margin)), stored.picture, "_doubtful")
-    overlay = save_for_page(small_overlay(picture, mask, VIEW_SIDE), stored.picture, "_overlay")
     return [{"under": save_picture(picture, stored), "over": overlay}, cut, doubt]
 
 

@@ -5,7 +5,9 @@ import stat
 import struct
 import tempfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from PIL import Image
@@ -112,6 +114,19 @@ def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
         file.write(content)
         file.flush()
         return open_noted(file.name)
+
+
+def is_taken(name: str, others: Iterable[str]) -> bool:
+    """Whether unpacking a file `name` beside `others` would replace one, or find a file where its folder must be.
+
+    Some systems tell names apart neither by their letters' case nor by their Unicode normal form.
+    """
+
+    def parts(path: str) -> list[str]:
+        return normalize("NFC", normalize("NFC", path).casefold()).split("/")
+
+    own = parts(name)
+    return any(own[: len(other)] == other[: len(own)] for other in map(parts, others))
 
 
 def mask_name(name: str) -> str:

@@ -17,7 +17,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from carmask.errors import PictureError
-from carmask.files.pictures import open_noted
+from carmask.files.pictures import MAX_SIDE, open_noted
 
 UPLOADS_PREFIX, UPLOADS_LOCK = "carmask-", "lock"
 
@@ -60,8 +60,8 @@ def uploaded_file(upload: Upload | None) -> Path:
     return path
 
 
-def open_upload(upload: Upload | None) -> Image.Image:
-    """Opens an uploaded picture, upright and RGB, and deletes expired files.
+def open_upload(upload: Upload | None, side: int = MAX_SIDE) -> Image.Image:
+    """Opens an uploaded picture, upright, RGB and of at most `side` pixels a side, and deletes expired files.
 
     Raises:
         gr.Error: There is no picture, or it is refused; the message says why.
@@ -69,7 +69,7 @@ def open_upload(upload: Upload | None) -> Image.Image:
     path = uploaded_file(upload)
     sweep()
     try:
-        return open_noted(path)
+        return open_noted(path, side)
     except PictureError as refusal:
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 

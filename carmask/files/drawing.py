@@ -59,7 +59,7 @@ def cut_out(picture: Image.Image, mask: Mask) -> Image.Image:
     """
     opaque = Image.fromarray(np.where(_mask_array(picture, mask), np.uint8(255), np.uint8(0)))
     ground = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    ground.paste(picture.convert("RGB"), mask=opaque)
+    ground.paste(picture if picture.mode == "RGB" else picture.convert("RGB"), mask=opaque)
     return ground
 
 
@@ -79,7 +79,7 @@ def draw_dots(
     """
     scale = min(max(max(picture.size), sides[0]), sides[1]) / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    drawn = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    drawn = (picture if picture.mode == "RGB" else picture.convert("RGB")).resize(size, Image.Resampling.BICUBIC)
     placed = [(name, x * scale, y * scale, score) for name, x, y, score in dots if x is not None and y is not None]
     draw, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=max(10, max(size) / 36))
     assert isinstance(font, ImageFont.FreeTypeFont)

@@ -12,20 +12,20 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from carmask.errors import PictureError
+from carmask.files.flat_rgb import flat_rgb
 from carmask.files.png_data import holds_its_pixels
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 MAX_PIXELS = 89_478_485
+MAX_WEBP_PIXELS = 2**26  # its decoder holds a picture four times
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
 MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
-BAND = 256  # rows that are scaled at a time
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 
 Size = tuple[int, int]
@@ -77,17 +77,26 @@ def open_picture(path: str | Path) -> Image.Image:
     return open_reduced(path, lambda size: size)[0]
 
 
-def open_noted(path: str | Path) -> Image.Image:
+def open_noted(path: str | Path, side: int = MAX_SIDE) -> Image.Image:
     """Opens a picture file like `open_picture`; a refusal leaves one line in the log, without the file's name.
+
+    What is to be shown at no more than `side` pixels a side is reduced to that, if it can be while it is decoded.
 
     Raises:
         PictureError: As for `open_picture`.
     """
     try:
-        return open_picture(path)
+        picture, _ = open_reduced(path, lambda size: _fitted(size, side))
+        picture.thumbnail((side, side))
+        return picture
     except PictureError as refusal:
         note_refusal(Path(path), str(refusal))
         raise
+
+
+def _fitted(size: Size, side: int) -> Size:
+    scale = min(1, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def note_refusal(path: Path, reason: str) -> None:
@@ -117,7 +126,10 @@ def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[I
     """
     with opened(path) as picture:
         factor = _reduce(picture, seen_size) if picture.format in JPEG_FORMATS else 1
-        upright = upright_rgb(picture)
+        picture.load()
+        turn, flat = UPRIGHT_TURNS.get(_orientation(picture)), flat_rgb(picture)
+        picture.close()  # frees its pixels before another copy of them is made
+        upright = flat if turn is None else flat.transpose(turn)
         return upright, (upright.height * factor, upright.width * factor)
 
 
@@ -170,21 +182,8 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
         PictureError: A float picture holds values that are not numbers.
     """
     picture.load()  # the orientation counts only now: Pillow itself turns compressed TIFF while loading
-    turn = UPRIGHT_TURNS.get(_orientation(picture))
-    if picture.mode == "F" or picture.mode.startswith("I"):
-        shown = Image.fromarray(_eight_bit_grey(np.asarray(picture)))
-    elif picture.has_transparency_data:
-        shown = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
-    else:
-        shown = picture.convert("RGB")
-    if turn is not None:
-        shown = shown.transpose(turn)
-    if shown.mode == "RGB":
-        shown.info.clear()
-        return shown
-    upright = Image.new("RGB", shown.size, "white")
-    upright.paste(shown, mask=shown.getchannel("A") if shown.mode == "RGBA" else None)
-    return upright
+    turn, flat = UPRIGHT_TURNS.get(_orientation(picture)), flat_rgb(picture)
+    return flat if turn is None else flat.transpose(turn)
 
 
 def grey_rgb(picture: Image.Image) -> Image.Image:
@@ -218,6 +217,8 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
     """Refuses, before anything is decoded, what would take too much memory or time."""
     if picture.width * picture.height > MAX_PIXELS:
         raise PictureError(TOO_MANY_PIXELS)
+    if picture.format == "WEBP" and picture.width * picture.height > MAX_WEBP_PIXELS:
+        raise PictureError("This WebP has more than 67 megapixels; save it as a JPEG or make it smaller.")
     if max(picture.size) > MAX_SIDE:
         raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
     scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0
@@ -232,19 +233,3 @@ def _orientation(picture: Image.Image) -> int | None:
         return picture.getexif().get(ExifTags.Base.Orientation)
     except DECODE_ERRORS:  # broken EXIF says nothing about the pixels
         return None
-
-
-def _eight_bit_grey(values: np.ndarray) -> np.ndarray:
-    """Scales grey values (H, W) from their declared or likeliest range to uint8 (H, W)."""
-    if values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    if not np.isfinite(values).all():
-        raise PictureError("This float picture holds values that are not numbers; save it as 8-bit PNG and try again.")
-    low, high = float(values.min()), float(values.max())
-    whites = (255, 65535) if values.dtype.kind == "i" else (1, 255, 65535)
-    if low >= 0 and high <= whites[-1]:
-        low, high = 0, next(white for white in whites if high <= white)
-    grey = np.empty(values.shape, np.uint8)
-    for top in range(0, len(values), BAND):  # np.interp takes eight bytes for each pixel
-        grey[top : top + BAND] = np.interp(values[top : top + BAND], (low, high), (0, 255)).round()
-    return grey

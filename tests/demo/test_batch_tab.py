@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import threading
 import zipfile
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image
 
 from carmask import Predictor
 from carmask.demo import batch_tab, uploads
-from carmask.demo.batch_tab import make_batch
+from carmask.demo.batch_tab import TAKEN, make_batch
 from carmask.demo.mask_answer import object_margin
 
 
@@ -51,13 +50,13 @@ def png(seed):
     return store.getvalue()
 
 
-def batch_of(predictor, lock=None, runs=None):
+def batch_of(predictor, runs=None):
     def find_margin(_, picture):
         if runs is not None:
             runs.append(picture.size)
         return object_margin(predictor, picture)
 
-    return make_batch(["one"], lambda name: predictor, find_margin, lock or threading.Lock())
+    return make_batch(["one"], lambda name: predictor, find_margin)
 
 
 def answer(predictor, uploads):
@@ -141,15 +140,54 @@ def test_pictures_that_are_too_large_together_are_refused(predictor, folder, mon
         list(batch_of(predictor)(uploads))
 
 
-def test_between_two_pictures_it_is_others_turn_and_a_visitor_who_leaves_stops_the_rest(predictor, folder):
-    lock, runs = threading.Lock(), []
-    batch = batch_of(predictor, lock, runs)([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
+def test_a_step_draws_one_picture_and_a_visitor_who_leaves_stops_the_rest(predictor, folder):
+    runs = []
+    batch = batch_of(predictor, runs)([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
     for done in range(3):
         assert f"{done} of 4 pictures" in next(batch)[1]
-        assert not lock.locked()
+        assert len(runs) == done
     batch.close()
     assert len(runs) == 2
-    assert not lock.locked()
+
+
+def test_whatever_fails_with_one_picture_the_others_keep_their_masks(predictor, folder, caplog):
+    failures = iter([MemoryError(), None, gr.Error("No GPU is left."), AssertionError("a path")])
+
+    def find_margin(_, picture):
+        if failure := next(failures):
+            raise failure
+        return object_margin(predictor, picture)
+
+    batch = make_batch(["one"], lambda name: predictor, find_margin)
+    *_, (path, line, _) = batch([uploaded(folder, f"{seed}.png", seed) for seed in range(4)])
+    masks, rows = read(path)
+    assert list(masks) == ["1_mask.png"]
+    assert [row["refused"] for row in rows] == [batch_tab.FAILED, "", "No GPU is left.", batch_tab.FAILED]
+    assert "Masks drawn: 1 · refused: 3" in line
+    assert len(caplog.messages) == 2
+
+
+def test_a_batch_keeps_its_uploads_and_answers_while_it_runs(predictor, folder):
+    files = [uploaded(folder, f"{seed}.png", seed) for seed in range(3)]
+    batch = batch_of(predictor)(files)
+    next(batch)
+    for _ in files[:-1]:
+        for path in folder.rglob("*"):
+            os.utime(path, (0, 0))
+        next(batch)
+        uploads.sweep()
+        assert all(Path(file["path"]).stat().st_mtime > 0 for file in files)
+    *_, (path, _, drawn) = batch
+    assert len(read(path)[0]) == len(drawn.overlays) == 3
+    assert all(Path(overlay).is_file() for overlay, _ in drawn.overlays)
+
+
+def test_no_two_masks_differ_only_by_case_or_normal_form_or_as_file_and_folder(predictor, folder):
+    names = ["É.png", "e\u0301.png", "STRASSE.png", "straße.png", "a.png", "A_mask.png/b.png", "masks.csv/a.png"]
+    entries = [(name, png(index)) for index, name in enumerate(names)]
+    masks, rows = read(answer(predictor, [zipped(folder, *entries)])[0])
+    assert list(masks) == ["É_mask.png", "STRASSE_mask.png", "a_mask.png"]
+    assert [row["refused"] for row in rows] == ["", TAKEN, "", TAKEN, "", TAKEN, TAKEN]
 
 
 def test_what_a_batch_leaves_goes_with_the_other_uploads(predictor, folder):
