@@ -48,14 +48,15 @@ def draw(root, photos="photos/{}.jpg", masks="masks/{}.png", paint=black_white, 
 
 
 def cityscapes(root):
-    draw_labels(root, "only", "labelTrainIds", 13)
-    draw_labels(root, "both", "labelTrainIds", 13)
-    draw_labels(root, "both", "labelIds", 26)
-
-
-def draw_labels(root, folder, kind, number):
+    """One folder with labels of one kind, and another with both; views in colours lie beside them."""
     start = "train/ulm/ulm_00000{}_000019"
-    draw(root, f"leftImg8bit/{start}_leftImg8bit.png", f"{folder}/{start}_gtFine_{kind}.png", lambda m, k: m * number)
+    for labels, paint in (
+        ("only/{}_gtFine_labelTrainIds", lambda mask, number: mask * 13),
+        ("only/{}_gtFine_color", colours),
+        ("both/{}_gtFine_labelTrainIds", lambda mask, number: mask * 13),
+        ("both/{}_gtFine_labelIds", lambda mask, number: mask * 26),
+    ):
+        draw(root, f"leftImg8bit/{start}_leftImg8bit.png", f"{labels.format(start)}.png", paint)
 
 
 def soft(mask, number):

@@ -56,8 +56,6 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
         DataError: nothing fits, or two masks fit one picture; the sentence says what to do.
     """
     pictures, truths, bad = list_both(images, masks, mask_name)
-    if not mask_name and any(LABEL_STUDIO.match(path.stem) for path in truths):  # task 1 need not be picture 1
-        raise DataError(nothing_fits(images, masks, pictures, truths))
     left, left_masks = unique_keys(pictures, images, bad), unique_keys(truths, masks, bad)
     found: dict[Path, list[Path]] = {}
     for read_picture, read_mask, joins in strict_steps(left, mask_name):
@@ -79,8 +77,10 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
 def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Path], list[Path], list[BadFile]]:
     """Lists pictures and masks; in one folder they are told apart by name, else by suffix. Links out of it are bad.
 
+    A folder that lies in the other keeps its files to itself.
+
     Raises:
-        DataError: one of the two is no folder, or `mask_name` has no {name}.
+        DataError: one of the two is no folder, `mask_name` has no {name}, or the masks are called by tasks.
     """
     for folder in (images, masks):
         if not folder.is_dir():
@@ -100,6 +100,12 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
         else:
             truths = [path for path in truths if path.suffix.lower() not in LOSSY]
         pictures = sorted(set(pictures) - set(truths))
+    elif masks.resolve().is_relative_to(images.resolve()):
+        pictures = [path for path in pictures if not path.resolve().is_relative_to(masks.resolve())]
+    else:
+        truths = [path for path in truths if not path.resolve().is_relative_to(images.resolve())]
+    if not mask_name and any(LABEL_STUDIO.match(path.stem) for path in truths):  # task 1 need not be picture 1
+        raise DataError(nothing_fits(images, masks, pictures, truths))
     return pictures, truths, sorted(set(bad))
 
 
@@ -190,7 +196,8 @@ def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[P
         tools = (
             " Labels in files of text are read by data_scripts/from_tool.py." if files_below(masks, EXPORTS)[0] else ""
         )
-        return f"{empty} holds no {'masks' if pictures else 'pictures'}.{tools}"
+        what = "masks, which are pictures or arrays in files .npy" if pictures else "pictures"
+        return f"{empty} holds no {what}.{tools}"
     if any(LABEL_STUDIO.match(path.stem) for path in truths):
         return (
             f"Label Studio calls {truths[0].name} by the number of a task, not by the picture, so that no --mask-name "

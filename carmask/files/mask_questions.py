@@ -32,9 +32,10 @@ def question(judged: frozenset[int], by_colour: bool, name: str, rare: Mapping[i
     first = next((number for number in order if number > 0 and number != border), 1)
     choice = first if name == DEFAULT_OBJECT else f"{name}={first}"
     void = f", and if {border} is not judged, such as a border, --not-judged {border}" if border else ""
+    rest = "; --object-above 0 if all but 0 is" if min(judged) == 0 else ""
     return (
         f"The masks have the values {values}{stray}, and nobody can tell which is the {name}: say it, as in --object "
-        f"{choice}{void}; --object-above 0 if all but 0 is; soft edges become black and white with --threshold 128."
+        f"{choice}{void}{rest}; soft edges become black and white with --threshold 128."
     )
 
 

@@ -37,17 +37,6 @@ def test_car_above_takes_all_numbered_parts(tmp_path):
     assert np.array_equal(written_mask(out), np.asarray(car_mask()))
 
 
-def test_cityscapes_names_in_nested_folders_find_their_partner(tmp_path):
-    for kind in ("images", "labels"):
-        (tmp_path / kind / "aachen").mkdir(parents=True)
-    picture().save(tmp_path / "images/aachen/aachen_000000_000019_leftImg8bit.png")
-    label_map().save(tmp_path / "labels/aachen/aachen_000000_000019_gtFine_labelIds.png")
-    picture().save(tmp_path / "labels/aachen/aachen_000000_000019_gtFine_color.png")
-    arguments = [str(tmp_path / name) for name in ("images", "labels", "out")]
-    assert from_folders.main([*arguments, "--object", "8"]) == 0
-    assert rows(tmp_path / "out")[0]["file_name"] == "images/aachen_aachen_000000_000019_leftImg8bit.png"
-
-
 def test_a_label_map_in_colours_or_jpeg_is_bad(tmp_path, capsys):
     images, labels, out = folders(tmp_path)
     picture().save(labels / "a.png")

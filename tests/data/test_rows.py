@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from case_folders import cut_out, saved
 from conftest import drawn_car
 from datasets import Dataset, DatasetDict, load_dataset
 from made_up import huge_png
@@ -28,6 +29,12 @@ def test_a_row_gives_grey_and_mask_as_they_were_drawn(tiny_data):
     grey, truth = read_row(open_data(str(tiny_data))["train"][0])
     assert np.array_equal(grey, np.array(picture.convert("L")))
     assert np.array_equal(truth, mask)
+
+
+def test_cut_outs_in_place_of_masks_are_said_aloud(tmp_path, capsys):
+    saved(tmp_path, cut_out)
+    open_data(str(tmp_path / "set"))
+    assert "The masks are cut-outs" in capsys.readouterr().err
 
 
 def test_missing_validation_is_set_aside_from_train_by_group(tmp_path):

@@ -65,14 +65,6 @@ def test_an_id_is_compared_whole(tmp_path, capsys):
     assert refused(arguments, capsys, "a picture id", "2, such as annotation number 1 with 0.5")
 
 
-def test_a_picture_without_annotations_is_left_out_where_some_name_no_picture(tmp_path, capsys):
-    arguments = coco(tmp_path, [CAR, {**CAR, "image_id": 77}], names=("a", "b"))
-    assert refused(arguments, capsys, "number 2 with 77", "--skip-bad")
-    assert from_coco.main([*arguments, "--skip-bad"]) == 0
-    assert "name no listed picture: 1, such as annotation number 2 with 77" in capsys.readouterr().err
-    assert [row["file_name"] for row in rows(tmp_path / "out")] == ["images/a.jpg"]
-
-
 def test_a_picture_with_an_annotation_of_an_unknown_category_is_left_out(tmp_path, capsys):
     arguments = coco(tmp_path, [CAR, {**CAR, "image_id": 1, "category_id": 9}], names=("a", "b"))
     assert refused(arguments, capsys, "a category id", "number 2 with 9", "--skip-bad")

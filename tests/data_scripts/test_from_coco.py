@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from made_up import CAR_BOX, SIZE, car_mask, rows, written_mask
-from made_up_coco import CAR, HEIGHT, WIDTH, box, car_runs, changed, coco, is_the_car, refused, with_points
+from made_up_coco import CAR, HEIGHT, WIDTH, box, changed, coco, is_the_car, refused, with_points
 
 from data_scripts import from_coco
 from data_scripts.outlines import paint_polygons, unpack_counts
@@ -13,11 +13,6 @@ def test_a_polygon_fills_the_pixels_whose_centres_it_holds(tmp_path):
     arguments = coco(tmp_path, [{"category_id": 0, "segmentation": [box(*CAR_BOX)]}])
     assert from_coco.main(arguments) == 0
     assert np.array_equal(written_mask(tmp_path / "out"), np.asarray(car_mask()))
-
-
-def test_run_lengths_are_read_column_by_column(tmp_path):
-    assert from_coco.main(coco(tmp_path, [car_runs()])) == 0
-    assert is_the_car(tmp_path)
 
 
 def test_compressed_run_lengths_are_those_of_the_coco_tools():
@@ -200,27 +195,10 @@ def test_visible_keypoints_in_the_corner_are_counted_aloud_and_missing_with_visi
     assert rows(tmp_path / "out")[0]["dots"][0] is None
 
 
-def test_fractions_are_refused_and_read_when_asked_for(tmp_path, capsys):
-    left, top, right, bottom = np.array(CAR_BOX) / [*SIZE, *SIZE]
-    arguments = coco(tmp_path, [{"category_id": 0, "segmentation": [box(left, top, right, bottom)]}])
-    assert refused(arguments, capsys, "fractions of the picture, not pixels", "--fractions")
-    assert from_coco.main([*arguments, "--fractions"]) == 0
-    assert is_the_car(tmp_path)
-
-
 def test_pixels_are_not_taken_for_fractions(tmp_path, capsys):
     arguments = coco(tmp_path, [CAR])
     assert refused([*arguments, "--fractions"], capsys, "leave --fractions away")
     assert from_coco.main(arguments) == 0
-
-
-def test_crowds_of_the_object_are_counted_aloud_and_are_the_object_when_asked_for(tmp_path, capsys):
-    arguments = coco(tmp_path, [car_runs(iscrowd=1), {**CAR, "image_id": 1}], names=("a", "b"))
-    assert from_coco.main(arguments) == 0
-    assert "1 annotations of 1 pictures are crowds (iscrowd) and are not judged" in capsys.readouterr().err
-    assert set(np.unique(written_mask(tmp_path / "out"))) == {0, 128}
-    assert from_coco.main([*arguments, "--crowd-is-object", "--overwrite"]) == 0
-    assert is_the_car(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from PIL import Image
 
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import mask_levels, open_mask
+from carmask.files.mask_questions import question
 from carmask.files.mask_rule import NATIVE
 from carmask.files.masks import MaskOptions, decide, values_of
 
@@ -185,3 +186,8 @@ def test_brightness_of_sixteen_bits_is_no_number_of_a_class():
 def test_a_mask_with_a_value_that_the_rule_does_not_know_is_refused():
     with pytest.raises(PictureError, match="it has the value 3"):
         NATIVE.mask(levels(values(0, 3)))
+
+
+@pytest.mark.parametrize(("values", "named"), [({0, 1, 2}, True), ({1, 2}, False), ({-1, 0, 1, 2}, False)])
+def test_all_but_0_is_proposed_only_where_that_leaves_background(values, named):
+    assert ("--object-above 0" in question(frozenset(values), False, "car", {})) == named
