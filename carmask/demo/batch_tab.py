@@ -239,17 +239,10 @@ def many_tab(batch: Callable[..., Generator[tuple]], models: Sequence[str], obje
         download = gr.DownloadButton("Download masks", interactive=False, elem_id="download-masks", **button)
     model = gr.Dropdown(list(models), label="Model", filterable=False, visible=len(models) > 1, elem_id="many-model")
     table = gr.Dataframe(
-        headers=table_head(object_name),
-        column_widths=["25%", "18%", "23%", "34%"],
-        label="Pictures",
-        interactive=False,
-        visible=False,
-        wrap=True,
-        elem_id="many-table",
-    )
-
-    drawn = gr.State()
-    shown = [gallery, table, download]
+        headers=table_head(object_name), column_widths=["25%", "18%", "23%", "34%"], label="Pictures",
+        interactive=False, visible=False, wrap=True, elem_id="many-table",
+    )  # fmt: skip
+    drawn, shown = gr.State(), [gallery, table, download]
     latest: dict = {"api_name": "batch", "show_progress_on": gallery, "preprocess": False}
     answered = start.click(batch, [files, model], [download, line, drawn], **latest)
     answered.success(show_batch, drawn, shown, **PRIVATE)

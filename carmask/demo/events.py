@@ -53,10 +53,15 @@ def answer_pictures(
     # other: whichever comes last, the outputs are of the picture that is there then.
     emptied = picture.clear(lambda: blank(EMPTY_LINE), None, outputs, **PRIVATE)
     answered.append(emptied.then(answer_if_any, **queued, **PRIVATE))
+    blank_if_none(answered, picture, outputs, blank)
+    return answered
+
+
+def blank_if_none(answered: list[Dependency], picture: Component, outputs: list, blank: Callable[[str], list]) -> None:
+    """Clears the outputs after an answer whose picture is gone, and after a refusal."""
     for event in answered:
         event.success(lambda upload: gr.skip() if upload else blank(EMPTY_LINE), picture, outputs, **PRIVATE)
         event.failure(lambda: blank(REFUSED_LINE), None, outputs, **PRIVATE)
-    return answered
 
 
 def as_browsers_show(upload: Upload) -> str | dict:

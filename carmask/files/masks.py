@@ -123,8 +123,11 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         raise DataError(f"{listed(not_judged, by_colour)} cannot be not judged: no value is left to be the {name}.")
     plain = {0, 255} <= known <= {0, 128, 255} and kinds <= {"grey", "float"} and not (options.invert or cut_outs)
     told = "" if plain else spoken(objects, known, not_judged, by_colour, options.invert, name)
-    clear = "The masks are cut-outs: what is not transparent counts as white. " if cut_outs else ""
-    return MaskRule(objects, not_judged, *fixed, clear + told)
+    if cut_outs:
+        told = f"The masks are cut-outs: what is not transparent counts as white. {told}"
+    elif told and not named_object(known, by_colour, options, name):
+        told += f" Another value is chosen with {'--object-colour' if by_colour else '--object'}."
+    return MaskRule(objects, not_judged, *fixed, told)
 
 
 def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:
