@@ -1,6 +1,7 @@
 """The events of a tab that answers one uploaded picture."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -40,8 +41,7 @@ def answer_pictures(
         return answer(upload, *settings) if upload else gr.skip()
 
     picture, *settings = inputs
-    latest: dict = {"trigger_mode": "always_last"}
-    named: dict = {"api_name": api_name, "preprocess": False}
+    latest, named = dict[str, Any](trigger_mode="always_last"), dict[str, Any](api_name=api_name, preprocess=False)
     queued: dict = {"inputs": inputs, "outputs": outputs, "show_progress_on": outputs[0]}
     answered = [picture.upload(answer, **queued, **named, **latest)]  # `change` fires twice if a picture is replaced
     picture.upload(as_browsers_show, picture, picture, show_progress="hidden", **PRIVATE, **latest)
