@@ -1,12 +1,10 @@
 """Opens a model: an embedded one, a folder, an exported file, or a SegFormer of the Hub."""
 
-import json
 import os
+from itertools import chain
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -15,19 +13,17 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.utils import logging
+from transformers.initialization import no_init_weights
+from transformers.utils import cached_file, logging
 
-from carmask.errors import ModelError, RuntimeFileError
-from carmask.inference.runtimes import Network, exported_file, open_exported
+from carmask.errors import ModelError, RuntimeFileError, refused_as, shortened
+from carmask.inference.runtimes import Network, exported_file, open_exported, try_exported
 from carmask.networks.auto import make_fast
+from carmask.networks.limits import MOST_WEIGHTS_BYTES, SPARE_NUMBERS, checked_settings
 
 MODELS = Path(os.environ.get("CARMASK_MODELS") or Path(__file__).resolve().parents[2] / "models")
+LONGEST_SIDE = 4096  # pixels at which a network sees a picture at a time
 EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-fcn"}
-
-# transformers answers damaged, foreign or missing models with errors of all these kinds.
-OPENING_ERRORS = (
-    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError, StrictDataclassError,
-)  # fmt: skip
 
 
 def mask_folders() -> list[Path]:
@@ -38,10 +34,9 @@ def mask_folders() -> list[Path]:
 def is_for_masks(config: Path) -> bool:
     """Whether the config.json of a model folder is of a model for masks, as far as it can be read."""
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return checked_settings(config).get("task") != "dots"
+    except ModelError:
         return True
-    return not isinstance(settings, dict) or settings.get("task") != "dots"
 
 
 def torch_function(network: PreTrainedModel) -> Network:
@@ -56,14 +51,21 @@ def load_processor(model: str | Path) -> BaseImageProcessor:
     Raises:
         ModelError: it cannot be read, or names its picture size in a way that is not known here.
     """
-    try:
+    with refused_as(ModelError, f"The preprocessor_config.json of {model} cannot be read; fetch it again."):
+        checked_settings(settings_file(model, "preprocessor_config.json"))
         processor = AutoImageProcessor.from_pretrained(model, backend="pil", trust_remote_code=False)
-    except OPENING_ERRORS as error:
-        raise ModelError(f"The preprocessor_config.json of {model} cannot be read; fetch it again.") from error
-    sides = {side for side, length in dict(processor.size).items() if length}
-    if sides not in ({"height", "width"}, {"max_height", "max_width"}):
-        raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
+        sides = {side: length for side, length in dict(processor.size).items() if length}
+        if {*sides} not in ({"height", "width"}, {"max_height", "max_width"}):
+            raise ModelError(f"The model {model} cannot be used: its picture size names {', '.join(sorted(sides))}.")
+        if not all(1 <= length <= LONGEST_SIDE for length in sides.values()):
+            said = ", ".join(map(shortened, sides.values()))
+            raise ModelError(f"The model {model} cannot be used: its picture size is {said}, not 1 to {LONGEST_SIDE}.")
     return processor
+
+
+def settings_file(model: str | Path, name: str) -> Path:
+    """Where a file of a model folder or of a model of the Hub lies here; an OSError if it cannot be had."""
+    return Path(model) / name if Path(model).is_dir() else Path(cached_file(str(model), name))
 
 
 def load_exported(file: Path, threads: int = 0) -> tuple[Network, PreTrainedConfig]:
@@ -73,13 +75,13 @@ def load_exported(file: Path, threads: int = 0) -> tuple[Network, PreTrainedConf
         ModelError: the folder lacks something, the file is damaged, or its run-time is not installed.
     """
     check_folder(file.parent)
-    try:
+    with refused_as(ModelError, f"The config.json in {file.parent} cannot be used; export the model again."):
         config = AutoConfig.from_pretrained(file.parent, trust_remote_code=False)
+    try:
+        try_exported(file)
         return open_exported(file, config.num_labels, threads), config
     except RuntimeFileError as error:
         raise ModelError(str(error)) from error
-    except OPENING_ERRORS as error:
-        raise ModelError(f"The config.json in {file.parent} cannot be used; export the model again.") from error
 
 
 def load_network(model: str | Path) -> PreTrainedModel:
@@ -94,7 +96,14 @@ def load_network(model: str | Path) -> PreTrainedModel:
         check_folder(folder)
     logging.set_verbosity_error()  # what is wrong with the weights is said below, in one sentence
     logging.disable_progress_bar()
-    try:
+    remedy = (
+        "it is damaged or no segmentation model, so fetch or train it again"
+        if local
+        else "it is no folder here, and the Hub cannot be reached or has no such segmentation model"
+    )
+    with refused_as(ModelError, f"The model {model} cannot be opened: {remedy}."):
+        checked_settings(settings_file(model, "config.json"))
+        check_size(model)
         network, report = AutoModelForSemanticSegmentation.from_pretrained(
             model,
             dtype=torch.float32,
@@ -103,13 +112,6 @@ def load_network(model: str | Path) -> PreTrainedModel:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except OPENING_ERRORS as error:
-        remedy = (
-            "it is damaged or no segmentation model, so fetch or train it again"
-            if local
-            else "it is no folder here, and the Hub cannot be reached or has no such segmentation model"
-        )
-        raise ModelError(f"The model {model} cannot be opened: {remedy}.") from error
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[kind]]
     if wrong:
         raise ModelError(
@@ -118,6 +120,27 @@ def load_network(model: str | Path) -> PreTrainedModel:
     if not all(value.isfinite().all() for value in network.state_dict().values()):
         raise ModelError(f"The weights of the model {model} are not finite numbers; train it again or fetch another.")
     return make_fast(network).eval()
+
+
+def check_size(model: str | Path) -> None:
+    """Demands that the files of a model hold about as many weights as its configuration asks for.
+
+    Raises:
+        ModelError: it asks for many more, which would all be made up in memory, or they are too large.
+    """
+    config = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    with torch.device("meta"), no_init_weights():  # all but the numbers
+        network = AutoModelForSemanticSegmentation.from_config(config, trust_remote_code=False)
+    numbers = sum(part.numel() for part in chain(network.parameters(), network.buffers()))
+    sizes = [file.stat().st_size for file in Path(model).glob("*.safetensors")]
+    held = sum(sizes) if sizes else MOST_WEIGHTS_BYTES
+    if held > MOST_WEIGHTS_BYTES:
+        raise ModelError(f"The weights of the model {model} are larger than 2 GB; choose a smaller one.")
+    if 2 * (numbers - SPARE_NUMBERS) > held:
+        raise ModelError(
+            f"The model {model} does not fit its configuration, which asks for {numbers / 1e6:,.0f} million numbers; "
+            "fetch it again."
+        )
 
 
 def check_folder(folder: Path) -> None:
@@ -133,11 +156,8 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"There is no model folder {folder}; {remedy}.")
     if not (folder / "config.json").is_file():
         raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
-    try:
-        json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"The config.json in {folder} is not readable; fetch or train the model again.") from error
+    checked_settings(folder / "config.json")
     if not (folder / "preprocessor_config.json").is_file():
         raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
-    if not list(folder.glob("*.safetensors")) and not exported_file(folder):
+    if not any(file.is_file() for file in folder.glob("*.safetensors")) and not exported_file(folder):
         raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")

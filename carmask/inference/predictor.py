@@ -1,5 +1,6 @@
 """From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import ModelError
+from carmask.errors import ModelError, refused_as
 from carmask.files.pictures import upright_rgb
 from carmask.inference.loading import load_exported, load_network, load_processor, torch_function
 from carmask.inference.runtimes import exported_file
@@ -23,6 +24,9 @@ from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
+TRIED = 64  # pixels of the side of the picture that a network sees when it is opened
+MOST_TRIED = 2**20  # pixels of a picture of the only size that it takes
+BRIGHTEST = 1000  # what a pixel may be for a network, dark or bright
 SMALLEST = 32  # pixels; below it a network has no last stage
 
 
@@ -170,10 +174,41 @@ class Predictor:
             network = load_network(model)
             function, config = torch_function(network), network.config
         processor = load_processor(model)
+        with refused_as(ModelError, f"The config.json of {model} cannot be used; fetch or train the model again."):
+            try:
+                task = task_for(config, object_labels)
+            except ValueError as error:
+                raise ModelError(f"The model {model} cannot be used: {error}.") from error
+        predictor = cls(function, processor, task, Path(model).name)
+        predictor.try_out(config.num_labels)
+        return predictor
+
+    def try_out(self, labels: int) -> None:
+        """Has the network, of so many `labels`, see a small picture, so that what cannot work is told at once.
+
+        Raises:
+            ModelError: its pixels or its maps are not what they must be.
+        """
         try:
-            return cls(function, processor, task_for(config, object_labels), Path(model).name)
-        except ValueError as error:
-            raise ModelError(f"The model {model} cannot be used: {error}.") from error
+            self._see((TRIED, TRIED), labels)
+        except ModelError:
+            window = self.window_size((TRIED, TRIED))
+            if math.prod(window) > MOST_TRIED:
+                raise
+            self._see(window, labels)  # some networks take no other size than their own
+
+    @torch.inference_mode()
+    def _see(self, size: tuple[int, int], labels: int) -> None:
+        wrong = f"The preprocessor_config.json of {self.name} makes no usable pixels; fetch or train the model again."
+        with refused_as(ModelError, wrong), np.errstate(all="ignore"):
+            pixels = self._normalised([self._resized(Image.linear_gradient("L"), size)])
+            if pixels.shape != (1, 3, *size) or not pixels.abs().max() <= BRIGHTEST:
+                raise ModelError(wrong)
+        wrong = f"The network of {self.name} gives no usable numbers; fetch or train the model again."
+        with refused_as(ModelError, wrong):
+            maps = self._maps(pixels)
+            if maps.shape[:2] != (1, labels) or not maps.isfinite().all():
+                raise ModelError(wrong)
 
 
 def check_task(predictor: Predictor, kind: str) -> None:

@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from carmask.errors import RuntimeFileError
+from carmask.errors import RuntimeFileError, refused_as
 
 if TYPE_CHECKING:
     import openvino
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+DAMAGED = "The file {} is damaged or not one that carmask export wrote; export the model again."
+TRIAL_SECONDS = 8  # of a processor; ten times as long by the clock, if others use it
 PROBE = (1, 3, 64, 64)
 
 Network = Callable[[Tensor], Tensor]
@@ -43,6 +47,27 @@ def exported_file(folder: Path) -> Path | None:
     return next((folder / name for name in FILES.values() if (folder / name).is_file()), None)
 
 
+def try_exported(file: Path) -> None:
+    """Demands that an exported network of unknown origin can be opened and run, in a process of its own with limits.
+
+    Raises:
+        RuntimeFileError: it cannot, or its run-time is not installed.
+    """
+    import_optional(PACKAGES[kind_of(file)])
+    trial = [sys.executable, "-P", str(Path(__file__).with_name("trial.py")), str(file.absolute()), str(TRIAL_SECONDS)]
+    try:
+        ended = subprocess.run(trial, capture_output=True, timeout=10 * TRIAL_SECONDS, check=False).returncode
+    except subprocess.TimeoutExpired:
+        ended = 1
+    if ended:
+        raise RuntimeFileError(DAMAGED.format(file))
+
+
+def kind_of(file: Path) -> str:
+    """The run-time that an exported network is for, by the name of its file."""
+    return next(kind for kind, name in FILES.items() if name == file.name)
+
+
 def open_exported(file: Path, labels: int, threads: int = 0) -> Network:
     """Opens an exported network: a function from pixels (B, 3, H, W) to logits (B, labels, h, w), both float32.
 
@@ -51,17 +76,14 @@ def open_exported(file: Path, labels: int, threads: int = 0) -> Network:
     Raises:
         RuntimeFileError: the run-time is not installed, or the file is damaged or another network.
     """
-    kind = next(kind for kind, name in FILES.items() if name == file.name)
+    kind = kind_of(file)
     import_optional(PACKAGES[kind])
     openers = {"onnx": open_onnx, "openvino": open_openvino}
-    damaged = f"The file {file} is damaged or not one that carmask export wrote; export the model again."
-    try:
+    with refused_as(RuntimeFileError, DAMAGED.format(file)):
         network = openers[kind](file, threads)
         logits = network(torch.zeros(PROBE))
-    except runtime_errors(kind) as error:
-        raise RuntimeFileError(damaged) from error
     if logits.ndim != 4 or logits.shape[:2] != (1, labels) or not logits.isfinite().all():
-        raise RuntimeFileError(damaged)
+        raise RuntimeFileError(DAMAGED.format(file))
     return network
 
 
@@ -98,12 +120,3 @@ def open_openvino(file: Path, threads: int) -> Network:
         return torch.from_numpy(answers["logits"].copy())
 
     return run
-
-
-def runtime_errors(kind: str) -> tuple[type[Exception], ...]:
-    """The errors by which a run-time answers damaged or foreign files."""
-    if kind == "openvino":
-        return (RuntimeError, KeyError)
-    states = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile", "NotImplemented")
-    return (*(getattr(states, name) for name in names), states.RuntimeException, ValueError)

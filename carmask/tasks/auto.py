@@ -11,6 +11,8 @@ from carmask.files.words import DEFAULT_OBJECT
 from carmask.tasks.dots_task import MULTIPLE, DotsTask
 from carmask.tasks.mask_task import MaskTask
 
+MOST_PEAKS = 1000  # dots of one name in a picture
+
 
 def task_for(config: PreTrainedConfig, object_labels: Sequence[str] = ()) -> "MaskTask | DotsTask":
     """The task a model folder was made for, from its configuration.
@@ -29,13 +31,13 @@ def task_for(config: PreTrainedConfig, object_labels: Sequence[str] = ()) -> "Ma
     mirror = settings.get("mirror", 0.0)
     if not isinstance(mirror, float) or not 0 <= mirror <= 1:
         raise ValueError(f"the mirror in its config.json is {mirror}; it must be a number between 0.0 and 1.0")
+    labels = [config.id2label[index] for index in range(config.num_labels)]
     if settings.get("task") == "dots":
         if object_labels:
             raise ValueError("it places dots, and none of its labels can be the object; leave --object out")
-        return dots_task(list(config.id2label.values()), settings)
+        return dots_task(labels, settings)
     # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
     multiple = 1 if config.model_type == "segformer" else MULTIPLE
-    labels = list(config.id2label.values())
     found = object_indices(labels, object_labels or [lone_object(labels) or DEFAULT_OBJECT])
     return MaskTask(found, threshold, mirror, multiple, labels[found[0]].strip())
 
@@ -72,8 +74,12 @@ def dots_task(names: Sequence[str], settings: dict) -> DotsTask:
         ValueError: a setting is not what the training program writes.
     """
     peaks, pairs, sigma = settings.get("peaks", {}), settings.get("pairs", []), settings.get("sigma", 0.03)
-    if not isinstance(peaks, dict) or not all(isinstance(count, int) and count > 0 for count in peaks.values()):
-        raise ValueError(f"the peaks in its config.json are {peaks}; they must be a count for each name")
+    if not isinstance(peaks, dict) or not all(
+        isinstance(count, int) and 0 < count <= MOST_PEAKS for count in peaks.values()
+    ):
+        raise ValueError(
+            f"the peaks in its config.json are {peaks}; they must be a count for each name, at most {MOST_PEAKS}"
+        )
     if not isinstance(sigma, float) or not 0 < sigma < 1:
         raise ValueError(f"the sigma in its config.json is {sigma}; it must be a number between 0 and 1")
     if not all(name in names for pair in pairs for name in pair):
