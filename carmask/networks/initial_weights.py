@@ -8,10 +8,11 @@ from transformers import PreTrainedConfig, PreTrainedModel, SegformerConfig, Seg
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
-from carmask.errors import NetworkError, RunError
+from carmask.errors import NetworkError, RunError, shortened
 from carmask.networks.auto import make_fast
 from carmask.networks.efficientnet import pretrained_efficientnet_lite
 from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
+from carmask.networks.limits import faults
 from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
@@ -24,6 +25,8 @@ SEGFORMER_SIZES: dict[str, dict] = {
     "b1": {"hidden_sizes": [64, 128, 320, 512]},
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
 }
+
+WIDEST = 4096  # channels of a network to train
 
 OWN_WEIGHTS = {
     "segformer": [f"scratch-{size}" for size in SEGFORMER_SIZES],
@@ -95,6 +98,8 @@ def read_settings(network: str, words: list[str]) -> dict:
             value = float(value)
         if type(value) is not type(usual):
             raise NetworkError(f"--settings {word} has the wrong kind of value; write it like {name}={usual}.")
+        if fault := next(faults({name: value}, WIDEST), None):
+            raise NetworkError(f"--settings {shortened(word)} cannot be used: {fault}.")
         settings[name] = value
     return settings
 

@@ -34,7 +34,7 @@ def checked_settings(file: Path) -> dict:
     return settings
 
 
-def faults(settings: dict) -> Iterator[str]:
+def faults(settings: dict, largest: int = LARGEST) -> Iterator[str]:
     """What is beyond all measure in the settings of a network or of its pictures, each as a part of a sentence."""
     labels = settings.get("id2label")
     if isinstance(labels, dict) and len(labels) > MOST_LABELS or _number(settings.get("num_labels")) > MOST_LABELS:
@@ -42,23 +42,23 @@ def faults(settings: dict) -> Iterator[str]:
     for label in labels.values() if isinstance(labels, dict) else ():
         if not isinstance(label, str) or len(label) > MOST_LETTERS:
             yield f"its label {shortened(label, 40)} is no text of at most {MOST_LETTERS} letters"
-    yield from _large_numbers("", settings)
+    yield from _large_numbers("", settings, largest)
 
 
 def _number(value: object) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-def _large_numbers(name: str, value: object) -> Iterator[str]:
+def _large_numbers(name: str, value: object, largest: int) -> Iterator[str]:
     """The numbers at any depth below the setting `name` that are too large, or no numbers."""
-    most = MOST_LAYERS if LAYERS.search(name) else LARGEST
+    most = MOST_LAYERS if LAYERS.search(name) else largest
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _large_numbers(key, inner)
+            yield from _large_numbers(key, inner, largest)
         return
     if isinstance(value, list):
         for inner in value:
-            yield from _large_numbers(name, inner)
+            yield from _large_numbers(name, inner, largest)
     size = sum(map(_number, value)) if isinstance(value, list) and most == MOST_LAYERS else _number(value)
     if not abs(size) <= most:
         yield f"its {shortened(name, 40)} is {shortened(value, 40)}, and {most} is the limit"

@@ -16,6 +16,8 @@ from transformers.modeling_outputs import SemanticSegmenterOutput
 from carmask.errors import NetworkError
 from carmask.networks.resizing import resize_maps
 
+WIDEST = 4096  # channels, after the last halving
+
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "group": partial(nn.GroupNorm, 8),
@@ -47,6 +49,9 @@ class UnetConfig(PreTrainedConfig):
         if self.first_width < 1 or (self.norm == "group" and self.first_width % 8):
             rule = "a multiple of 8 with norm=group" if self.norm == "group" else "at least 1"
             raise NetworkError(f"The U-Net's first_width is {self.first_width}; it must be {rule}.")
+        if self.first_width * 2**self.depth > WIDEST:
+            most = WIDEST // 2**self.depth
+            raise NetworkError(f"The U-Net's first_width is {self.first_width}; with its depth at most {most} fits.")
         if self.num_channels not in (1, 3):
             raise NetworkError(f"The U-Net's num_channels are {self.num_channels}; they must be 1 or 3.")
         super().__post_init__(**kwargs)

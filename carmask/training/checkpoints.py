@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from carmask.errors import CheckpointError
+from carmask.errors import CheckpointError, refused_as
 from carmask.files.disk import sync
 from carmask.inference.model_folder import CHECKPOINT, UNFINISHED_CHECKPOINT, all_checkpoints
 from carmask.training.state import Run
@@ -39,8 +38,8 @@ def save_checkpoint(output: Path, run: Run) -> None:
         "losses": run.losses,
         "history": run.history,
         "validation_due": run.validation_due,
-        "sha256": digest(plain),
     }
+    state["sha256"] = digest(plain, state)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -58,9 +57,9 @@ def save_checkpoint(output: Path, run: Run) -> None:
             shutil.rmtree(old)
 
 
-def digest(tensors: dict[str, Tensor]) -> str:
-    """The SHA-256 of named tensors on the CPU, in hexadecimal."""
-    found = hashlib.sha256()
+def digest(tensors: dict[str, Tensor], state: dict) -> str:
+    """The SHA-256 of named tensors on the CPU and of the state, as JSON, beside them, in hexadecimal."""
+    found = hashlib.sha256(json.dumps(state, sort_keys=True).encode() if state else b"")
     for name in sorted(tensors):
         found.update(name.encode())
         found.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
@@ -73,14 +72,16 @@ def read_checkpoint(folder: Path) -> tuple[dict, dict[str, Tensor]]:
     Raises:
         CheckpointError: it is damaged.
     """
-    try:
+    damaged = f"{folder} is damaged."
+    with refused_as(CheckpointError, damaged, MemoryError):
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state.safetensors")
-        whole = digest(tensors) == state.get("sha256", digest(tensors))
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is damaged.") from error
-    if not whole:
-        raise CheckpointError(f"{folder} is damaged.")
+        given = state.pop("sha256", None)
+        sums = {digest(tensors, state), digest(tensors, {})}  # once the tensors alone had one
+        if given not in sums and not (given is None and folder.name == CHECKPOINT):  # and before that nothing had
+            raise CheckpointError(damaged)
+        if not (isinstance(state["step"], int) and isinstance(state["history"], list)):
+            raise CheckpointError(damaged)
     return state, tensors
 
 
@@ -115,18 +116,31 @@ def load_newest(output: Path, run: Run) -> list[str]:
     raise CheckpointError(f"There is no whole checkpoint in {output}{damaged}; start again with --overwrite.")
 
 
+def shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """The shape of each of named tensors."""
+    return {name: value.shape for name, value in tensors.items()}
+
+
 def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
-    """Sets `run` to what a checkpoint holds."""
+    """Sets `run` to what a checkpoint holds; CheckpointError if it is one of another network."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
-    run.network.load_state_dict(part("network."))
-    run.ema.load_state_dict(part("ema."))
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in part("optimizer.").items():
         index, key = name.split(".")
         states.setdefault(int(index), {})[key] = value
+    learnt = dict(enumerate(parameter for group in run.optimizer.param_groups for parameter in group["params"]))
+    fits = shapes(part("network.")) == shapes(run.network.state_dict()) and all(
+        index in learnt and value.shape in ((), learnt[index].shape)
+        for index, values in states.items()
+        for value in values.values()
+    )
+    if not fits or shapes(part("ema.")) != shapes(run.ema.state_dict()):
+        raise CheckpointError("The checkpoint is one of another network; start again with --overwrite.")
+    run.network.load_state_dict(part("network."))
+    run.ema.load_state_dict(part("ema."))
     run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})
     run.step, run.losses, run.history = state["step"], state.get("losses", []), state["history"]
     run.validation_due = state.get("validation_due", False)

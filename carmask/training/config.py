@@ -2,7 +2,7 @@
 
 import argparse
 import importlib.util
-import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from transformers.hf_argparser import HfArg
 
 from carmask.data.label_options import LabelOptions, colour, numbers
 from carmask.data.object_choice import ObjectChoice, object_choice
-from carmask.errors import RunError, first_line
+from carmask.errors import RunError, first_line, shortened
 from carmask.files.masks import MaskOptions
 from carmask.hub.checks import check_hub
 from carmask.training.output_folder import check_output
@@ -95,11 +95,14 @@ class TrainConfig:
         return self.task == "mask" and self.network == "segformer"
 
 
+LARGEST_VALUE = 2**31 - 1  # of a mask
+MOST_LETTERS, MOST_BYTES = 1000, 255  # of an option's text, and of a file's name in it
+
 RANGES = {
-    "steps": (1, math.inf), "batch_size": (1, math.inf), "accumulate": (1, math.inf), "side": (32, math.inf),
-    "validate_every": (0, math.inf), "workers": (0, math.inf), "seed": (0, math.inf), "learning_rate": (0, 1),
+    "steps": (1, 10**8), "batch_size": (1, 2**16), "accumulate": (1, 2**16), "side": (32, 4096), "crop": (32, 4096),
+    "validate_every": (0, 10**8), "workers": (0, 512), "seed": (0, 2**32 - 1), "learning_rate": (0, 1),
     "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
-    "threshold": (0, 255),
+    "threshold": (0, 255), "object_above": (-LARGEST_VALUE, LARGEST_VALUE),
 }  # fmt: skip
 
 DOT_RANGES = {"sigma": (0.001, 0.5), "focal": (0, 10)}
@@ -113,12 +116,14 @@ def check(config: TrainConfig) -> None:
         RunError: a number out of range, options that do not fit, an output that is in the way, or a Hub that would not
             take the model.
     """
-    if config.crop < 32 or config.crop % 32:
+    check_texts(config)
+    if config.crop % 32:
         raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
     for name, (low, high) in RANGES.items():
-        if not low <= getattr(config, name) <= high:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
             option = name.replace("_", "-")
-            raise RunError(f"--{option} is {getattr(config, name)}; it must lie between {low} and {high}.")
+            raise RunError(f"--{option} is {shortened(value, 30)}; it must lie between {low} and {high}.")
     if config.teacher_features and not (config.teacher and config.network == "segformer"):
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:
@@ -144,6 +149,16 @@ def check(config: TrainConfig) -> None:
         check_hub(config.push_to_hub)
 
 
+def check_texts(config: TrainConfig) -> None:
+    """Demands that no text is longer than any name or path can be (RunError)."""
+    for name, value in vars(config).items():
+        for text in filter(lambda text: isinstance(text, str), value if isinstance(value, list) else [value]):
+            longest = max(len(part) for part in os.fsencode(text).split(b"/"))
+            if len(text) > MOST_LETTERS or longest > MOST_BYTES:
+                option = name.replace("_", "-")
+                raise RunError(f"--{option} is {shortened(text, 30)}, which is too long for a name; choose another.")
+
+
 def label_settings(config: TrainConfig) -> LabelOptions:
     """What the options say of the labels.
 
@@ -164,6 +179,8 @@ def label_settings(config: TrainConfig) -> LabelOptions:
         )
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise RunError(f"--object, --not-judged or --object-colour cannot be read: {first_line(error)}") from error
+    if max(masks.objects | masks.not_judged, default=0) > LARGEST_VALUE:
+        raise RunError(f"--object or --not-judged names a value above {LARGEST_VALUE}, which no mask holds.")
     return LabelOptions(choice, masks, config.image_column, config.mask_column)
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TextIO
 
-from carmask.errors import RunError
+from carmask.errors import RunError, refused_as
 from carmask.files.system import lock
 from carmask.inference.model_folder import (
     LOCK,
@@ -82,10 +82,11 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
     """
     if not all_checkpoints(output) or not (output / SETTINGS).is_file():
         raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
-    try:
+    damaged = f"The {SETTINGS} in {output} is damaged; start again with --overwrite."
+    with refused_as(RunError, damaged):
         before = defaults | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"The {SETTINGS} in {output} is damaged; start again with --overwrite.") from error
+        if not isinstance(before.get("processes", 1), int):
+            raise RunError(damaged)
     for name in sorted(settings.keys() - MAY_CHANGE):
         if settings[name] != before.get(name):
             option = name.replace("_", "-")

@@ -91,7 +91,21 @@ def unmark(folder):
     (folder / "state.json").unlink()
 
 
-@pytest.mark.parametrize("damage", [cut, flip_a_bit, unmark])
+def change_the_step(folder):
+    path = folder / "state.json"
+    path.write_text(path.read_text().replace('"step": 2', '"step": 1'))
+
+
+def lose_the_sum(folder):
+    path = folder / "state.json"
+    path.write_text(json.dumps({"step": 2, "history": []}))
+
+
+def nest(folder):
+    (folder / "state.json").write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, unmark, change_the_step, lose_the_sum, nest])
 def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path, damage):
     run, other = started(seed=1), started(seed=2)
     save_checkpoint(tmp_path, run)
@@ -139,3 +153,27 @@ def test_a_checkpoint_from_before_they_had_numbers_and_sums_is_still_read(tmp_pa
     learn(other)
     save_checkpoint(tmp_path, other)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
+
+
+def test_a_checkpoint_whose_sum_is_of_its_tensors_alone_is_still_read(tmp_path):
+    run, other = started(seed=1), started(seed=2)
+    save_checkpoint(tmp_path, run)
+    file = tmp_path / "checkpoint-1/state.json"
+    tensors = checkpoints.load_file(file.with_name("state.safetensors"))
+    state = {"step": 1, "history": [], "sha256": checkpoints.digest(tensors, {})}
+    file.write_text(json.dumps(state))
+    assert load_newest(tmp_path, other) == []
+    assert all(torch.equal(one, two) for one, two in zip(weights(run), weights(other), strict=True))
+
+
+@pytest.mark.parametrize("part", ["network", "ema", "optimizer"])
+def test_a_whole_checkpoint_of_another_network_is_refused(tmp_path, part):
+    run, other = started(seed=1), started(seed=2)
+    save_checkpoint(tmp_path, run)
+    state, tensors = checkpoints.read_checkpoint(tmp_path / "checkpoint-1")
+    name = next(name for name, value in tensors.items() if name.startswith(part) and value.ndim > 1)
+    tensors[name] = tensors[name][:1, :1].clone()
+    before = [value.clone() for value in weights(other)]
+    with pytest.raises(CheckpointError, match="another network"):
+        checkpoints.restore(other, state, tensors)
+    assert all(torch.equal(one, two) for one, two in zip(before, weights(other), strict=True))
