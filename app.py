@@ -82,7 +82,7 @@ def build_page(
                 dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     take_turns(page)
-    return page.queue(max_size=20, default_concurrency_limit=None, api_open=False)
+    return page.queue(max_size=MOST_IN_HAND, default_concurrency_limit=None, api_open=False)
 
 
 def on_gpu(function: Callable) -> Callable:

@@ -29,12 +29,21 @@ SWITCHES = [
 @contextmanager
 def browser_at_demo(*served):
     """Gives a browser and the address of a demo that `served_demo` serves with these; skips where no browser is."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None and not os.environ.get("CI"):
+    if chromium() is None and not os.environ.get("CI"):
         pytest.skip("There is no Chromium on this machine, so the page is not tried; install chromium to try it.")
-    with served_demo(*served) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+    with served_demo(*served) as address, running_browser() as browser:
         yield browser, address
+
+
+def chromium():
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def running_browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=SWITCHES)
+        yield browser
         browser.close()
 
 

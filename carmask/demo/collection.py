@@ -25,6 +25,7 @@ from carmask.demo.collected_files import collected_file
 from carmask.doctor.row_checks import SMALLEST_SIDE, implausible
 from carmask.errors import DataError
 from carmask.files.disk import sync
+from carmask.files.flat_rgb import bands
 from carmask.files.words import DEFAULT_OBJECT, one
 
 SPLIT = "train"
@@ -93,7 +94,7 @@ def add_example(
     """
     with FileLock(folder / COLLECTION_LOCK):
         rows = collected_rows(folder)
-        digest = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()[:16]
+        digest = digest_of(picture)[:16]
         same = [row for row in rows if digest in row["file_name"]]
         if any(has_mask(folder, row, mask) for row in same):
             return len(rows)
@@ -109,6 +110,14 @@ def add_example(
             for column in PATH_COLUMNS:
                 (folder / SPLIT / old[column]).unlink()
         return len(left) + 1
+
+
+def digest_of(picture: Image.Image) -> str:
+    """The hash of a picture's size and pixels, taken band by band."""
+    digest = hashlib.sha256(f"{picture.size}".encode())
+    for _, band in bands(picture):
+        digest.update(band.tobytes())
+    return digest.hexdigest()
 
 
 def check_example(rows: list[dict], picture: Image.Image, mask: np.ndarray, object_name: str) -> None:

@@ -74,6 +74,10 @@ class Waiting:
         self.since = self.heard = time.monotonic()
         self.let_in = False
 
+    def is_like(self, other: "Waiting") -> bool:
+        """Whether another request is of the same visitor for the same function."""
+        return (self.function, self.visitor) == (other.function, other.visitor)
+
     def has_listener(self) -> bool:
         """Whether somebody waits for the answer now."""
         return any(name in listening for name in self.names)
@@ -117,7 +121,6 @@ class Turns:
             gr.Error: It is refused or dropped before it is done.
         """
         request = Waiting(function)
-        self.check_visitor(request)
         self.waiting.append(request)
         try:
             while not self.is_next(request):
@@ -138,28 +141,39 @@ class Turns:
             give_freed_memory_back()
             self.last_turn |= dict.fromkeys((request.address, request.visitor), time.monotonic())
 
-    def check_visitor(self, request: Waiting) -> None:
-        """Refuses a visitor's third request for one function."""
-        same = [one for one in self.waiting if (one.function, one.visitor) == (request.function, request.visitor)]
-        if len(same) >= MOST_OF_VISITOR:
-            raise refused(TOO_MANY_OF_VISITOR)
-
     def is_next(self, request: Waiting) -> bool:
-        """Whether it is the turn of `request`; one that has waited too long for its listener is dropped."""
+        """Whether it is the turn of `request`.
+
+        Raises:
+            gr.Error: It has waited too long for its listener, or others wait whom it may not join.
+        """
         if not request.has_listener():
-            unheard = [one for one in self.waiting if not one.has_listener()]
-            too_long = time.monotonic() - request.heard > SECONDS_UNHEARD
-            if too_long or request in unheard[:-MOST_UNHEARD]:
-                raise refused(UNHEARD)
+            self.check_unheard(request)
             return False
         request.heard = time.monotonic()
         if not request.let_in:
-            if len({one.visitor for one in self.waiting if one.let_in} - {request.visitor}) >= MOST_VISITORS:
-                raise refused(BUSY)
+            self.check_others([one for one in self.waiting if one.let_in], request)
             request.let_in = True
         if self.running is not None and not self.running.done():
             return False
         return min((one for one in self.waiting if one.has_listener()), key=self.order) is request
+
+    def check_unheard(self, request: Waiting) -> None:
+        """Drops a request that nobody listens for: after some seconds, or sooner for newer ones of this visitor."""
+        unheard = [one for one in self.waiting if not one.has_listener()]
+        seconds = time.monotonic() - request.heard
+        replaced = (
+            seconds > SECONDS_UNHEARD / 10 and request in list(filter(request.is_like, unheard))[:-MOST_OF_VISITOR]
+        )
+        if seconds > SECONDS_UNHEARD or replaced or request in unheard[:-MOST_UNHEARD]:
+            raise refused(UNHEARD)
+
+    def check_others(self, let_in: list[Waiting], request: Waiting) -> None:
+        """Refuses a visitor's third request for one function, and the request of one visitor too many."""
+        if len(list(filter(request.is_like, let_in))) >= MOST_OF_VISITOR:
+            raise refused(TOO_MANY_OF_VISITOR)
+        if len({one.visitor for one in let_in} - {request.visitor}) >= MOST_VISITORS:
+            raise refused(BUSY)
 
     def order(self, request: Waiting) -> tuple[float, float, float]:
         """The lowest is the next: since when its address, then its visitor, then the request itself has waited."""

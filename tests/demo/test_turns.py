@@ -110,6 +110,15 @@ def test_what_nobody_waits_for_is_dropped_and_stands_in_nobodys_way(caplog):
     assert caplog.messages == [f"Refused: {turns.UNHEARD}"] * 20
 
 
+def test_what_a_visitor_abandoned_does_not_count_against_him():
+    log, all_turns = [], Turns()
+    function = all_turns.in_turn(working(log))
+    abandoned = [asked(function, "a", session=None, event=f"gone{index}") for index in range(20)]
+    with somebody_listens("here"):
+        *gone, answer = run(*abandoned, asked(function, "v", session=None, event="here"))
+    assert (answer, gone, order_of(log)) == ("v", [turns.UNHEARD] * 20, "v")
+
+
 def test_an_answer_that_is_asked_for_a_moment_later_is_given():
     async def heard_later():
         asking = asyncio.create_task(asked(Turns().in_turn(working([])), "a", event="later"))
