@@ -25,7 +25,7 @@ from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
 from carmask.demo.server.settings import end_on_signals, launch_settings, replace_private_names
 from carmask.demo.theme import make_theme
-from carmask.demo.turns import take_turns
+from carmask.demo.turns import MOST_IN_HAND, take_turns
 from carmask.demo.uploads import LIFETIME_SECONDS, SWEEP_SECONDS, sweep_periodically, upload_folder
 from carmask.errors import DataError, ModelError
 from carmask.files.words import DEFAULT_OBJECT, capital, one
