@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from serving import ROOT, ask
 
 SIDE = 9400  # pixels: 88 megapixels
-WEBP_SIDE = 8190  # 67 megapixels
+WEBP_SIDE = 7740  # 60 megapixels
 PHOTO = ROOT / "examples" / "avenue.jpg"
 MOST, MOST_AT_ONCE, MOST_AFTERWARDS = 1200, 1500, 150  # MB above idle
 SEVEN = ("mask", "as_browsers_show", "show_views", "show_canvas", "apply_threshold", "correct", "add_to_own")

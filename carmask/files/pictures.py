@@ -18,7 +18,7 @@ from carmask.files.png_data import holds_its_pixels
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 MAX_PIXELS = 89_478_485
-MAX_WEBP_PIXELS = 2**26  # its decoder holds a picture four times
+MAX_WEBP_PIXELS = 60_000_000  # its decoder holds a picture four times
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
@@ -195,7 +195,7 @@ def _check_cost(picture: Image.Image, content: bytes) -> None:
     if picture.width * picture.height > MAX_PIXELS:
         raise PictureError(TOO_MANY_PIXELS)
     if picture.format == "WEBP" and picture.width * picture.height > MAX_WEBP_PIXELS:
-        raise PictureError("This WebP has more than 67 megapixels; save it as a JPEG or make it smaller.")
+        raise PictureError("This WebP has more than 60 megapixels; save it as a JPEG or make it smaller.")
     if max(picture.size) > MAX_SIDE:
         raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
     scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0

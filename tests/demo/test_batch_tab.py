@@ -1,4 +1,4 @@
-"""The tab for many pictures without a browser: masks, table, refusals and locking."""
+"""The tab for many pictures without a browser: masks, table, refusals and failures."""
 
 import csv
 import io

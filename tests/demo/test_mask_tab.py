@@ -15,7 +15,7 @@ from PIL import Image
 
 import app
 from carmask import Predictor
-from carmask.demo import uploads
+from carmask.demo import mask_answer, uploads
 from carmask.demo.mask_answer import describe_mask, mask_at, object_margin
 from carmask.demo.mask_tab import apply_threshold, make_answer, show_views
 
@@ -196,3 +196,14 @@ def test_there_is_a_choice_only_where_there_are_several_models(models, visible):
     page = app.build_page(models, lambda name: None)
     choices = [block for block in page.blocks.values() if isinstance(block, gr.Dropdown)]
     assert [(choice.visible, choice.value) for choice in choices] == [(visible, "one")] * 2  # for one and for many
+
+
+def test_too_large_a_picture_under_a_sliding_window_is_refused_before_the_network_runs(
+    predictor, uploaded, monkeypatch, caplog
+):
+    answer = answer_of(predictor, lambda margin: pytest.fail("The network ran."))
+    monkeypatch.setattr(mask_answer, "MOST_WORK", 0)
+    with pytest.raises(gr.Error, match="for pictures of up to 0 megapixels here; make it smaller, or switch that off"):
+        answer(uploaded, "one", True)
+    assert len(caplog.messages) == 1
+    assert answer_of(predictor, lambda margin: margin)(uploaded, "one", False)

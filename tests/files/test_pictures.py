@@ -174,8 +174,14 @@ def test_a_png_is_decoded_only_if_all_its_pixels_are_there(save, monkeypatch, mo
     cut = whole[:length] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
     monkeypatch.setattr(pictures, "MANY_PIXELS", 300 * 200)
     assert open_picture(save(whole)).size == picture.size
-    monkeypatch.setattr(pictures, "upright_rgb", lambda picture: pytest.fail("It was decoded."))
+    monkeypatch.setattr(pictures, "flat_rgb", lambda picture: pytest.fail("It was decoded."))
     assert "damaged" in refusal(save(cut))
+
+
+def test_a_webp_whose_decoder_would_take_too_much_memory_is_refused(save, monkeypatch):
+    monkeypatch.setattr(pictures, "MAX_WEBP_PIXELS", 99)
+    assert "save it as a JPEG" in refusal(save(encoded(Image.new("RGB", (10, 10)), "WEBP")))
+    assert open_picture(save(encoded(Image.new("RGB", (11, 9)), "WEBP"))).size == (11, 9)
 
 
 def test_pictures_longer_than_a_tool_can_show_are_refused(save):
