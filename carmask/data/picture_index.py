@@ -27,7 +27,7 @@ class PictureIndex:
     def find(self, file_name: str) -> Path:
         """The picture that a file calls `file_name`, which may be a path of Windows.
 
-        As much of the end of its path as there is decides: `images/0.jpg`, `/home/me/photos/0.jpg` and `../0.jpg` are
+        As much of the end of its path as there is decides: `images/0.jpg`, `/photos/0.jpg` and `../0.jpg` are
         the one picture called 0.jpg. Case and ending count only where names differ in nothing else.
 
         Raises:
