@@ -36,10 +36,13 @@ def colour_names(path: Path) -> dict[str, int]:
     """Reads a list of classes and their colours, 0xRRGGBB by name in lower case.
 
     The lines are `leaf:250,50,83::` (CVAT), `64 0 128 Leaf` (CamVid), or a table with the columns name, r, g and b.
+
+    Raises:
+        DataError: two classes have one name or colour, so that nobody can tell them apart.
     """
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     header = [cell.strip().lower() for cell in lines[0].split(",")] if lines else []
-    found = {}
+    found: dict[str, int] = {}
     for line in lines:
         name, colour, *_ = [*line.split(":"), ""]
         if {"name", "r", "g", "b"} <= {*header}:
@@ -49,7 +52,10 @@ def colour_names(path: Path) -> dict[str, int]:
             name, colour = match[4], ",".join(match.group(1, 2, 3))
         channels = [int(part) for part in colour.split(",") if part.strip().isdecimal()]
         if len(channels) == 3 and max(channels) <= 255 and not line.startswith("#"):
-            found[name.strip().casefold()] = channels[0] << 16 | channels[1] << 8 | channels[2]
+            name, number = name.strip().casefold(), channels[0] << 16 | channels[1] << 8 | channels[2]
+            if name in found or number in found.values():
+                raise DataError(f"{path} gives two classes one name or colour, {name}: change it and export again.")
+            found[name] = number
     return found
 
 

@@ -19,8 +19,12 @@ class ObjectChoice:
 
     name: str = "car"
     classes: tuple[str, ...] = ("car",)
-    given: bool = False  # by a person, not by default
-    named: bool = False  # by a person as well, who may give numbers alone
+    named: bool = False  # by a person, who may give numbers alone
+
+    @property
+    def given(self) -> bool:
+        """Whether a person says what the object is, by name or number."""
+        return self.named or bool(self.numbers)
 
     @property
     def numbers(self) -> frozenset[int]:
@@ -71,4 +75,4 @@ def object_choice(text: str) -> ObjectChoice:
         raise argparse.ArgumentTypeError(f"must be a name, a number, or both as in leaf=2,3, not {text!r}")
     if named.casefold() == "background":
         raise argparse.ArgumentTypeError("cannot be background: that is what is not the object")
-    return ObjectChoice(named, classes, given=True, named=bool(equals) or named in classes)
+    return ObjectChoice(named, classes, named=bool(equals) or named in classes)

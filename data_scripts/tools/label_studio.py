@@ -17,20 +17,8 @@ from carmask.files.json_files import read_json
 from carmask.files.picture_folders import ENDINGS
 from data_scripts.foreign_names import spellings
 from data_scripts.outlines import Size
-from data_scripts.tools.shapes import (
-    UNNAMED,
-    Export,
-    Labelled,
-    Shape,
-    bitmap,
-    box,
-    decoded,
-    ellipse,
-    no_outline,
-    patch,
-    polygon,
-    stated_size,
-)  # fmt: skip
+from data_scripts.tools import shapes
+from data_scripts.tools.shapes import UNNAMED, Export, Labelled, Shape, decoded, stated_size
 
 GEOMETRY = {"points", "rle", "imageDataURL", "vertices", "x"}  # what tells a region from a choice or a text
 OPAQUE = 128  # alpha from which on a pixel of a brush's soft edge counts
@@ -101,18 +89,18 @@ def read_region(item: dict, known: list[str]) -> list[Shape]:
 def _shape(label: str, kind: str, item: dict) -> Shape:
     value, size = item["value"], stated_size(item.get("original_height"), item.get("original_width"))
     if kind == "polygon":
-        return polygon(label, value["points"], unit=100)
+        return shapes.polygon(label, value["points"], unit=100)
     if kind == "ellipse":
         numbers = [value[name] for name in ("x", "y", "radiusX", "radiusY")]
-        return ellipse(label, numbers, turn=math.radians(value.get("rotation", 0)), unit=100)
+        return shapes.ellipse(label, numbers, turn=math.radians(value.get("rotation", 0)), unit=100)
     if kind == "brush" and size:
-        return patch(label, kind, (0, 0), functools.partial(unpack_brush, value["rle"], size))
+        return shapes.patch(label, kind, (0, 0), functools.partial(unpack_brush, value["rle"], size))
     if kind == "bitmask":
-        return bitmap(label, kind, (0, 0), decoded(value["imageDataURL"]))
+        return shapes.bitmap(label, kind, (0, 0), decoded(value["imageDataURL"]))
     if kind == "rectangle" and not value.get("rotation"):
         x, y = value["x"], value["y"]
-        return box(label, [x, y, x + value["width"], y + value["height"]], kind, unit=100)
-    return no_outline(label, kind)
+        return shapes.box(label, [x, y, x + value["width"], y + value["height"]], kind, unit=100)
+    return shapes.no_outline(label, kind)
 
 
 def unpack_brush(packed: list[int], size: Size) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ImageOps
 
 from carmask.data.layout import standard_split
+from carmask.data.mask_pairs import colour_names
 from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError, PictureError
@@ -56,7 +57,7 @@ def read(folder: Path, places: list[Path], index: PictureIndex) -> Export:
 
     for place in places:
         label_map = place.parent / LABEL_MAP
-        colours = read_label_map(label_map) if label_map.is_file() else VOC_COLOURS
+        colours = colour_names(label_map) if label_map.is_file() else VOC_COLOURS
         export.classes += [name for name in colours if name not in export.classes]
         read_one = functools.partial(read_mask, place=place, colours=colours, splits=listed_splits(place.parent))
         for path in pictures_below(place):
@@ -141,19 +142,3 @@ def by_colour(path: Path, colours: list[int]) -> np.ndarray:
     strange = min({*values.tolist()} - place_of.keys())
     rgb = ",".join(str(strange >> shift & 255) for shift in (16, 8, 0))
     raise BadPair(f"unknown colour: {path.name} has {rgb}, which is no class of VOC or of {LABEL_MAP}")
-
-
-def read_label_map(path: Path) -> dict[str, int]:
-    """Reads CVAT's lines of name:red,green,blue:parts:actions as name → colour 0xRRGGBB; DataError if it has none."""
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    try:
-        parts = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
-        colours = {name.strip(): [int(one) for one in colour.split(",")] for name, colour, *_ in parts}
-        found = {name: red << 16 | green << 8 | blue for name, (red, green, blue) in colours.items()}
-        if len({*found.values()}) == len(parts):
-            return found
-        raise DataError(f"{path} gives two classes one name or colour: change it in CVAT and export again.")
-    except DataError:
-        raise
-    except ValueError:
-        raise DataError(f"{path} has a line that is not name:red,green,blue; export it again.") from None
