@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 
 import datasets
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
@@ -34,6 +32,7 @@ from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
 from carmask.hub.model_card import markdown_table, score_table
 from carmask.inference.loading import mask_folders
+from carmask.tasks.maps import resized, sigmoid
 from carmask.training.augmentation import blur_box
 
 SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are object
@@ -101,7 +100,6 @@ DISTURBANCES = {
 }
 
 
-@torch.inference_mode()
 def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = "") -> Measured:
     """Runs the network once for each picture of a split, after a disturbance if one is named, and counts pixels."""
     task, measured = predictor.task, defaultdict(Pictures)
@@ -111,8 +109,7 @@ def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = ""
         picture = DISTURBANCES[disturbance](Image.fromarray(grey)) if disturbance else upright_rgb(row["image"])
         margin = predictor.margin(picture)
         counts = picture_counts(task.decode_margin(margin, truth.shape), truth)
-        margin = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0]
-        trusted = calibration_counts(margin.sigmoid().numpy(), truth)
+        trusted = calibration_counts(sigmoid(resized(margin, truth.shape)), truth)
         for pictures in (measured[row.get("source") or "pictures"], measured["all"]):
             pictures.counts.append(counts)
             pictures.groups.append(row.get("group") or name)
@@ -130,7 +127,7 @@ def colour_line(predictor: Predictor, split: datasets.Dataset) -> str:
         if picture.tobytes() == grey.convert("RGB").tobytes():
             continue
         number += 1
-        same += torch.equal(predictor.pixel_values(picture), predictor.pixel_values(upright_rgb(grey)))
+        same += np.array_equal(predictor.pixel_values(picture), predictor.pixel_values(upright_rgb(grey)))
     return (
         f"In colour: {number} of the pictures; {same} of them reach the network as their grey copies do, bit for bit."
     )

@@ -1,10 +1,12 @@
 """Exports a model for ONNX Runtime or OpenVINO, which run it faster than torch on a CPU.
 
-carmask export models/car-mask-b0 car-mask-onnx --to onnx
+carmask export my-model
+carmask export models/car-mask-b0 car-mask-openvino --to openvino
 
-The written folder is a model folder: the demo and the command line take it like any other. Its network is the same
-function: `pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and
-standard deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
+The first line writes model.onnx into the folder itself, and from then on the page and the command line run it instead
+of torch. The second writes a new model folder, which they take like any other. The network is the same function, from
+`pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and standard
+deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
 """
 
 import argparse
@@ -14,98 +16,59 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import DataError, ModelError, PictureError, RuntimeFileError
+from carmask.errors import DataError, ExportError, ModelError, PictureError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
-from carmask.inference.exporting import Logits, describe_file, write_onnx, write_openvino
-from carmask.inference.loading import load_network, load_processor
+from carmask.inference.exporting import (
+    check_parity,
+    describe_file,
+    is_half,
+    write_beside,
+    write_onnx,
+    write_openvino,
+)
+from carmask.inference.loading import load_preprocessing, settings_file
 from carmask.inference.predictor import Predictor
 from carmask.inference.quantize import mask_overlap, write_int8
-from carmask.inference.runtimes import FILES, PACKAGES, Network, exported_file, import_optional, open_exported
+from carmask.inference.runtimes import FILES, PACKAGES, import_optional, open_exported
+from carmask.inference.torch_network import load_network, torch_function
 from carmask.tasks.mask_task import MaskTask
 
-CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
-EQUAL_PIXELS = 0.9999
-LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
 MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
 
-class ExportError(ValueError):
-    """Says in one sentence why a model cannot be exported."""
-
-
-def made_up_pixels(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Draws normalised pixels (B, 3, H, W): soft blobs with noise on them, the same in all three channels."""
-    random = torch.Generator().manual_seed(seed)
-    blobs = F.interpolate(torch.randn(shape[0], 1, 7, 9, generator=random), size=shape[2:], mode="bicubic")
-    return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1)
-
-
-@torch.inference_mode()
-def check_parity(network: Network, exported: Network) -> tuple[float, float]:
-    """Compares both networks on made-up pictures of several sizes.
-
-    Returns:
-        The share of equal pixels in the masks (the strongest label of each pixel, at the picture's size), and the
-        largest difference of any logit, as a share of the logits' standard deviation.
-
-    Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
-    """
-    equal, pixels, difference = 0, 0, 0.0
-    for seed, shape in enumerate(CHECKED):
-        pixel_values = made_up_pixels(shape, seed)
-        wanted, found = network(pixel_values), exported(pixel_values)
-        if wanted.shape != found.shape:
-            raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
-        difference = max(difference, ((wanted - found).abs().max() / wanted.std()).item())
-        masks = [F.interpolate(maps, size=shape[2:], mode="bilinear").argmax(1) for maps in (wanted, found)]
-        equal += int((masks[0] == masks[1]).sum())
-        pixels += masks[0].numel()
-    share = equal / pixels
-    if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):
-        raise ExportError(
-            f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
-        )
-    return share, difference
-
-
-def write_folder(
-    onnx_file: Path, folder: Path, to: str, network: PreTrainedModel, processor: BaseImageProcessor
-) -> None:
-    """Writes the model folder of an ONNX file for the run-time `to`."""
+def write_folder(onnx_file: Path, folder: Path, to: str, model: str | Path, network: PreTrainedModel) -> None:
+    """Writes the model folder of an ONNX file, which was exported from `model`, for the run-time `to`."""
     network.config.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    shutil.copy(settings_file(model, "preprocessor_config.json"), folder)
     if to == "openvino":
-        write_openvino(onnx_file, folder / FILES[to], describe_file(network, processor))
+        write_openvino(onnx_file, folder / FILES[to], describe_file(network, load_preprocessing(model)))
     else:
         shutil.copy(onnx_file, folder / FILES[to])
 
 
-def check_possible(model: str | Path, out: Path, to: str) -> None:
-    """Finds out, before any work, whether `model` can be exported into `out`.
+def check_possible(model: str | Path, out: Path | None, to: str) -> None:
+    """Finds out, before any work, whether `model` can be exported into `out`, or into its own folder.
 
     Raises:
         ExportError: `out` exists, or the model is no network of torch.
         RuntimeFileError: a package is missing.
     """
-    if out.exists():
+    if not out and (to != "onnx" or not Path(model).is_dir()):
+        raise ExportError("A model folder itself takes model.onnx alone; say into which new folder to write.")
+    if out and out.exists():
         raise ExportError(f"The output {out} exists; choose another or delete it.")
-    if exported_file(Path(model)):
+    if any((Path(model) / name).is_file() for name in FILES.values()) and not any(Path(model).glob("*.safetensors")):
         raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
     for package in ("onnx", PACKAGES[to]):
         import_optional(package)
 
 
-def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None = None) -> list[str]:
-    """Exports `model`, a folder or a model of the Hub, into the new folder `out`.
+def export(model: str | Path, out: Path | None, to: str, calibration: list[Path] | None = None) -> list[str]:
+    """Exports `model`, a folder or a model of the Hub, into the new folder `out`, or into its own.
 
     With `calibration`, picture files, the exported network computes in int8.
 
@@ -120,22 +83,25 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
         OSError: `out` cannot be written.
     """
     check_possible(model, out, to)
-    network, processor = load_network(model), load_processor(model)
+    if not out and calibration:
+        raise ExportError("int8 changes the masks, so it goes into a folder of its own; say which.")
+    if not out:
+        return [parity_words(*write_beside(Path(model)))]
+    network = load_network(model)
+    facts, half = describe_file(network, load_preprocessing(model)), is_half(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         scratch, folder = Path(name), Path(name) / "float32"
-        write_onnx(network, scratch / "float32.onnx", describe_file(network, processor), to == "onnx")
-        write_folder(scratch / "float32.onnx", folder, to, network, processor)
-        equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
-        report = [
-            f"At {equal:.4%} of the pixels the strongest map is as before, "
-            f"and the logits are within {difference:.0e} of their spread."
-        ]
+        plain = scratch / "float32.onnx"
+        write_onnx(network, plain, facts, to == "onnx", half=half and to == "onnx" and not calibration)
+        write_folder(plain, folder, to, model, network)
+        exported = open_exported(folder / FILES[to], network.config.num_labels)
+        report = [parity_words(*check_parity(torch_function(network), exported))]
         if calibration:
             before = Predictor.from_pretrained(folder)
-            write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
+            write_int8(plain, scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
             folder = scratch / "int8"
-            write_folder(scratch / "int8.onnx", folder, to, network, processor)
+            write_folder(scratch / "int8.onnx", folder, to, model, network)
             after = Predictor.from_pretrained(folder)
             if isinstance(after.task, MaskTask):
                 overlap = mask_overlap(before, after, opened(calibration))
@@ -144,6 +110,14 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
                 )
         folder.rename(out)
     return report
+
+
+def parity_words(equal: float, difference: float) -> str:
+    """What `check_parity` found, as a sentence."""
+    return (
+        f"At {equal:.4%} of the pixels the strongest map is as before, "
+        f"and the logits are within {difference:.0e} of their spread."
+    )
 
 
 def opened(files: list[Path]) -> Iterator[Image.Image]:
@@ -161,7 +135,8 @@ def main(argv: list[str] | None = None) -> int:
         prog="carmask export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="model folder or model of the Hub")
-    parser.add_argument("out", type=Path, help="folder to write, which must not exist")
+    own = "folder to write, which must not exist (default: model.onnx goes into the model folder itself)"
+    parser.add_argument("out", type=Path, nargs="?", help=own)
     parser.add_argument("--to", choices=sorted(FILES), default="onnx", help="run-time (default: onnx)")
     parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
     arguments = parser.parse_args(argv)
@@ -172,7 +147,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask export: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask export: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(
+            f"carmask export: {arguments.out or arguments.model} cannot be written ({error.strerror}).",
+            file=sys.stderr,
+        )
         return 1
-    print(f"{arguments.out} is written. {' '.join(report)}")
+    print(f"{arguments.out or Path(arguments.model) / FILES['onnx']} is written. {' '.join(report)}")
     return 0

@@ -28,6 +28,7 @@ from carmask.files.pictures import open_picture, open_reduced
 from carmask.inference.folders import plan_answers
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.predictor import Predictor, check_task
+from carmask.tasks.maps import sigmoid
 
 SHEET_TILES, TILE = 120, 200  # of 4.5 thousand pixels in height, which every program shows
 
@@ -64,7 +65,7 @@ def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tu
         except PictureError as error:
             failed.append(f"{path}: {error}")
             continue
-        probability = predictor.margin(picture, size).sigmoid().numpy()
+        probability = sigmoid(predictor.margin(picture, size))
         ranked.append((doubt(probability, predictor.threshold), path, name))
     return sorted(ranked, key=lambda one: (-one[0], one[2])), failed
 

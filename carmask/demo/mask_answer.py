@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
-import torch
 from PIL import Image
 
 from carmask.demo.uploads import VIEW_SIDE, Upload, uploaded_file
@@ -58,7 +57,6 @@ def check_work(predictor: Predictor, size: tuple[int, int]) -> None:
         raise gr.Error(words, duration=None, print_exception=False)
 
 
-@torch.inference_mode()
 def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
     """The log-odds of the object in an upright picture at the network's own size, float32 (h, w).
 
@@ -67,12 +65,12 @@ def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bo
     """
     if sliding_window:
         predictor = replace(predictor, magnification=SLIDING_WINDOW_ZOOM)
-    return predictor.margin(picture).numpy()
+    return predictor.margin(picture)
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
     """Thresholds a margin (h, w): uint8 of `size` (height, width), 255 where its probability is above `threshold`."""
-    return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
+    return MaskTask(threshold=threshold).decode_margin(margin, size)
 
 
 def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:

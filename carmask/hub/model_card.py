@@ -176,7 +176,7 @@ def card_head(facts: dict) -> dict[str, str]:
 
 def describe_inference_settings(predictor: Predictor) -> str:
     """How a model sees pictures, in a sentence."""
-    limits, mirror = dict(predictor.processor.size), predictor.task.mirror
+    limits, mirror = predictor.preprocessing.size, predictor.task.mirror
     size = (
         f"with a long side of {limits['max_height']}"
         if limits.get("max_height")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carmask.files.disk import sync
+from carmask.inference.runtimes import FILES
 
 if TYPE_CHECKING:  # a run that may not use its folder is refused before torch is imported
     from transformers import PreTrainedModel
@@ -18,7 +19,7 @@ SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "te
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
 UNFINISHED = "model-new"
-OUR_FILES = MODEL_FILES | REPORT_FILES | {SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
+OUR_FILES = MODEL_FILES | REPORT_FILES | {FILES["onnx"], SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
 
 
 def is_checkpoint(name: str) -> bool:
@@ -35,7 +36,7 @@ def all_checkpoints(output: Path) -> list[Path]:
 def save_model(output: Path, network: "PreTrainedModel", processor: "BaseImageProcessor", half: bool) -> None:
     """Writes network and processor into the folder, each file replaced as a whole; `half` stores float16 weights.
 
-    What was reported about the model before goes, since it is not true of this one.
+    What was reported about the model before goes, since it is not true of this one, and so does what was exported.
     """
     unfinished = output / UNFINISHED
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -46,7 +47,7 @@ def save_model(output: Path, network: "PreTrainedModel", processor: "BaseImagePr
         (unfinished / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         processor.save_pretrained(unfinished)
         sync(*unfinished.iterdir())
-        for name in REPORT_FILES:
+        for name in {*REPORT_FILES, FILES["onnx"]}:
             (output / name).unlink(missing_ok=True)
         for path in unfinished.iterdir():
             path.replace(output / path.name)

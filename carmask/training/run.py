@@ -24,6 +24,7 @@ from carmask.hub.licences import origins
 from carmask.hub.model_card import describe_inference_settings, write_report
 from carmask.hub.provenance import made_with
 from carmask.hub.upload import PublishError, upload
+from carmask.inference.exporting import refresh_exported
 from carmask.inference.model_folder import LOCK, LOGS
 from carmask.inference.predictor import Predictor
 from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise_network
@@ -47,6 +48,7 @@ SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of 
 def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
+    refresh_exported(output)
     predictor = Predictor.from_pretrained(output)
     scores = {}
     for split in [name for name in ("validation", "test") if name in splits]:

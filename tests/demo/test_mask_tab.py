@@ -1,6 +1,5 @@
 """The Mask tab without a browser: models, thresholds and views."""
 
-import copy
 import dataclasses
 import json
 import os
@@ -55,9 +54,8 @@ def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, thresh
 
 
 def test_looking_closer_sees_the_picture_four_times_as_large_magnified(predictor):
-    small = copy.deepcopy(predictor.processor)
-    small.size = {"max_height": 96, "max_width": 96}
-    predictor = dataclasses.replace(predictor, processor=small)
+    small = dataclasses.replace(predictor.preprocessing, size={"max_height": 96, "max_width": 96})
+    predictor = dataclasses.replace(predictor, preprocessing=small)
     picture, _ = drawn_car((320, 480))
     margin = object_margin(predictor, picture, sliding_window=True)
     assert margin.shape == (256, 384)
