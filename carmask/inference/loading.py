@@ -127,11 +127,9 @@ def load_preprocessing(model: str | Path) -> Preprocessing:
         ModelError: it cannot be read, or names its picture size in a way that is not known here.
     """
     with refused_as(ModelError, f"The preprocessor_config.json of {model} cannot be read; fetch it again."):
-        settings = checked_settings(settings_file(model, "preprocessor_config.json"))
-        try:
-            return Preprocessing.from_settings(settings)
-        except ValueError as error:
-            raise ModelError(f"The model {model} cannot be used: {error}.") from error
+        return Preprocessing.from_settings(
+            checked_settings(settings_file(model, "preprocessor_config.json")), str(model)
+        )
 
 
 def settings_file(model: str | Path, name: str) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from carmask.errors import shortened
+from carmask.errors import ModelError, shortened
 
 SMALLEST = 32  # pixels; below it a network has no last stage
 LONGEST_SIDE = 4096  # pixels at which a network sees a picture at a time
@@ -42,29 +42,36 @@ class Preprocessing:
     deviation: tuple[float, ...] = DEVIATION
 
     @classmethod
-    def from_settings(cls, settings: dict) -> "Preprocessing":
+    def from_settings(cls, settings: dict, model: str = "") -> "Preprocessing":
         """Reads what a preprocessor_config.json says, of any age; what it leaves out is as in transformers' SegFormer.
 
+        `model` is the name of whose it is.
+
         Raises:
-            ValueError: it asks for code of its own, or for a picture size that is unknown here or out of range.
+            ModelError: it is of another kind than SegFormer's, or its picture size is unknown here or out of range.
         """
-        if "auto_map" in settings:
-            raise ValueError("its preprocessor_config.json asks for code of its own")
+        refused = f"The model {model} cannot be used: its"
+        kind = str(settings.get("image_processor_type") or settings.get("feature_extractor_type") or "Segformer")
+        if "auto_map" in settings or not kind.startswith("Segformer"):
+            said = shortened(kind, 40)
+            raise ModelError(
+                f"{refused} preprocessor_config.json names a {said}, and none but SegFormer's is known here."
+            )
         given = settings.get("size") or 512
         limits = {"height": given, "width": given} if isinstance(given, int) else dict(given)
         limits = {side: length for side, length in limits.items() if length is not None}
         if {*limits} not in ({"height", "width"}, {"max_height", "max_width"}):
-            raise ValueError(f"its picture size names {', '.join(sorted(limits))}")
+            raise ModelError(f"{refused} picture size names {', '.join(sorted(limits))}.")
         if not all(1 <= length <= LONGEST_SIDE for length in limits.values()):
             said = ", ".join(map(shortened, limits.values()))
-            raise ValueError(f"its picture size is {said}, not 1 to {LONGEST_SIDE}")
+            raise ModelError(f"{refused} picture size is {said}, not 1 to {LONGEST_SIDE}.")
         scale = settings.get("rescale_factor", cls.scale) if settings.get("do_rescale", True) else 1.0
         mean, deviation = (0.0,) * 3, (1.0,) * 3
         if settings.get("do_normalize", True):
             mean, deviation = settings.get("image_mean") or MEAN, settings.get("image_std") or DEVIATION
         resample = settings.get("resample")
-        kind = Image.Resampling.BILINEAR if resample is None else Image.Resampling(resample)
-        return cls(limits, kind, float(scale), tuple(map(float, mean)), tuple(map(float, deviation)))
+        filter_ = Image.Resampling.BILINEAR if resample is None else Image.Resampling(resample)
+        return cls(limits, filter_, float(scale), tuple(map(float, mean)), tuple(map(float, deviation)))
 
     def resized(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
         """The luminance of a picture at `size` (height, width)."""

@@ -97,7 +97,7 @@ def test_a_network_with_one_other_weight_is_not_the_same(tiny_mask_model):
 
 
 def test_an_export_that_is_not_the_same_writes_nothing(tiny_mask_model, tmp_path, monkeypatch, capsys):
-    def write_another(network, file, *_):
+    def write_another(network, file, *_, **_options):
         file.write_bytes(b"no network")
 
     monkeypatch.setattr("carmask.commands.export.write_onnx", write_another)
