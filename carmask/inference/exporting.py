@@ -5,15 +5,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.onnx import TrainingMode
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.inference.runtimes import import_optional
 
 SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
+FEW = 256  # weights that take more place as a node of their own than as float32
 
 
 class OneAttention(torch.autograd.Function):
@@ -67,10 +70,13 @@ def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> di
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
 
 
-def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str], one_attention: bool = False) -> None:
+def write_onnx(
+    network: PreTrainedModel, file: Path, facts: dict[str, str], one_attention: bool = False, half: bool = False
+) -> None:
     """Writes the network as ONNX, with free batch, height and width.
 
-    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`.
+    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`. With `half` the file
+    holds its weights as float16, and batch norm is not folded into them, which would spoil those that float16 holds.
     """
     sizes = {0: "batch", 2: "height", 3: "width"}
     stock_attention = network.config._attn_implementation
@@ -81,12 +87,35 @@ def write_onnx(network: PreTrainedModel, file: Path, facts: dict[str, str], one_
         torch.onnx.export(
             Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
             dynamic_axes={"pixel_values": sizes, "logits": sizes}, opset_version=18, dynamo=False,
+            training=TrainingMode.PRESERVE if half else TrainingMode.EVAL,
         )  # fmt: skip
     network.set_attn_implementation(stock_attention)
     onnx = import_optional("onnx")
     stored = onnx.load(file)
     onnx.helper.set_model_props(stored, facts)
+    if half:
+        halve_weights(stored.graph)
     onnx.save(stored, file)
+
+
+def halve_weights(graph: Any) -> None:  # noqa: ANN401 (of onnx)
+    """Has an ONNX graph store its weights as float16; it still computes in float32, and as fast.
+
+    Weights that float16 holds exactly, as training with `--half` leaves them, stay as they are; others are rounded.
+    The run-time casts them once, when it opens the file.
+    """
+    onnx = import_optional("onnx")
+    casts = []
+    for weight in graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < FEW or np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name, stored = weight.name, f"{weight.name}.half"
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def write_openvino(onnx_file: Path, file: Path, facts: dict[str, str]) -> None:
