@@ -1,13 +1,16 @@
-"""Exports a model for ONNX Runtime or OpenVINO, which run it faster than torch on a CPU.
+"""Exports a model for ONNX Runtime or OpenVINO, faster than torch on a CPU, or as a site that needs no server.
 
 carmask export models/car-mask-b0 car-mask-onnx --to onnx
+carmask export models/car-mask-fcn site --to web
 
-The written folder is a model folder: the demo and the command line take it like any other. Its network is the same
+With --to web any host of static files serves the folder, and the network runs in the visitor's browser. Otherwise the
+written folder is a model folder: the demo and the command line take it like any other. Its network is the same
 function: `pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and
 standard deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
 """
 
 import argparse
+import copy
 import shutil
 import sys
 import tempfile
@@ -21,15 +24,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import DataError, ModelError, PictureError, RuntimeFileError
+from carmask.errors import DataError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
+from carmask.hub.licences import licence_of, origins
 from carmask.inference.exporting import Logits, describe_file, write_onnx, write_openvino
 from carmask.inference.loading import load_network, load_processor
 from carmask.inference.predictor import Predictor
 from carmask.inference.quantize import mask_overlap, write_int8
 from carmask.inference.runtimes import FILES, PACKAGES, Network, exported_file, import_optional, open_exported
+from carmask.tasks.auto import task_for
 from carmask.tasks.mask_task import MaskTask
+from carmask.web.site import fetch_runtime, network_settings, write_site
 
 CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
 EQUAL_PIXELS = 0.9999
@@ -49,7 +55,7 @@ def made_up_pixels(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 @torch.inference_mode()
-def check_parity(network: Network, exported: Network) -> tuple[float, float]:
+def compare(network: Network, exported: Network) -> tuple[float, float]:
     """Compares both networks on made-up pictures of several sizes.
 
     Returns:
@@ -57,7 +63,7 @@ def check_parity(network: Network, exported: Network) -> tuple[float, float]:
         largest difference of any logit, as a share of the logits' standard deviation.
 
     Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
+        ExportError: the maps have other sizes.
     """
     equal, pixels, difference = 0, 0, 0.0
     for seed, shape in enumerate(CHECKED):
@@ -69,7 +75,16 @@ def check_parity(network: Network, exported: Network) -> tuple[float, float]:
         masks = [F.interpolate(maps, size=shape[2:], mode="bilinear").argmax(1) for maps in (wanted, found)]
         equal += int((masks[0] == masks[1]).sum())
         pixels += masks[0].numel()
-    share = equal / pixels
+    return equal / pixels, difference
+
+
+def check_parity(network: Network, exported: Network) -> tuple[float, float]:
+    """Compares both networks as `compare` does, and returns the same.
+
+    Raises:
+        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
+    """
+    share, difference = compare(network, exported)
     if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):
         raise ExportError(
             f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
@@ -100,7 +115,7 @@ def check_possible(model: str | Path, out: Path, to: str) -> None:
         raise ExportError(f"The output {out} exists; choose another or delete it.")
     if exported_file(Path(model)):
         raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
-    for package in ("onnx", PACKAGES[to]):
+    for package in ("onnx", PACKAGES.get(to, "onnxruntime")):
         import_optional(package)
 
 
@@ -146,6 +161,34 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
     return report
 
 
+def export_site(model: str | Path, out: Path, runtime: str | None = None) -> list[str]:
+    """Writes a site that runs `model`, one for masks, in the visitor's browser, into the new folder `out`.
+
+    With a `runtime` it brings ONNX Runtime Web along: of that folder, dist/ of its npm package, or if "" of its CDN.
+
+    Returns what was measured, in sentences; raises what `export` raises, or DataError.
+    """
+    check_possible(model, out, "web")
+    network, processor = load_network(model), load_processor(model)
+    task = task_for(network.config)
+    if not isinstance(task, MaskTask):
+        raise ExportError(f"The model {model} places dots, and the page draws masks; choose another model.")
+    settings, licence = network_settings(task, processor), licence_of(origins([str(model)]))
+    files = {} if runtime is None else fetch_runtime(runtime)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        folder = Path(name) / "site"
+        folder.mkdir()
+        write_onnx(network, folder / FILES["onnx"], describe_file(network, processor), one_attention=True, half=True)
+        rounded = copy.deepcopy(network).half().float()
+        found = open_exported(folder / FILES["onnx"], network.config.num_labels)
+        check_parity(Logits(rounded), found)
+        equal = compare(Logits(network), found)[0]
+        write_site(folder, settings, Path(model).name, licence, files)
+        folder.rename(out)
+    return [f"At {equal:.4%} of the pixels the strongest map is as before. Serve it: python -m http.server -d {out}"]
+
+
 def opened(files: list[Path]) -> Iterator[Image.Image]:
     """Opens picture files one at a time; a refusal names the file."""
     for file in files:
@@ -162,13 +205,23 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("model", help="model folder or model of the Hub")
     parser.add_argument("out", type=Path, help="folder to write, which must not exist")
-    parser.add_argument("--to", choices=sorted(FILES), default="onnx", help="run-time (default: onnx)")
+    parser.add_argument("--to", choices=[*sorted(FILES), "web"], default="onnx", help="run-time (default: onnx)")
     parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
+    parser.add_argument(
+        "--self-contained", nargs="?", const="", metavar="DIST",
+        help="with --to web: bring ONNX Runtime Web along, of this folder dist/ of its npm package or else of its CDN",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
+    if (arguments.int8 and arguments.to == "web") or (arguments.self_contained is not None and arguments.to != "web"):
+        parser.error("--self-contained is for --to web alone, and --int8 for the other two")
     try:
+        if arguments.to == "web":
+            report = export_site(arguments.model, arguments.out, arguments.self_contained)
+            print(f"{arguments.out} is written. {' '.join(report)}")
+            return 0
         calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
         report = export(arguments.model, arguments.out, arguments.to, calibration)
-    except (DataError, ExportError, ModelError, PictureError, RuntimeFileError) as error:
+    except (DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError) as error:
         print(f"carmask export: {error}", file=sys.stderr)
         return 1
     except OSError as error:
