@@ -7,9 +7,10 @@ from statistics import median
 
 from PIL import Image
 
-from carmask.inference.loading import EMBEDDED, load_network
+from carmask.inference.loading import EMBEDDED
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.predictor import Predictor
+from carmask.inference.torch_network import load_network
 
 PROCESSES, CROP, SIDE = 2, 192, 384
 SAME = f"--batch-size 8 --crop {CROP} --side {SIDE} --workers 1 --seed 0"

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"commands", "training", "demo"},
+    {"web"},
     {"hub"},
     {"evaluation"},
     {"inference", "doctor"},

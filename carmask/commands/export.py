@@ -1,15 +1,18 @@
-"""Exports a model for ONNX Runtime or OpenVINO, which run it faster than torch on a CPU.
+"""Exports a model for ONNX Runtime or OpenVINO, faster than torch on a CPU, or as a site that needs no server.
 
 carmask export my-model
 carmask export models/car-mask-b0 car-mask-openvino --to openvino
+carmask export models/car-mask-fcn site --to web
 
 The first line writes model.onnx into the folder itself, and from then on the page and the command line run it instead
-of torch. The second writes a new model folder, which they take like any other. The network is the same function, from
-`pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and standard
-deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
+of torch. The second writes a new model folder, which they take like any other. With --to web any host of static files
+serves the folder, and the network runs in the visitor's browser. The network is the same function, from `pixel_values`
+float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and standard deviation that
+the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
 """
 
 import argparse
+import copy
 import shutil
 import sys
 import tempfile
@@ -19,23 +22,28 @@ from pathlib import Path
 from PIL import Image
 from transformers import PreTrainedModel
 
-from carmask.errors import DataError, ExportError, ModelError, PictureError, RuntimeFileError
+from carmask.errors import DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
+from carmask.hub.licences import licence_of, origins
 from carmask.inference.exporting import (
     check_parity,
+    compare,
     describe_file,
     is_half,
     write_beside,
     write_onnx,
     write_openvino,
 )
-from carmask.inference.loading import load_preprocessing, settings_file
+from carmask.inference.loading import load_preprocessing
+from carmask.inference.model_folder import settings_file
 from carmask.inference.predictor import Predictor
 from carmask.inference.quantize import mask_overlap, write_int8
 from carmask.inference.runtimes import FILES, PACKAGES, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
+from carmask.tasks.auto import task_for
 from carmask.tasks.mask_task import MaskTask
+from carmask.web.site import fetch_runtime, network_settings, write_site
 
 MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
@@ -63,7 +71,7 @@ def check_possible(model: str | Path, out: Path | None, to: str) -> None:
         raise ExportError(f"The output {out} exists; choose another or delete it.")
     if any((Path(model) / name).is_file() for name in FILES.values()) and not any(Path(model).glob("*.safetensors")):
         raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
-    for package in ("onnx", PACKAGES[to]):
+    for package in ("onnx", PACKAGES.get(to, "onnxruntime")):
         import_optional(package)
 
 
@@ -120,6 +128,36 @@ def parity_words(equal: float, difference: float) -> str:
     )
 
 
+def export_site(model: str | Path, out: Path, runtime: str | None = None) -> list[str]:
+    """Writes a site that runs `model`, one for masks, in the visitor's browser, into the new folder `out`.
+
+    With a `runtime` it brings ONNX Runtime Web along: of that folder, dist/ of its npm package, or if "" of its CDN.
+
+    Returns what was measured, in sentences; raises what `export` raises, or DataError.
+    """
+    check_possible(model, out, "web")
+    network, preprocessing = load_network(model), load_preprocessing(model)
+    task = task_for(network.config.to_dict())
+    if not isinstance(task, MaskTask):
+        raise ExportError(f"The model {model} places dots, and the page draws masks; choose another model.")
+    settings, licence = network_settings(task, preprocessing), licence_of(origins([str(model)]))
+    files = {} if runtime is None else fetch_runtime(runtime)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
+        folder = Path(name) / "site"
+        folder.mkdir()
+        write_onnx(
+            network, folder / FILES["onnx"], describe_file(network, preprocessing), one_attention=True, half=True
+        )
+        rounded = copy.deepcopy(network).half().float()
+        found = open_exported(folder / FILES["onnx"], network.config.num_labels)
+        check_parity(torch_function(rounded), found)
+        equal = compare(torch_function(network), found)[0]
+        write_site(folder, settings, Path(model).name, licence, files)
+        folder.rename(out)
+    return [f"At {equal:.4%} of the pixels the strongest map is as before. Serve it: python -m http.server -d {out}"]
+
+
 def opened(files: list[Path]) -> Iterator[Image.Image]:
     """Opens picture files one at a time; a refusal names the file."""
     for file in files:
@@ -137,13 +175,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", help="model folder or model of the Hub")
     own = "folder to write, which must not exist (default: model.onnx goes into the model folder itself)"
     parser.add_argument("out", type=Path, nargs="?", help=own)
-    parser.add_argument("--to", choices=sorted(FILES), default="onnx", help="run-time (default: onnx)")
+    parser.add_argument("--to", choices=[*sorted(FILES), "web"], default="onnx", help="run-time (default: onnx)")
     parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
+    parser.add_argument(
+        "--self-contained", nargs="?", const="", metavar="DIST",
+        help="with --to web: bring ONNX Runtime Web along, of this folder dist/ of its npm package or else of its CDN",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
+    if (arguments.int8 and arguments.to == "web") or (arguments.self_contained is not None and arguments.to != "web"):
+        parser.error("--self-contained is for --to web alone, and --int8 for the other two")
     try:
+        if arguments.to == "web":
+            if not arguments.out:
+                raise ExportError("A site goes into a folder of its own; say which.")
+            report = export_site(arguments.model, arguments.out, arguments.self_contained)
+            print(f"{arguments.out} is written. {' '.join(report)}")
+            return 0
         calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
         report = export(arguments.model, arguments.out, arguments.to, calibration)
-    except (DataError, ExportError, ModelError, PictureError, RuntimeFileError) as error:
+    except (DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError) as error:
         print(f"carmask export: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -11,8 +11,7 @@ from carmask.errors import ModelError, RunError, RuntimeFileError, first_line
 from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.hub.checks import NO_TOKEN, REFUSALS, refusal
 from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
-from carmask.inference.loading import check_folder
-from carmask.inference.model_folder import MODEL_FILES, OUR_FILES, all_checkpoints
+from carmask.inference.model_folder import MODEL_FILES, OUR_FILES, all_checkpoints, check_folder
 from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import FILES
 

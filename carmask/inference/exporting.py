@@ -16,7 +16,8 @@ from torch.onnx import TrainingMode
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 
 from carmask.errors import ExportError
-from carmask.inference.loading import fingerprint, load_preprocessing
+from carmask.inference.loading import load_preprocessing
+from carmask.inference.model_folder import fingerprint
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, WEIGHTS, Network, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
@@ -144,7 +145,7 @@ def made_up_pixels(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1).numpy()
 
 
-def check_parity(network: Network, exported: Network) -> tuple[float, float]:
+def compare(network: Network, exported: Network) -> tuple[float, float]:
     """Compares both networks on made-up pictures of several sizes.
 
     Returns:
@@ -152,7 +153,7 @@ def check_parity(network: Network, exported: Network) -> tuple[float, float]:
         largest difference of any logit, as a share of the logits' standard deviation.
 
     Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
+        ExportError: the maps have other sizes.
     """
     equal, pixels, difference = 0, 0, 0.0
     for seed, shape in enumerate(CHECKED):
@@ -164,7 +165,16 @@ def check_parity(network: Network, exported: Network) -> tuple[float, float]:
         masks = [resized(maps, shape[2:]).argmax(1) for maps in (wanted, found)]
         equal += int((masks[0] == masks[1]).sum())
         pixels += masks[0].size
-    share = equal / pixels
+    return equal / pixels, difference
+
+
+def check_parity(network: Network, exported: Network) -> tuple[float, float]:
+    """Compares both networks as `compare` does, and returns the same.
+
+    Raises:
+        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
+    """
+    share, difference = compare(network, exported)
     if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):
         raise ExportError(
             f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."

@@ -1,6 +1,5 @@
 """Opens a model: an embedded one, a folder, or one of the Hub, in torch or in another run-time."""
 
-import hashlib
 import importlib.util
 import logging
 import os
@@ -8,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 from carmask.errors import ModelError, RuntimeFileError, StaleFileError, refused_as
+from carmask.inference.model_folder import MODELS, check_folder, fingerprint, is_folder, settings_file
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, PACKAGES, RUNTIMES, TORCH, Network, open_exported, try_exported
 from carmask.networks.limits import checked_settings
 from carmask.tasks.auto import labels_of
 
-MODELS = Path(os.environ.get("CARMASK_MODELS") or Path(__file__).resolve().parents[2] / "models")
 EMBEDDED = {"mask": MODELS / "car-mask-fcn", "dots": MODELS / "car-dots-fcn"}
 
 
@@ -50,11 +49,6 @@ def open_model(model: str | Path, threads: int = 0, runtime: str = "") -> tuple[
 
         opened = open_torch(model, threads)
     return *opened, load_preprocessing(model)
-
-
-def is_folder(model: str | Path) -> bool:
-    """Whether a model is given as a folder, be it there or not, and not as owner/name of the Hub."""
-    return Path(model).exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1
 
 
 def exported_file(model: str | Path, runtime: str = "") -> tuple[str, Path | None]:
@@ -114,12 +108,6 @@ def open_whole(file: Path, threads: int, runtime: str) -> tuple[Network, dict] |
         raise ModelError(str(error)) from error
 
 
-def fingerprint(folder: Path) -> str:
-    """The SHA-256 of the weights for torch in a model folder; "" without any."""
-    files = sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
-
-
 def load_preprocessing(model: str | Path) -> Preprocessing:
     """Reads how a model wants its pictures.
 
@@ -130,32 +118,3 @@ def load_preprocessing(model: str | Path) -> Preprocessing:
         return Preprocessing.from_settings(
             checked_settings(settings_file(model, "preprocessor_config.json")), str(model)
         )
-
-
-def settings_file(model: str | Path, name: str) -> Path:
-    """Where a file of a model folder or of a model of the Hub lies here; an OSError if it cannot be had."""
-    if Path(model).is_dir():
-        return Path(model) / name
-    from transformers.utils import cached_file
-
-    return Path(cached_file(str(model), name))
-
-
-def check_folder(folder: Path) -> None:
-    """Says early, and in one sentence, what a model folder lacks.
-
-    Raises:
-        ModelError: no folder, no readable configuration, or neither weights in safetensors form nor an exported file.
-    """
-    if not folder.is_dir():
-        remedy = "give a folder with a config.json, or a model of the Hub"
-        if folder.parent == MODELS:
-            remedy += ", or set CARMASK_MODELS to the folder models/ of a checkout"
-        raise ModelError(f"There is no model folder {folder}; {remedy}.")
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
-    checked_settings(folder / "config.json")
-    if not (folder / "preprocessor_config.json").is_file():
-        raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
-    if not any(file.is_file() for file in [*folder.glob("*.safetensors"), *(folder / one for one in FILES.values())]):
-        raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")

@@ -10,7 +10,7 @@ from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from carmask.errors import ModelError, refused_as
-from carmask.inference.loading import check_folder, is_folder, settings_file
+from carmask.inference.model_folder import check_folder, is_folder, settings_file
 from carmask.inference.runtimes import Network
 from carmask.networks.auto import make_fast
 from carmask.networks.limits import MOST_WEIGHTS_BYTES, SPARE_NUMBERS, checked_settings

@@ -5,14 +5,14 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import NETWORKS, drawn_car, tiny_network
 
 from carmask import ModelError, Predictor
 from carmask.commands.export import export
 from carmask.commands.export import main as export_command
 from carmask.commands.predict import main as command_line
 from carmask.errors import ExportError
-from carmask.inference.exporting import check_parity, made_up_pixels
+from carmask.inference.exporting import check_parity, made_up_pixels, write_onnx
 from carmask.inference.runtimes import open_exported
 from carmask.inference.torch_network import load_network, torch_function
 
@@ -50,6 +50,18 @@ def test_an_exported_network_is_the_same_function_for_any_batch_height_and_width
     found = open_exported(root / file, labels=2)(pixel_values)
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() <= 1e-4 * wanted.std()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_stored_as_float16_are_the_same_function_in_half_the_space(name, tmp_path):
+    network = tiny_network(name).half().float()
+    file, sizes = tmp_path / "model.onnx", []
+    for half in (False, True):
+        write_onnx(network, file, {"task": "mask"}, one_attention=True, half=half)
+        sizes.append(file.stat().st_size)
+    check_parity(torch_function(network), open_exported(file, labels=2))
+    weights = sum(value.numel() for value in network.state_dict().values())
+    assert sizes[0] - sizes[1] > weights  # bytes, of the two that each weight could give; names of nodes take some
 
 
 AFTER_CLOSING = """
