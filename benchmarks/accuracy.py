@@ -3,9 +3,9 @@
     python benchmarks/accuracy.py --data data/mixture --split test --robustness
 
 Without names it takes every model for masks in models/. Pooled and mean IoU have an interval that holds 95 % of what
-other pictures of the same kind would give; pictures of a group are drawn together, but where there are fewer than six
-groups, such as CamVid's two drives, the interval is too narrow. Pictures go in as they are, and those in colour are
-checked to reach the network as their grey copies do.
+other pictures of the same kind would give; pictures of a group are drawn together, and of fewer than six groups, such
+as CamVid's two drives, the lowest and the highest score of one stand there. Pictures go in as they are, and those in
+colour are checked to reach the network as their grey copies do.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
-from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.bootstrap import bootstrap_intervals, brackets, few_groups
 from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
 from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
@@ -144,7 +144,8 @@ def accuracy_table(measured: Measured) -> str:
         error, true_share = calibration(pictures.calibration)
         line = [source, str(len(pictures.counts))]
         if has_object(pictures):
-            line += [f"{scores[k]:.3f} ({ranges[k][0]:.3f}–{ranges[k][1]:.3f})" for k in ("iou", "mean_iou")]
+            few = few_groups(pictures.groups)
+            line += [f"{scores[name]:.3f}{brackets(*ranges[name], few)}" for name in ("iou", "mean_iou")]
             line.append(f"{scores['boundary_iou']:.3f}")
         else:
             line += ["–"] * 3
