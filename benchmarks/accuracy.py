@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
 from carmask import ModelError, Predictor
 from carmask.command_line import times
@@ -32,6 +31,7 @@ from carmask.evaluation.bootstrap import bootstrap_intervals, brackets, few_grou
 from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
 from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
+from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table, score_table
 from carmask.inference.loading import mask_folders
 from carmask.training.augmentation import blur_box
@@ -106,7 +106,7 @@ def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = ""
     """Runs the network once for each picture of a split, after a disturbance if one is named, and counts pixels."""
     task, measured = predictor.task, defaultdict(Pictures)
     rows = zip(split, row_names(split), strict=True)
-    for row, name in tqdm(rows, desc=disturbance or "Pictures", total=len(split), leave=False, disable=None):
+    for row, name in progress(rows, disturbance or "Pictures", len(split), leave=False):
         grey, truth = read_row(row)
         picture = DISTURBANCES[disturbance](Image.fromarray(grey)) if disturbance else upright_rgb(row["image"])
         margin = predictor.margin(picture)

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from carmask.command_line import exit_code, natural_number, percent
 from carmask.data.card import common_object, count_line, grouped_by_of
@@ -24,6 +23,7 @@ from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import check_filled, cut_words, found
 from carmask.errors import DataError, PictureError
 from carmask.files.pictures import open_picture
+from carmask.files.progress import progress
 from data_scripts.merge import common_dot_names, data_set_rows
 
 
@@ -35,7 +35,7 @@ def regrouped(rows: list[dict], grouping: Grouping) -> tuple[list[dict], str]:
 def hashes_of(data: Path, rows: list[dict]) -> np.ndarray:
     """The `perceptual_hash` of each row's picture, bool (n, 256); DataError if one cannot be read."""
     hashes = []
-    for row in tqdm(rows, desc="pictures", disable=None):
+    for row in progress(rows, "pictures"):
         file = data / row["split"] / row["file_name"]
         try:
             hashes.append(perceptual_hash(open_picture(file)))
@@ -85,7 +85,7 @@ def split(arguments: argparse.Namespace) -> int:
         shares = (*shares[:2], 0)
     if not sum(shares):
         raise DataError("--shares leave nothing for train and validation: give them more than 0.")
-    cars = [car_share(data, row) for row in tqdm(rest, desc="masks", disable=None)]
+    cars = [car_share(data, row) for row in progress(rest, "masks")]
     pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rest, cars, strict=True)]
     dealt = deal_out(pictures, shares, arguments.seed, cut=not pattern)
     if pattern:

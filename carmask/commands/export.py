@@ -24,6 +24,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from carmask.errors import DataError, ModelError, PictureError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
+from carmask.files.progress import progress
 from carmask.inference.exporting import Logits, describe_file, write_onnx, write_openvino
 from carmask.inference.loading import load_network, load_processor
 from carmask.inference.predictor import Predictor
@@ -124,8 +125,10 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         scratch, folder = Path(name), Path(name) / "float32"
+        print("Writing the network as an ONNX file.", file=sys.stderr)
         write_onnx(network, scratch / "float32.onnx", describe_file(network, processor), to == "onnx")
         write_folder(scratch / "float32.onnx", folder, to, network, processor)
+        print("Comparing what it computes with torch.", file=sys.stderr)
         equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
         report = [
             f"At {equal:.4%} of the pixels the strongest map is as before, "
@@ -133,12 +136,14 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
         ]
         if calibration:
             before = Predictor.from_pretrained(folder)
-            write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
+            pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
+            write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, pictures))
             folder = scratch / "int8"
             write_folder(scratch / "int8.onnx", folder, to, network, processor)
             after = Predictor.from_pretrained(folder)
             if isinstance(after.task, MaskTask):
-                overlap = mask_overlap(before, after, opened(calibration))
+                pictures = progress(opened(calibration), "Comparing int8", len(calibration))
+                overlap = mask_overlap(before, after, pictures)
                 report.append(
                     f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
                 )

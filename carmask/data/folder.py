@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
 from carmask.errors import DataError, refused_as, shortened
 from carmask.files.disk import sync
+from carmask.files.progress import progress
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT
 
@@ -178,7 +178,7 @@ def finish_data_set(
         lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
         if lines:
             (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    masked = (row for row in tqdm(rows, desc="masks", disable=None) if "mask_file_name" in row)
+    masked = (row for row in progress(rows, "masks") if "mask_file_name" in row)
     shares = {f"{row['split']}/{row['file_name']}": mask_shares(folder, row) for row in masked}
     sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
     readme = data_set_card(title, rows, shares, dot_names or [], object_name, grouped_by)

@@ -6,8 +6,6 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tqdm import tqdm
-
 from carmask.command_line import percent
 from carmask.data.card import count_line
 from carmask.data.folder import SHARES, finish_data_set, save_example, staged_folder
@@ -20,6 +18,7 @@ from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import Seen, choose_splits
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
+from carmask.files.progress import progress
 
 MOST_LISTED = 20  # bad files of a kind
 
@@ -106,7 +105,7 @@ def _write_pairs(
     names = Counter(pair.name for pair in pairs)
     source = arguments.source or arguments.out.resolve().name
     seen, bad = [], list(bad)
-    for pair in tqdm(pairs, desc="pictures", disable=None):
+    for pair in progress(pairs, "pictures"):
         try:
             if names[pair.name] > 1:
                 raise BadPair(f"name clash: {names[pair.name]} pictures are called {pair.name}")
