@@ -3,9 +3,9 @@
     python benchmarks/accuracy.py --data data/mixture --split test --robustness
 
 Without names it takes every model for masks in models/. Pooled and mean IoU have an interval that holds 95 % of what
-other pictures of the same kind would give; pictures of a group are drawn together, but where there are fewer than six
-groups, such as CamVid's two drives, the interval is too narrow. Pictures go in as they are, and those in colour are
-checked to reach the network as their grey copies do.
+other pictures of the same kind would give; pictures of a group are drawn together, and of fewer than six groups, such
+as CamVid's two drives, the lowest and the highest score of one stand there. Pictures go in as they are, and those in
+colour are checked to reach the network as their grey copies do.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 import datasets
 import numpy as np
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
 from carmask import ModelError, Predictor
 from carmask.command_line import times
@@ -26,10 +25,11 @@ from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
-from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.bootstrap import bootstrap_intervals, brackets, few_groups
 from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
 from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
+from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table, score_table
 from carmask.inference.loading import mask_folders
 from carmask.tasks.maps import resized, sigmoid
@@ -104,7 +104,7 @@ def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = ""
     """Runs the network once for each picture of a split, after a disturbance if one is named, and counts pixels."""
     task, measured = predictor.task, defaultdict(Pictures)
     rows = zip(split, row_names(split), strict=True)
-    for row, name in tqdm(rows, desc=disturbance or "Pictures", total=len(split), leave=False, disable=None):
+    for row, name in progress(rows, disturbance or "Pictures", len(split), leave=False):
         grey, truth = read_row(row)
         picture = DISTURBANCES[disturbance](Image.fromarray(grey)) if disturbance else upright_rgb(row["image"])
         margin = predictor.margin(picture)
@@ -141,7 +141,8 @@ def accuracy_table(measured: Measured) -> str:
         error, true_share = calibration(pictures.calibration)
         line = [source, str(len(pictures.counts))]
         if has_object(pictures):
-            line += [f"{scores[k]:.3f} ({ranges[k][0]:.3f}–{ranges[k][1]:.3f})" for k in ("iou", "mean_iou")]
+            few = few_groups(pictures.groups)
+            line += [f"{scores[name]:.3f}{brackets(*ranges[name], few)}" for name in ("iou", "mean_iou")]
             line.append(f"{scores['boundary_iou']:.3f}")
         else:
             line += ["–"] * 3

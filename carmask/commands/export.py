@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from carmask.errors import DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
+from carmask.files.progress import progress
 from carmask.hub.licences import licence_of, origins
 from carmask.inference.exporting import (
     check_parity,
@@ -100,19 +101,23 @@ def export(model: str | Path, out: Path | None, to: str, calibration: list[Path]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         scratch, folder = Path(name), Path(name) / "float32"
+        print("Writing the network as an ONNX file.", file=sys.stderr)
         plain = scratch / "float32.onnx"
         write_onnx(network, plain, facts, to == "onnx", half=half and to == "onnx" and not calibration)
         write_folder(plain, folder, to, model, network)
+        print("Comparing what it computes with torch.", file=sys.stderr)
         exported = open_exported(folder / FILES[to], network.config.num_labels)
         report = [parity_words(*check_parity(torch_function(network), exported))]
         if calibration:
             before = Predictor.from_pretrained(folder)
-            write_int8(plain, scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
+            pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
+            write_int8(plain, scratch / "int8.onnx", map(before.pixel_values, pictures))
             folder = scratch / "int8"
             write_folder(scratch / "int8.onnx", folder, to, model, network)
             after = Predictor.from_pretrained(folder)
             if isinstance(after.task, MaskTask):
-                overlap = mask_overlap(before, after, opened(calibration))
+                pictures = progress(opened(calibration), "Comparing int8", len(calibration))
+                overlap = mask_overlap(before, after, pictures)
                 report.append(
                     f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
                 )

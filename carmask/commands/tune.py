@@ -25,7 +25,6 @@ from pathlib import Path
 import datasets
 import numpy as np
 from safetensors.torch import load_file, save
-from tqdm import tqdm
 from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
@@ -37,6 +36,7 @@ from carmask.evaluation.mask_metrics import summary
 from carmask.evaluation.validation import BEST, balanced_iou, validate
 from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
+from carmask.files.progress import progress
 from carmask.hub.model_card import describe_inference_settings, rescore
 from carmask.inference.exporting import refresh_exported
 from carmask.inference.predictor import Predictor
@@ -80,7 +80,7 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     """
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
-    for row in tqdm(split, desc="Trying", leave=False, disable=None):
+    for row in progress(split, "Trying", leave=False):
         _, truth = read_row(row)
         start = time.perf_counter()
         margin = predictor.margin(upright_rgb(row["image"]))

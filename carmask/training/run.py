@@ -13,6 +13,7 @@ from datasets import DatasetDict
 from safetensors import SafetensorError
 from transformers.image_processing_utils import BaseImageProcessor
 
+from carmask.data.card import grouped_by_of
 from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import CheckpointError, DataError, ModelError, RunError
@@ -56,6 +57,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> N
         write_worst(output, worst)
     facts = facts | {"network": config.network, "seed": config.seed, "task": config.task}
     facts |= {"inference_settings": describe_inference_settings(predictor), "labels": predictor.task.labels}
+    facts["grouped_by"] = grouped_by_of(config.data)
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
     (output / LOCK).unlink()
