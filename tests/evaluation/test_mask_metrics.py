@@ -71,6 +71,13 @@ def test_pixels_that_are_not_judged_change_no_score():
     assert mask_scores([found], [truth]) == mask_scores([other], [truth])
 
 
+@pytest.mark.parametrize("band", [0.005, 0.02, 0.1])
+def test_the_band_is_that_share_of_the_diagonal_wide(band):
+    edge = boundary(np.ones((600, 800), bool), band)
+    width = 1000 * band
+    assert edge.sum() == 600 * 800 - (600 - 2 * width) * (800 - 2 * width)
+
+
 def test_the_boundary_is_a_band_inside_the_mask():
     mask = box(5, 5, 35, 45) > 0
     edge = boundary(mask)
