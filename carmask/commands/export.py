@@ -94,35 +94,34 @@ def export(model: str | Path, out: Path | None, to: str, calibration: list[Path]
     check_possible(model, out, to)
     if not out and calibration:
         raise ExportError("int8 changes the masks, so it goes into a folder of its own; say which.")
+    print("Writing the network as an ONNX file, and comparing it with torch's.", file=sys.stderr)
     if not out:
         return [parity_words(*write_beside(Path(model)))]
     network = load_network(model)
     facts, half = describe_file(network, load_preprocessing(model)), is_half(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
-        scratch, folder = Path(name), Path(name) / "float32"
-        print("Writing the network as an ONNX file.", file=sys.stderr)
-        plain = scratch / "float32.onnx"
+        folder, plain = Path(name) / "float32", Path(name) / "float32.onnx"
         write_onnx(network, plain, facts, to == "onnx", half=half and to == "onnx" and not calibration)
         write_folder(plain, folder, to, model, network)
-        print("Comparing what it computes with torch.", file=sys.stderr)
         exported = open_exported(folder / FILES[to], network.config.num_labels)
         report = [parity_words(*check_parity(torch_function(network), exported))]
         if calibration:
-            before = Predictor.from_pretrained(folder)
+            before, file, folder = Predictor.from_pretrained(folder), Path(name) / "int8.onnx", Path(name) / "int8"
             pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
-            write_int8(plain, scratch / "int8.onnx", map(before.pixel_values, pictures))
-            folder = scratch / "int8"
-            write_folder(scratch / "int8.onnx", folder, to, model, network)
-            after = Predictor.from_pretrained(folder)
-            if isinstance(after.task, MaskTask):
-                pictures = progress(opened(calibration), "Comparing int8", len(calibration))
-                overlap = mask_overlap(before, after, pictures)
-                report.append(
-                    f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
-                )
+            write_int8(plain, file, map(before.pixel_values, pictures))
+            write_folder(file, folder, to, model, network)
+            report += int8_words(before, Predictor.from_pretrained(folder), calibration)
         folder.rename(out)
     return report
+
+
+def int8_words(before: Predictor, after: Predictor, calibration: list[Path]) -> list[str]:
+    """What int8 changes in the masks of some pictures, as a sentence; none for dots."""
+    if not isinstance(after.task, MaskTask):
+        return []
+    overlap = mask_overlap(before, after, progress(opened(calibration), "Comparing int8", len(calibration)))
+    return [f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."]
 
 
 def parity_words(equal: float, difference: float) -> str:
