@@ -14,15 +14,18 @@ from functools import cache, partial
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
 from carmask.data.object_choice import chosen_object
 from carmask.demo.batch_tab import make_batch, many_tab
 from carmask.demo.collection import open_collection
 from carmask.demo.correct_tab import correct_tab
-from carmask.demo.dots_tab import DotsModel, dots_and_maps, dots_tab, make_dots_answer
+from carmask.demo.dots_tab import DotsModel, dots_tab, make_dots_answer
 from carmask.demo.html_component import ASSETS
 from carmask.demo.mask_answer import object_margin
 from carmask.demo.mask_tab import make_answer, mask_tab
+from carmask.demo.server.gpu import FindMaps, is_lent, make_find_maps, maps_of
 from carmask.demo.server.settings import end_on_signals, launch_settings, replace_private_names
 from carmask.demo.theme import make_theme
 from carmask.demo.turns import MOST_IN_HAND, take_turns
@@ -31,11 +34,6 @@ from carmask.errors import DataError, ModelError
 from carmask.files.words import DEFAULT_OBJECT, capital, one
 from carmask.inference.loading import EMBEDDED, mask_folders
 from carmask.inference.predictor import Predictor, check_task
-
-try:
-    import spaces
-except ImportError:  # exists only on Hugging Face Spaces, which lend a GPU to decorated functions
-    spaces = None
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,19 +53,22 @@ def build_page(
     for_dots: DotsModel | None = None,
     collection: Path | None = None,
     object_name: str = DEFAULT_OBJECT,
+    find_maps: FindMaps = maps_of,
 ) -> gr.Blocks:
     """Builds the page, a tab for each task, with these mask models to choose from; the first finds the object.
 
-    `collection` is the data set that corrected masks go to; without it visitors download their own.
+    `collection` is the data set that corrected masks go to; without it visitors download their own. `find_maps` runs
+    the networks for masks.
     """
     title = f"{capital(object_name)} mask"
     head = INTRODUCTION.format(title=title, one=one(object_name), name=object_name)
     examples = sorted(map(str, (HERE / "examples").glob("*.[jp][pn]g")))
-    find_margin = on_gpu(
-        lambda name, picture, sliding_window=False: object_margin(open_model(name), picture, sliding_window)
-    )
+
+    def find_margin(name: str, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
+        return object_margin(open_model(name), picture, sliding_window, find_maps)
+
     answer = make_answer(models, open_model, find_margin)
-    batch = make_batch(models, open_model, find_margin)
+    batch = make_batch(models, open_model, find_margin, find_maps if is_lent() else None)
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, LIFETIME_SECONDS)) as page:
         gr.Markdown(head + DOTS_INTRODUCTION if for_dots else head, elem_id="head")
         with gr.Tab("Mask"):
@@ -77,17 +78,11 @@ def build_page(
         with gr.Tab("Correct") as tab:
             correct_tab(tab, stored, collection, object_name)
         if for_dots:
-            find_dots = on_gpu(lambda picture: dots_and_maps(for_dots.open(), picture))
             with gr.Tab("Dots"):
-                dots_tab(make_dots_answer(find_dots, for_dots.name), for_dots.labels, examples)
+                dots_tab(make_dots_answer(for_dots.find_dots, for_dots.name), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     take_turns(page)
     return page.queue(max_size=MOST_IN_HAND, default_concurrency_limit=None, api_open=False)
-
-
-def on_gpu(function: Callable) -> Callable:
-    """Runs `function` on the GPU of a Space, where there is one."""
-    return spaces.GPU(function) if spaces else function
 
 
 def mask_models() -> dict[str, str | Path]:
@@ -129,7 +124,9 @@ def dots_model() -> DotsModel | None:
     open_model = partial(Predictor.from_pretrained, chosen or EMBEDDED["dots"])
     predictor = open_model()
     check_task(predictor, "dots")
-    return DotsModel(predictor.name, predictor.task.labels, cache(open_model))
+    opener = cache(open_model)
+    find_maps = make_find_maps({predictor.name: chosen or EMBEDDED["dots"]}, lambda name: opener())
+    return DotsModel(predictor.name, predictor.task.labels, opener, find_maps)
 
 
 def shared_collection(object_name: str = DEFAULT_OBJECT) -> Path | None:
@@ -151,14 +148,14 @@ def serve() -> None:
     models = mask_models()
     open_model = make_opener(models)
     object_name = open_model(next(iter(models))).task.labels[-1]
-    for_dots = dots_model()
+    for_dots, find_maps = dots_model(), make_find_maps(models, open_model)
     collection = shared_collection(object_name)
     end_on_signals()
     with upload_folder() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # components read it when they are built
         threading.Thread(target=sweep_periodically, daemon=True).start()
         replace_private_names(uploads)
-        page = build_page(list(models), open_model, for_dots, collection, object_name)
+        page = build_page(list(models), open_model, for_dots, collection, object_name, find_maps)
         page.launch(
             theme=make_theme(),
             css_paths=ASSETS / "page.css",

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -12,33 +11,19 @@ from zipfile import ZipFile
 
 import gradio as gr
 import numpy as np
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from carmask.demo.mask_answer import doubtful_share, find_model, mask_at, small_overlay
-from carmask.demo.picture_zips import (
-    MAX_BYTES,
-    MAX_PICTURES,
-    TOO_LARGE,
-    TOO_MANY,
-    is_taken,
-    is_zip,
-    mask_name,
-    open_zip,
-    open_zipped,
-    zipped_pictures,
-)
+from carmask.demo.picture_zips import MAX_PICTURES, BatchPicture, is_taken, mask_name, opened_batch
+from carmask.demo.server.gpu import FindMaps, view_of
 from carmask.demo.uploads import (
     GONE,
     PRIVATE,
     Upload,
     extend_lifetime,
-    original_name,
     path_for_page,
-    uploaded_file,
 )
 from carmask.errors import PictureError, shortened
-from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.tables import as_csv
 from carmask.files.words import capital
 from carmask.inference.predictor import Predictor
@@ -47,17 +32,9 @@ from carmask.tasks.mask_task import MaskTask
 GALLERY_SIDE = 640  # pixels of the longest side of an overlay in the gallery
 CHOOSE_FILES = f"Choose up to {MAX_PICTURES} pictures, or one zip of them, then draw their masks."
 NO_MASKS = "There are no masks; the message says why."
-MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
 TABLE = "masks.csv"
 FAILED = "This picture could not be answered; try it alone, in the tab Mask."
 TAKEN = "Its mask would replace that of another picture; rename one of the two."
-
-
-class BatchPicture(NamedTuple):
-    """One picture of a batch: its name, with sub-folders, and a function that opens it or raises PictureError."""
-
-    name: str
-    open: Callable[[], Image.Image]
 
 
 class BatchRow(NamedTuple):
@@ -78,33 +55,6 @@ class BatchAnswer(NamedTuple):
     object_name: str
 
 
-@contextmanager
-def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture]]:
-    """Lists the uploaded pictures, or those in the one uploaded zip, which stays open inside the block.
-
-    Raises:
-        gr.Error: There are none, or the batch is refused as a whole.
-    """
-    paths = [uploaded_file(upload) for upload in uploads or []] or [uploaded_file(None)]
-    try:
-        if sum(path.stat().st_size for path in paths) > MAX_BYTES:
-            raise PictureError(TOO_LARGE)
-        if not any(map(is_zip, paths)):
-            if len(paths) > MAX_PICTURES:
-                raise PictureError(TOO_MANY)
-            named = zip(map(original_name, uploads or []), paths, strict=True)
-            yield [BatchPicture(name, partial(open_noted, path)) for name, path in named]
-        elif len(paths) > 1:
-            raise PictureError(MIXED)
-        else:
-            with open_zip(paths[0]) as archive:
-                opened = partial(open_zipped, archive, get_upload_folder())
-                yield [BatchPicture(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
-    except PictureError as refusal:
-        note_refusal(paths[0], str(refusal))
-        raise gr.Error(str(refusal), duration=None, print_exception=False) from None
-
-
 def draw_mask(
     given: BatchPicture, find_margin: Callable[[Image.Image], np.ndarray], threshold: float, archive: ZipFile
 ) -> tuple[BatchRow, Image.Image]:
@@ -119,7 +69,7 @@ def draw_mask(
         raise PictureError(TAKEN)
     picture = given.open()
     size = (picture.height, picture.width)
-    margin = find_margin(picture)
+    margin = find_margin(picture) if given.margin is None else given.margin
     mask = mask_at(margin, threshold, size)
     share, doubtful = round(np.count_nonzero(mask) / mask.size, 5), round(doubtful_share(margin, size), 5)
     overlay, packed = small_overlay(picture, Image.fromarray(mask), GALLERY_SIDE), BytesIO()
@@ -136,6 +86,21 @@ def refusal_of(error: Exception) -> str:
         return error.message
     logging.error("A picture of a batch failed: %s", shortened(repr(error), 200))
     return FAILED
+
+
+def seen_together(
+    pictures: list[BatchPicture], predictor: Predictor, find_maps: FindMaps
+) -> Iterator[list[BatchPicture]]:
+    """Has the network see all pictures in one run; yields them as they are before each is read, then with margins."""
+    views = {}
+    for place, given in enumerate(pictures):
+        yield pictures
+        try:
+            views[place] = view_of(predictor, given.open())
+        except Exception as error:  # said where its mask would be drawn
+            logging.debug("%s: %s", given.name, error)
+    margins = dict(zip(views, find_maps(predictor, list(views.values())), strict=True))
+    yield [given._replace(margin=margins.get(place)) for place, given in enumerate(pictures)]
 
 
 def draw_masks(
@@ -163,10 +128,12 @@ def make_batch(
     models: Sequence[str],
     open_model: Callable[[str], Predictor],
     find_margin: Callable[[str, Image.Image], np.ndarray],
+    find_maps: FindMaps | None = None,
 ) -> Callable[..., Generator[tuple]]:
     """Returns the function behind the tab and the API; the first of the models is the default.
 
-    Each step draws one picture, so that other visitors' pictures are answered in between.
+    Each step draws one picture, so that other visitors' pictures are answered in between. With `find_maps` the network
+    sees all of them in one run before, since a GPU is lent for a run.
     """
 
     def batch(
@@ -185,6 +152,10 @@ def make_batch(
         start = time.perf_counter()
         with opened_batch(files) as pictures:
             answer = path_for_page(files[0] if len(files) == 1 else {"path": "pictures"}, "_masks.zip")
+            if find_maps:
+                for read, seen in enumerate(seen_together(pictures, open_model(name), find_maps)):
+                    yield gr.skip(), f"{read} of {len(seen)} pictures are read.", gr.skip()
+                pictures = seen
             for drawn in draw_masks(pictures, partial(find_margin, name), task, answer):
                 extend_lifetime(*(upload["path"] for upload in files), str(answer), *dict(drawn.overlays))
                 progress((len(drawn.rows), len(pictures)), unit="pictures")

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from carmask.demo.events import answer_pictures
+from carmask.demo.server.gpu import FindMaps, maps_of, view_of
 from carmask.demo.uploads import (
     EMPTY_LINE,
     IMAGE,
@@ -33,20 +34,27 @@ DotsAnswer = tuple[str, list[list], str, str, str, str]
 
 
 class DotsModel(NamedTuple):
-    """A model for dots: its name, the names of its dots, and the function that opens it on first use."""
+    """A model for dots: its name, its dots' names, the function that opens it on first use, and that which runs it."""
 
     name: str
     labels: list[str]
     open: Callable[[], Predictor]
+    find_maps: FindMaps = maps_of
+
+    def find_dots(self, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
+        """`dots_and_maps` by this model."""
+        return dots_and_maps(self.open(), picture, self.find_maps)
 
 
-def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
+def dots_and_maps(
+    predictor: Predictor, picture: Image.Image, find_maps: FindMaps = maps_of
+) -> tuple[list[Dot], np.ndarray]:
     """Finds the dots of an upright picture, and their heat maps, in one run of the network.
 
     Returns:
         The predictor's answer, and its activations, float16 (n, h, w) in 0 to 1, to show.
     """
-    logits = predictor.logits(picture)
+    logits = find_maps(predictor, [view_of(predictor, picture)])[0]
     assert isinstance(predictor.task, DotsTask)
     dots = predictor.task.decode(logits, (picture.height, picture.width))
     return dots, predictor.task.activations(logits).astype(np.float16)

@@ -10,6 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageColor, ImageFilter, ImageOps
 
+from carmask.demo.server.gpu import FindMaps, maps_of, view_of
 from carmask.demo.uploads import VIEW_SIDE, Upload, open_upload, uploaded_file
 from carmask.errors import ModelError
 from carmask.files.drawing import overlay_mask
@@ -61,7 +62,9 @@ def check_work(predictor: Predictor, size: tuple[int, int]) -> None:
         raise gr.Error(words, duration=None, print_exception=False)
 
 
-def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
+def object_margin(
+    predictor: Predictor, picture: Image.Image, sliding_window: bool = False, find_maps: FindMaps = maps_of
+) -> np.ndarray:
     """The log-odds of the object in an upright picture at the network's own size, float32 (h, w).
 
     `sliding_window` runs sliding-window inference on an enlarged picture. The margin stays float32, so that `mask_at`
@@ -69,7 +72,7 @@ def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bo
     """
     if sliding_window:
         predictor = replace(predictor, magnification=SLIDING_WINDOW_ZOOM)
-    return predictor.margin(picture)
+    return find_maps(predictor, [view_of(predictor, picture)])[0]
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:

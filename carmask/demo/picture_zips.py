@@ -1,19 +1,26 @@
-"""Untrusted zips of pictures: opened one picture at a time, and refused with one sentence."""
+"""The pictures of a batch, from uploads or an untrusted zip: opened one at a time, and refused with one sentence."""
 
 import re
 import stat
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from unicodedata import normalize
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 
+from carmask.demo.uploads import Upload, original_name, uploaded_file
 from carmask.errors import PictureError
-from carmask.files.pictures import MAX_FILE_BYTES, open_noted
+from carmask.files.pictures import MAX_FILE_BYTES, note_refusal, open_noted
 from carmask.files.refusals import DAMAGED
 
 MAX_PICTURES = 100
@@ -29,6 +36,7 @@ END_OF_DIRECTORY = struct.Struct("<4s4H2LH")
 ZIP_ERRORS = (BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error, zlib.error)
 TOO_MANY = f"These are more than {MAX_PICTURES} pictures; give fewer at a time."
 TOO_LARGE = f"These pictures are larger than {MAX_BYTES >> 20} MB together; give fewer at a time."
+MIXED = "These are several zips, or a zip among pictures; give pictures alone or one zip alone."
 DAMAGED_ZIP = "This zip is damaged or of an unusual kind; make it again with ordinary settings."
 EMPTY_ZIP = "There is no picture in this zip; give one with pictures."
 NO_NAME = "This file's name is too long or leads out of its folder; give it a plain name."
@@ -36,6 +44,44 @@ LINK = "This is a link to another file; put the picture itself into the zip."
 LOCKED = "This file is encrypted; make the zip again without a password."
 PACKED = "This file is packed in an unusual way; make the zip again with ordinary settings."
 NESTED = "This is a zip inside a zip; unpack it first and put its pictures into one zip."
+
+
+class BatchPicture(NamedTuple):
+    """One picture of a batch: its name, with sub-folders, and a function that opens it or raises PictureError.
+
+    Where the network has seen it already, `margin` is what it found.
+    """
+
+    name: str
+    open: Callable[[], Image.Image]
+    margin: np.ndarray | None = None
+
+
+@contextmanager
+def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture]]:
+    """Lists the uploaded pictures, or those in the one uploaded zip, which stays open inside the block.
+
+    Raises:
+        gr.Error: There are none, or the batch is refused as a whole.
+    """
+    paths = [uploaded_file(upload) for upload in uploads or []] or [uploaded_file(None)]
+    try:
+        if sum(path.stat().st_size for path in paths) > MAX_BYTES:
+            raise PictureError(TOO_LARGE)
+        if not any(map(is_zip, paths)):
+            if len(paths) > MAX_PICTURES:
+                raise PictureError(TOO_MANY)
+            named = zip(map(original_name, uploads or []), paths, strict=True)
+            yield [BatchPicture(name, partial(open_noted, path)) for name, path in named]
+        elif len(paths) > 1:
+            raise PictureError(MIXED)
+        else:
+            with open_zip(paths[0]) as archive:
+                opened = partial(open_zipped, archive, get_upload_folder())
+                yield [BatchPicture(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
+    except PictureError as refusal:
+        note_refusal(paths[0], str(refusal))
+        raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 
 def is_zip(path: Path) -> bool:

@@ -18,10 +18,10 @@ from carmask.networks.limits import MOST_WEIGHTS_BYTES, SPARE_NUMBERS, checked_s
 
 def torch_function(network: PreTrainedModel) -> Network:
     """The network as a plain function from pixels (B, 3, H, W) to logits (B, n, h, w), both of numpy in float32."""
-    device = next(network.parameters()).device
 
     @torch.inference_mode()
     def run(pixel_values: np.ndarray) -> np.ndarray:
+        device = next(network.parameters()).device  # it may be moved
         return network(torch.from_numpy(pixel_values).to(device)).logits.float().cpu().numpy()
 
     return run

@@ -13,7 +13,7 @@ from conftest import drawn_car
 from PIL import Image
 
 from carmask import Predictor
-from carmask.demo import batch_tab, uploads
+from carmask.demo import batch_tab, picture_zips, uploads
 from carmask.demo.batch_tab import TAKEN, make_batch
 from carmask.demo.mask_answer import object_margin
 
@@ -126,7 +126,7 @@ def test_a_picture_that_lent_no_mask_leaves_its_name_to_the_next(predictor, fold
     ],
 )
 def test_what_is_refused_as_a_whole_says_why_in_one_sentence(give, words, predictor, folder, monkeypatch):
-    monkeypatch.setattr(batch_tab, "MAX_PICTURES", 2)
+    monkeypatch.setattr(picture_zips, "MAX_PICTURES", 2)
     with pytest.raises(gr.Error) as refused:
         list(batch_of(predictor)(give(folder)))
     assert words in refused.value.message
@@ -135,7 +135,7 @@ def test_what_is_refused_as_a_whole_says_why_in_one_sentence(give, words, predic
 
 def test_pictures_that_are_too_large_together_are_refused(predictor, folder, monkeypatch):
     uploads = [uploaded(folder, seed=seed) for seed in range(2)]
-    monkeypatch.setattr(batch_tab, "MAX_BYTES", sum(Path(upload["path"]).stat().st_size for upload in uploads) - 1)
+    monkeypatch.setattr(picture_zips, "MAX_BYTES", sum(Path(upload["path"]).stat().st_size for upload in uploads) - 1)
     with pytest.raises(gr.Error, match="larger than 200 MB together"):
         list(batch_of(predictor)(uploads))
 
