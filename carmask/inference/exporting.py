@@ -27,6 +27,7 @@ SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the ne
 CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
 EQUAL_PIXELS = 0.9999
 LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
+ROUNDED = 0.999, 1e-2  # the same two for weights that are rounded to float16
 FEW = 256  # weights that take more place as a node of their own than as float32
 
 
@@ -145,15 +146,19 @@ def made_up_pixels(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1).numpy()
 
 
-def compare(network: Network, exported: Network) -> tuple[float, float]:
+def check_parity(
+    network: Network, exported: Network, limits: tuple[float, float] = (EQUAL_PIXELS, LARGEST_DIFFERENCE)
+) -> tuple[float, float]:
     """Compares both networks on made-up pictures of several sizes.
+
+    `limits` are the least and the most of what it returns.
 
     Returns:
         The share of equal pixels in the masks (the strongest label of each pixel, at the picture's size), and the
         largest difference of any logit, as a share of the logits' standard deviation.
 
     Raises:
-        ExportError: the maps have other sizes.
+        ExportError: fewer pixels are equal, or the difference is larger, than `limits` say.
     """
     equal, pixels, difference = 0, 0, 0.0
     for seed, shape in enumerate(CHECKED):
@@ -165,17 +170,8 @@ def compare(network: Network, exported: Network) -> tuple[float, float]:
         masks = [resized(maps, shape[2:]).argmax(1) for maps in (wanted, found)]
         equal += int((masks[0] == masks[1]).sum())
         pixels += masks[0].size
-    return equal / pixels, difference
-
-
-def check_parity(network: Network, exported: Network) -> tuple[float, float]:
-    """Compares both networks as `compare` does, and returns the same.
-
-    Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than an exact export may show.
-    """
-    share, difference = compare(network, exported)
-    if not (share >= EQUAL_PIXELS and difference <= LARGEST_DIFFERENCE):
+    share = equal / pixels
+    if not (share >= limits[0] and difference <= limits[1]):
         raise ExportError(
             f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
         )

@@ -21,7 +21,8 @@ from carmask.inference.preprocessing import Preprocessing
 from carmask.tasks.mask_task import MaskTask
 
 ASSETS = files("carmask.web") / "assets"
-COPIED = ("page.js", "worker.js", "page.css", "sw.js")
+COPIED = ("page.js", "worker.js", "saving.js", "page.css", "sw.js")
+LICENCE = "onnxruntime-LICENSE.txt"  # goes where the run-time goes
 MODEL = "model.onnx"
 PACKAGE = "onnxruntime-web@1.30.0"
 CDN = f"https://cdn.jsdelivr.net/npm/{PACKAGE}/dist/"
@@ -129,7 +130,7 @@ def write_site(folder: Path, settings: dict, model: str, licence: tuple[str, str
         licence: of the network, as the Hub names it; and what to say about it.
         runtime: content of the files to bring along; without any, the page takes them from the CDN.
     """
-    for name in COPIED:
+    for name in (*COPIED, *([LICENCE] if runtime else ())):
         (folder / name).write_bytes((ASSETS / name).read_bytes())
     for name, content in runtime.items():
         (folder / name).write_bytes(content)

@@ -37,9 +37,9 @@ function progress(file, bytes) {
 
 async function start() {
   if (!window.isSecureContext || location.protocol === "file:")
-    throw new Error("This page works from https or http://localhost; serve its folder, for example with: python -m http.server");
-  const code = await fetch("worker.js").then(response => response.blob());
-  worker = new Worker(URL.createObjectURL(code)); // of a blob, so that this page's Content-Security-Policy binds it
+    throw new Error("This page works from https or http://localhost alone; serve its folder: python -m http.server");
+  const code = await Promise.all(["worker.js", "saving.js"].map(name => fetch(name).then(response => response.blob())));
+  worker = new Worker(URL.createObjectURL(new Blob(code))); // so that this page's Content-Security-Policy binds it
   worker.onmessage = hear;
   const here = file => ({...file, url: new URL(file.url, document.baseURI).href});
   const {code: library, wasm, model} = settings;
@@ -47,7 +47,10 @@ async function start() {
     ...settings, code: here(library), wasm: here(wasm), model: here(model), cache: `carmask files ${location.pathname}`,
   });
   part("bar").hidden = true;
-  if (!items.length) say(`Ready. The network is kept in this browser, so the page also works without a connection.`);
+  if (!items.length) {
+    say("Ready. The network is kept in this browser, so the page also works without a connection.");
+    queue = ask("warm").catch(() => {});
+  }
   navigator.serviceWorker?.register("sw.js").catch(() => {}); // without it the page needs a connection, no more
 }
 
@@ -106,7 +109,8 @@ function answerAll(given) {
     }
     const done = items.filter(item => item.answer), refused = given.filter(item => !item.answer);
     part("save-all").hidden = done.length < 2;
-    if (given.length > 1) say(`${given.length - refused.length} of ${given.length} pictures have a mask.`, refused.length > 0);
+    const counted = `${given.length - refused.length} of ${given.length} pictures have a mask.`;
+    if (given.length > 1) say(counted, refused.length > 0);
   }).catch(() => {}); // what failed to load is said where it failed
 }
 
@@ -142,7 +146,8 @@ async function draw() { // the newest threshold alone is drawn when several come
     }
     part("mask").getContext("2d").putImageData(ink, 0, 0);
     part("cut").getContext("2d").putImageData(cut, 0, 0);
-    const share = found ? `${(100 * found / mask.length).toFixed(1)} % of it is ${settings.name}` : `no ${settings.name} found`;
+    const percent = (100 * found / mask.length).toFixed(1);
+    const share = found ? `${percent} % of it is ${settings.name}` : `no ${settings.name} found`;
     part("mask").setAttribute("aria-label", `The mask of ${file.name}: ${share}`);
     say(`${file.name}: ${share}. ${answer.seconds.toFixed(1)} seconds.`);
   }
@@ -153,7 +158,7 @@ const chosen = () => Number(part("threshold").value);
 
 function settle(threshold) {
   part("threshold").value = threshold;
-  part("level").value = Number(part("threshold").value).toFixed(2);
+  part("level").textContent = chosen().toFixed(2);
 }
 
 // ---- Files out ----
@@ -177,7 +182,7 @@ const full = ({answer: {margin, size}}) => ({margin, size, threshold: chosen()})
 part("save-mask").addEventListener("click", event =>
   save(event.target, () => ask("png", full(shown)), shown.name));
 part("save-cut").addEventListener("click", event =>
-  save(event.target, () => ask("cutout", {...full(shown), file: shown.file}), shown.name.replace("_mask.png", "_cutout.png")));
+  save(event.target, () => ask("cutout", {...full(shown), file: shown.file}), shown.name.replace("_mask.", "_cutout.")));
 part("save-all").addEventListener("click", event => {
   const masks = items.filter(item => item.answer).map(item => ({...full(item), name: item.name}));
   save(event.target, () => ask("zip", {masks, threshold: chosen()}), "masks.zip");
@@ -214,8 +219,10 @@ part("camera").addEventListener("click", async () => {
   const view = part("view");
   try {
     view.srcObject = await navigator.mediaDevices.getUserMedia({video: {facingMode: "environment", width: 1920}});
+    part("take").disabled = true;
     part("shoot").showModal();
     await view.play();
+    part("take").disabled = false;
   } catch {
     say("There is no camera that this page may use; allow it in the browser, or choose a file.", true);
   }

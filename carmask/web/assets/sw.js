@@ -4,7 +4,7 @@
 "use strict";
 
 const KEPT = `carmask page ${self.registration.scope}`;
-const OWN = ["./", "page.js", "worker.js", "page.css"].map(name => new URL(name, self.registration.scope).href);
+const OWN = ["./", "page.js", "worker.js", "saving.js", "page.css"].map(name => new URL(name, self.registration.scope).href);
 
 self.addEventListener("install", event => {
   event.waitUntil(caches.open(KEPT).then(cache => cache.addAll(OWN)).then(() => self.skipWaiting()));

@@ -22,22 +22,21 @@ onmessage = async ({data: {id, work, given}}) => {
   }
 };
 
-const WORKS = {open, answer, show, mask, png, cutout, zip};
+const WORKS = {open, warm, answer, show, mask, png, cutout, zip};
 
 // ---- The files of the network ----
 
 async function open(given) {
   settings = given;
   const cache = await caches.open(settings.cache).catch(() => null);
-  const [code, wasm, model] = await Promise.all([settings.code, settings.wasm, settings.model].map(file => kept(cache, file)));
-  const wanted = new Set([settings.code, settings.wasm, settings.model].map(address));
+  const files = [settings.code, settings.wasm, settings.model], wanted = new Set(files.map(address));
+  const [code, wasm, model] = await Promise.all(files.map(file => kept(cache, file)));
   for (const request of await cache?.keys() ?? []) if (!wanted.has(request.url)) cache.delete(request);
   // A module has no integrity of its own: what was checked is what is imported.
   runtime = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
   runtime.env.wasm.wasmBinary = wasm;
   runtime.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
   session = await runtime.InferenceSession.create(new Uint8Array(model), {executionProviders: ["wasm"]});
-  return {threads: runtime.env.wasm.numThreads};
 }
 
 const address = file => `${file.url}?${encodeURIComponent(file.sha384)}`; // another file is another address
@@ -52,7 +51,7 @@ async function kept(cache, file) {
 
 async function fetched(file) {
   const response = await fetch(address(file)).catch(() => null);
-  if (!response?.ok) throw new Refusal(`The file ${file.url} cannot be loaded; check the connection and reload the page.`);
+  if (!response?.ok) throw new Refusal(`${file.url} cannot be loaded; check the connection and reload the page.`);
   const content = new Uint8Array(file.bytes);
   let loaded = 0;
   for (let reader = response.body.getReader(), part = await reader.read(); !part.done; part = await reader.read()) {
@@ -69,7 +68,7 @@ async function fetched(file) {
 // ---- From a file to a picture ----
 
 async function decoded(file) {
-  const settled = {colorSpaceConversion: "none", imageOrientation: "from-image"};
+  const settled = {colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "from-image"};
   const bitmap = await createImageBitmap(file, settled).catch(() => null);
   if (!bitmap || await isCut(file)) throw new Refusal(await whyNot(file));
   if (bitmap.width * bitmap.height > MOST_PIXELS)
@@ -78,11 +77,11 @@ async function decoded(file) {
 }
 
 async function whyNot(file) {
-  const head = new TextDecoder("latin1").decode(await file.slice(0, 1024).arrayBuffer());
+  const head = String.fromCharCode(...new Uint8Array(await file.slice(0, 1024).arrayBuffer()));
   if (!file.size) return "This file is empty; save the picture again and use that copy.";
   if (/<svg/i.test(head)) return "SVG drawings are not supported; export it as PNG and try again.";
-  if (/^....ftyp(hei|hev|mif)/s.test(head)) return "HEIC photos cannot be read by this browser; export it as JPEG and try again.";
-  if (/^(II[*+]\0|MM\0[*+])/.test(head)) return "TIFF files cannot be read by this browser; save it as PNG and try again.";
+  if (/^....ftyp(hei|hev|mif)/s.test(head)) return "HEIC is not read by this browser; export it as JPEG and try again.";
+  if (/^(II[*+]\0|MM\0[*+])/.test(head)) return "TIFF is not read by this browser; save it as PNG and try again.";
   if (/^(\xff\xd8\xff|\x89PNG|RIFF|GIF8|BM|....ftypavi)/s.test(head))
     return "This picture file is damaged or incomplete; open it in a picture program, save it again and use that copy.";
   return "This file is not a picture that can be read here; use a JPEG, PNG, WebP, GIF, BMP or AVIF file.";
@@ -155,8 +154,8 @@ function resized(values, [height, width], [newHeight, newWidth], antialias) { //
 
 function networkSize([height, width], limits) {
   const scale = Math.min(limits.max_height / height, limits.max_width / width);
-  const sides = "max_height" in limits ? [height, width].map(side => Math.trunc(side * scale)) : [limits.height, limits.width];
-  const {multiple} = settings;
+  const fit = "max_height" in limits ? [height, width].map(side => Math.trunc(side * scale)) : null;
+  const sides = fit ?? [limits.height, limits.width], {multiple} = settings;
   return sides.map(side => Math.max(SMALLEST, Math.trunc((side + Math.trunc(multiple / 2)) / multiple) * multiple));
 }
 
@@ -207,6 +206,11 @@ async function answer(file) {
   return {margin, size, seconds: (performance.now() - start) / 1000};
 }
 
+async function warm() { // the browser compiles the network again, faster, while it runs for the first time
+  const [height, width] = networkSize([480, 640], settings.size);
+  await marginOf(new Uint8Array(height * width), [height, width]);
+}
+
 // ---- What is shown and saved ----
 
 async function show(file) {
@@ -231,22 +235,6 @@ function mask({margin, size: [height, width], threshold}) { // 0 and 255, height
   return values;
 }
 
-async function png(given) { // of one channel of 8 bits, which a canvas does not write
-  const [height, width] = given.size, values = mask(given), rows = new Uint8Array(height * (width + 1));
-  for (let row = 0; row < height; row++) rows.set(values.subarray(row * width, (row + 1) * width), row * (width + 1) + 1);
-  const packed = new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"));
-  const part = (name, content) => {
-    const body = new Uint8Array(4 + content.length);
-    body.set(new TextEncoder().encode(name));
-    body.set(content, 4);
-    return [number(content.length), body, number(checksum(body))];
-  };
-  const head = new Uint8Array([...number(width), ...number(height), 8, 0, 0, 0, 0]);
-  const data = new Uint8Array(await new Response(packed).arrayBuffer());
-  const parts = [part("IHDR", head), part("IDAT", data), part("IEND", [])].flat();
-  return new Blob([new Uint8Array([137, 80, 78, 71, 13, 10, 26, 10]), ...parts], {type: "image/png"});
-}
-
 async function cutout({file, ...given}) {
   const bitmap = await decoded(file), values = mask(given), [height, width] = given.size;
   const canvas = new OffscreenCanvas(width, height), pen = canvas.getContext("2d");
@@ -257,42 +245,4 @@ async function cutout({file, ...given}) {
     pen.putImageData(strip, 0, top);
   }
   return canvas.convertToBlob({type: "image/png"});
-}
-
-async function zip({masks, threshold}) { // stored: a PNG is packed already
-  const files = [], list = [], text = new TextEncoder();
-  let offset = 0;
-  for (const {name, ...given} of masks) {
-    const blob = await png({...given, threshold}), title = text.encode(name);
-    const sum = checksum(new Uint8Array(await blob.arrayBuffer()));
-    const facts = [ // names in UTF-8, no compression, midnight of 1980-01-01, checksum and sizes
-      0, 8, 0, 0, 0, 0, 33, 0, ...number(sum, 4, true), ...number(blob.size, 4, true), ...number(blob.size, 4, true),
-      ...number(title.length, 2, true), 0, 0,
-    ];
-    const local = [0x50, 0x4b, 3, 4, 20, 0, ...facts];
-    list.push(new Uint8Array([
-      0x50, 0x4b, 1, 2, 20, 0, 20, 0, ...facts, ...new Uint8Array(10), ...number(offset, 4, true), ...title,
-    ]));
-    files.push(new Uint8Array([...local, ...title]), blob);
-    offset += local.length + title.length + blob.size;
-  }
-  const size = list.reduce((sum, entry) => sum + entry.length, 0), count = [...number(list.length, 2, true)];
-  const end = [0x50, 0x4b, 5, 6, 0, 0, 0, 0, ...count, ...count, ...number(size, 4, true), ...number(offset, 4, true), 0, 0];
-  return new Blob([...files, ...list, new Uint8Array(end)], {type: "application/zip"});
-}
-
-function number(value, bytes = 4, littleEnd = false) {
-  const places = Uint8Array.from({length: bytes}, (_, place) => value >>> (8 * place));
-  return littleEnd ? places : places.reverse();
-}
-
-const CRC = Uint32Array.from({length: 256}, (_, byte) => {
-  for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? 0xedb88320 ^ (byte >>> 1) : byte >>> 1;
-  return byte;
-});
-
-function checksum(content) { // CRC-32, of PNG and ZIP both
-  let sum = 0xffffffff;
-  for (let i = 0; i < content.length; i++) sum = CRC[(sum ^ content[i]) & 255] ^ (sum >>> 8);
-  return (sum ^ 0xffffffff) >>> 0;
 }
