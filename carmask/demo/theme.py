@@ -13,4 +13,5 @@ def make_theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
+        checkbox_label_background_fill_selected="*primary_600",
     )
