@@ -87,9 +87,10 @@ def split(arguments: argparse.Namespace) -> int:
         raise DataError("--shares leave nothing for train and validation: give them more than 0.")
     cars = [car_share(data, row) for row in progress(rest, "masks")]
     pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rest, cars, strict=True)]
-    dealt = deal_out(pictures, shares, arguments.seed, cut=not pattern)
-    if pattern:
-        check_filled(dealt, shares, f"--group-pattern {pattern} makes")
+    said = grouped_by.startswith(("the pattern", "the column"))  # by a person, whose groups are never cut
+    dealt = deal_out(pictures, shares, arguments.seed, cut=not said)
+    if said:
+        check_filled(dealt, shares, f"--group-pattern {pattern} makes" if pattern else f"T{grouped_by[1:]} makes")
     placed: list[tuple] = [(row, "test", row["group"]) for row in test]
     placed += [place for place in zip(rest, dealt.splits, dealt.groups, strict=True) if place[1]]
     new = write(data, arguments.out, placed, grouped_by, arguments.overwrite)

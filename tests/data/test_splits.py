@@ -193,6 +193,15 @@ def test_a_pattern_that_leaves_a_split_empty_is_refused_and_nothing_is_written(t
     assert not (tmp_path / "again").exists()
 
 
+def test_groups_that_a_person_wrote_are_never_cut(tmp_path, capsys):
+    images, masks, out = saved(tmp_path, films(2, 20))
+    assert import_folders(images, masks, out, "--split", "train", "--group-pattern", "^(film.)") == 0
+    assert split.main([str(out), str(tmp_path / "again")]) == 1
+    assert "makes 2 groups of 40 pictures, which leaves test empty" in capsys.readouterr().err
+    assert split.main([str(out), str(tmp_path / "again"), "--shares", "50,50,0"]) == 0
+    assert [len({row["group"] for row in rows(tmp_path / "again", name)}) for name in SPLITS[:2]] == [1, 1]
+
+
 def test_a_pattern_that_makes_each_picture_a_group_deals_films_singly(tmp_path):
     images, masks, out = saved(tmp_path, films(3, 12))
     assert import_folders(images, masks, out, "--group-pattern", "(.+)") == 0

@@ -13,6 +13,7 @@ def clock(monkeypatch):
     """A clock that tests set forward by hand."""
     now = types.SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(module.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr(module, "FIRST", 5)
     return now
 
 
