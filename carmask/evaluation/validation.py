@@ -18,7 +18,17 @@ from carmask.tasks.dots_task import Dot, DotsTask
 
 BEST = {"mask": "balanced_iou", "dots": "f1_5"}  # the score by which the best model is chosen
 
+FEWEST_TO_CHOOSE = 8  # validation pictures; what fewer of them like best is chance
+
 Scores = dict[str, dict[str, float]]
+
+
+def kept_line(history: list[dict], pictures: int) -> dict:
+    """The validation in a run's `history` whose weights are kept: the best one, or the last of too few `pictures`."""
+    if pictures < FEWEST_TO_CHOOSE:
+        return history[-1]
+    key = next(key for key in BEST.values() if key in history[0])
+    return max(history, key=lambda line: line[key])
 
 
 def validate(
@@ -119,4 +129,5 @@ def headline(kind: str, scores: Scores) -> str:
     """The scores of one validation in a line."""
     if kind == "mask":
         return "validation IoU " + ", ".join(f"{source} {values['iou']:.3f}" for source, values in scores.items())
-    return "validation " + ", ".join(f"{key} {scores['all'][key]:.3f}" for key in ("pck_5", "presence_f1", "f1_5"))
+    keys = [key for key in ("pck_5", "presence_f1", "f1_5") if key in scores["all"]]
+    return "validation " + ", ".join(f"{key} {scores['all'][key]:.3f}" for key in keys)

@@ -1,11 +1,8 @@
 """What a model's weights go back to, and which licence the model gets from it."""
 
-import contextlib
 import json
 import re
 from pathlib import Path
-
-from transformers.utils import cached_file
 
 from carmask.errors import RunError
 from carmask.networks.initial_weights import is_own
@@ -18,18 +15,19 @@ CACHED = re.compile(r"/models--([^/]+)(?:/snapshots/([^/]+))?")
 def origins(models: list[str]) -> list[str]:
     """What these initial weights and teachers (empty names are none) go back to, for the model card.
 
-    A model of the Hub comes with its revision: `anna/start@4f3c…`; one whose card or configuration names the weights
-    of nvidia/ says so: `./mit-b0 (from nvidia/)`.
+    Each is of our own, or a folder. That of a model of the Hub, in the cache, is known by its name and revision:
+    `anna/start@4f3c…`; one whose card or configuration names the weights of nvidia/ says so:
+    `./mit-b0 (from nvidia/)`.
 
     Raises:
         RunError: a model's configuration cannot be read.
     """
     found = []
     for model in filter(None, models):
-        folder = None if is_own(model) else find_folder(model)
-        if folder is None:  # what is wrong with it is said where its weights are opened
+        if is_own(model):
             found.append(model)
             continue
+        folder = Path(model).resolve()  # …/models--OWNER--NAME/snapshots/REVISION
         settings, card = (read(folder / name) for name in ("config.json", "README.md"))
         try:
             stored = json.loads(settings or "{}")
@@ -46,19 +44,6 @@ def origins(models: list[str]) -> list[str]:
 def read(file: Path) -> str:
     """The text of a file, "" where there is none."""
     return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-
-
-def find_folder(model: str) -> Path | None:
-    """The folder of a model here, or of what is kept here of a model of the Hub; None if there is neither."""
-    if Path(model).exists():
-        return Path(model).resolve()
-    try:
-        folder = Path(cached_file(model, "config.json")).parent  # …/models--OWNER--NAME/snapshots/REVISION
-    except (OSError, ValueError):
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        cached_file(model, "README.md", revision=folder.name)
-    return folder.resolve()
 
 
 def licence_of(origin: list[str]) -> tuple[str, str]:

@@ -19,15 +19,17 @@ from carmask.hub.licences import licence_of
 from carmask.inference.predictor import Predictor
 
 
-def draw_curves(history: list[dict], path: Path) -> None:
-    """Draws the loss, and the score that chooses the best model, against steps into a PNG."""
+def draw_curves(history: list[dict], kept: int, path: Path) -> None:
+    """Draws the loss, and the score that chooses the best model, against steps into a PNG, with the step `kept`."""
     key = next(key for key in BEST.values() if key in history[0])
     title = {"balanced_iou": "Validation IoU", "f1_5": "Validation: dots found within 5 % (F1)"}[key]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, name, heading in zip(figure.subplots(1, 2), ("loss", key), ("Loss", title), strict=True):
         axes.plot([line["step"] for line in history], [line[name] for line in history], marker=".")
+        axes.axvline(kept, color="grey", linestyle="--", label=f"kept: step {kept}")
         axes.set(title=heading, xlabel="step")
         axes.grid(alpha=0.3)
+        axes.legend()
     figure.savefig(path, dpi=110)
 
 
@@ -76,7 +78,7 @@ picture = open_picture("photo.jpg")
 {answer}
 ```
 {stock}
-Trained with `{command}` on {counts}. {inference_settings} Its weights go
+Trained with `{command}` on {counts}{start}. Kept is {kept}. {inference_settings} Its weights go
 back to {origin}.{terms}
 
 {tables}
@@ -101,6 +103,11 @@ grey = Image.open("photo.jpg").convert("L").convert("RGB")
 masks = pipeline("image-segmentation", "{name}", subtask="semantic")(grey)
 ```
 """
+NEVER_ABSENT = """
+
+**No dot is missing from any of these pictures**, so whether the model places none where none is was not scored: expect
+it to place dots on any picture."""
+TUNED = "Size, mirror image and threshold were chosen on {} validation pictures."
 PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # by accelerate's names
 CARD_TEXTS = {
     "mask": {
@@ -119,9 +126,10 @@ the highest score of a group stand there, and another one may lie outside. {grou
         "answer": 'dots = Predictor.from_pretrained("{name}")(picture)  # [Dot(name, x, y, score), …], in pixels',
         "meaning": """`pck_2`, `pck_5` and `pck_10` are the shares of the visible dots found within 2, 5 and 10 % of
 the picture's longer side, a dot not found counting as wrong; `mean_error` and `median_error` are shares of the longer
-side, over found dots; `presence_f1` judges whether dots are found where there are any, wherever; `f1_5` counts dots
-within 5 % only; `swapped` is the share of found dots that lie on their left or right partner. A dot counts as found
-from the score stored in config.json as threshold, which is the best one on the validation pictures. {grouping}""",
+side, over found dots; `presence_f1` judges whether dots are found where there are any, wherever, and has no value for
+a dot that no picture lacks; `f1_5` counts dots within 5 % only; `swapped` is the share of found dots that lie on their
+left or right partner. A dot counts as found from the score stored in config.json as threshold, which is the best one
+on the validation pictures. {grouping}""",
     },
 }
 
@@ -137,9 +145,9 @@ def write_report(
 
     Args:
         folder: the model folder.
-        facts: the run's task, labels, network, inference_settings, command, seed, device, processes, precision and
-            origin, what `carmask.hub.provenance` says of its code, versions and data, and, if its data set says so,
-            `grouped_by`.
+        facts: the run's task, labels, network, inference_settings, kept (which step, and why), kept_step, start (where
+            its command does not say it), command, seed, device, processes, precision and origin, what
+            `carmask.hub.provenance` says of its code, versions and data, and, if its data set says so, `grouped_by`.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.
@@ -148,13 +156,15 @@ def write_report(
     counts = "a stream of pictures" if is_stream(train) else f"{len(train)} pictures"
     counts += "".join(f", {count} of {name}" for name, count in sorted(sources.items()))
     licence, terms = licence_of(facts["origin"])
-    facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
+    facts = {"start": ""} | facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "quoted": shlex.quote(folder.name), "object": facts["labels"][-1]}
     facts["grouping"] = grouping_words(facts.get("grouped_by", ""), train)
     facts |= card_head(facts) | {"one_object": one(facts["object"]), "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts["precision"] = PRECISIONS.get(facts["precision"], facts["precision"])
     facts |= {key: text.format(**facts) for key, text in CARD_TEXTS[facts["task"]].items()}
+    if facts["task"] == "dots" and not any("presence_f1" in values["all"] for values in scores.values()):
+        facts["meaning"] += NEVER_ABSENT
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
         CARD.format(counts=counts, tables=tables, terms=terms, **facts),
@@ -163,7 +173,7 @@ def write_report(
     report = {"scores": scores, "history": history}
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     if history:
-        draw_curves(history, folder / "curves.png")
+        draw_curves(history, facts["kept_step"], folder / "curves.png")
 
 
 def grouping_words(grouped_by: str, train: datasets.Dataset) -> str:
@@ -190,8 +200,8 @@ def card_head(facts: dict) -> dict[str, str]:
     }
 
 
-def describe_inference_settings(predictor: Predictor) -> str:
-    """How a model sees pictures, in a sentence."""
+def describe_inference_settings(predictor: Predictor, whose: str) -> str:
+    """How a model sees pictures, and `whose` choice its size, mirror image and threshold are, in two sentences."""
     limits, mirror = predictor.preprocessing.size, predictor.task.mirror
     size = (
         f"with a long side of {limits['max_height']}"
@@ -199,13 +209,13 @@ def describe_inference_settings(predictor: Predictor) -> str:
         else f"as {limits['height']} × {limits['width']}"
     )
     mirror_image = f", and its mirror image at {mirror:.0%} of that" if mirror else ""
-    return f"It sees a picture {size} pixels{mirror_image}."
+    return f"It sees a picture {size} pixels{mirror_image}. {whose}"
 
 
 def rescore(folder: Path, scores: dict[str, Scores], inference_settings: str) -> None:
     """Puts new scores per split, and how the model now sees pictures, into its card and its `scores.json`."""
     card = (folder / "README.md").read_text(encoding="utf-8").replace(*OLD_KEY)
-    card = re.sub(r"It sees a picture [^.]* pixels[^.]*\.", inference_settings, card)
+    card = re.sub(r"It sees a picture .*?(?=\s+Its weights go\s)", lambda _: inference_settings, card, flags=re.DOTALL)
     for split, values in scores.items():
         card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
     (folder / "README.md").write_text(card, encoding="utf-8")

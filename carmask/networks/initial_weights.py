@@ -1,23 +1,26 @@
 """Where a network's first weights come from: random numbers, a backbone, or a whole model."""
 
 import json
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, SegformerConfig, SegformerForSemanticSegmentation
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
+from transformers.utils import logging
 
-from carmask.errors import NetworkError, RunError, shortened
+from carmask.errors import NetworkError, RunError, first_line, refused_as, shortened
 from carmask.networks.auto import make_fast
 from carmask.networks.efficientnet import pretrained_efficientnet_lite
 from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
+from carmask.networks.fetching import holds_safetensors
 from carmask.networks.limits import faults
 from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-DEFAULT_INITIAL_WEIGHTS = {"segformer": "nvidia/mit-b0", "fcn": "efficientnet-lite0", "unet": "scratch"}
 RARE = -4.0  # log-odds of a dot in any one cell, from which a network for dots starts
 HEAD_CHANNELS = 64  # of an FCN that is trained here: the paper's one map per label gives blunter edges
 SEGFORMER_SIZES: dict[str, dict] = {
@@ -46,31 +49,55 @@ def is_own(weights: str) -> bool:
     return any(weights in own for own in OWN_WEIGHTS.values())
 
 
+def network_for(weights: str, folder: Path | None, asked: str = "auto") -> str:
+    """The network that initial weights are for, which must be the one `asked` for, if one is.
+
+    `folder` is where they lie, None for weights of our own.
+
+    Raises:
+        NetworkError: it is another one, or none that is trained here.
+    """
+    stored = next((name for name, own in OWN_WEIGHTS.items() if weights in own), None)
+    if folder:
+        kind = stored_type(folder)
+        stored = next((name for name, one in NETWORKS.items() if one.config_class.model_type == kind), None)
+        if not stored and is_backbone(kind):
+            stored = "fcn"
+        if not stored:
+            raise NetworkError(f"The initial weights {weights} are of the type {kind}, which is not trained here.")
+    if not stored:
+        own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
+        raise NetworkError(f"There are no initial weights {weights}; use {own} or a model.")
+    if asked not in ("auto", stored):
+        raise NetworkError(
+            f"The initial weights {weights} are a network of the type {stored}, not {asked}; leave out --network or "
+            "--model."
+        )
+    return stored
+
+
 def initialise_network(
-    network: str, weights: str, task: MaskTask | DotsTask, words: list[str], origin: list[str]
+    network: str, weights: str | Path, task: MaskTask | DotsTask, words: list[str], origin: list[str]
 ) -> tuple[PreTrainedModel, set[str]]:
     """The network to train for `task`, and the names of its untrained parameters.
 
-    `words` are settings of its configuration such as `skips=2`; its folder will name its `origin`.
+    `weights` are of our own, or a folder; `words` are settings of its configuration such as `skips=2`; its folder will
+    name its `origin`.
 
     Raises:
-        RunError: there are no such initial weights, or no such setting.
+        RunError: the initial weights cannot be opened, or there is no such setting.
     """
-    own = OWN_WEIGHTS[network]
-    if weights.startswith("scratch") and weights not in own:
-        raise RunError(f"There are no initial weights {weights} for {network}; use {', '.join(own)} or a model.")
+    logging.set_verbosity_error()  # which parts are newly initialised is said by who asked
+    logging.disable_progress_bar()
     try:
         settings = read_settings(network, words) | task.settings | {"origin": origin}
-        return build_network(network, weights, task.labels, settings)
+        return build_network(network, str(weights), task.labels, settings)
     except NetworkError as error:
         raise RunError(str(error)) from error
     except ModuleNotFoundError as error:
         raise RunError(f"The initial weights {weights} need a package: pip install {error.name}.") from error
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"The initial weights {weights} are neither a model folder here nor to be had from the Hub; check the "
-            f"name and the connection, or start with --model {own[0]}."
-        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise RunError(f"The initial weights {weights} cannot be opened: {first_line(error)}") from error
     except (LookupError, TypeError, RuntimeError) as error:
         raise RunError(f"The --settings do not fit {network}: {error}.") from error
 
@@ -110,8 +137,8 @@ def build_network(network: str, weights: str, labels: list[str], settings: dict)
     Args:
         network: "segformer", "fcn" or "unet".
         weights: "scratch-b0", "scratch-b1" or "scratch-b2" for a SegFormer of random weights; "efficientnet-lite0" for
-            an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder or one of the Hub,
-            which for an FCN may be any classifier that transformers knows as a backbone.
+            an FCN on that backbone's ImageNet weights; "scratch" for a U-Net; else a model folder, which for an FCN
+            may be any classifier that transformers knows as a backbone.
         labels: the names of the maps.
         settings: what else goes into the configuration.
 
@@ -143,8 +170,8 @@ def build_network(network: str, weights: str, labels: list[str], settings: dict)
     return built, newly_initialised
 
 
-def stored_type(weights: str) -> str | None:
-    """The type of network that a model folder or a model of the Hub says it holds."""
+def stored_type(weights: str | Path) -> str | None:
+    """The type of network that a model folder says it holds."""
     return PreTrainedConfig.get_config_dict(weights)[0].get("model_type")
 
 
@@ -163,10 +190,26 @@ def pretrained_backbone(weights: str) -> tuple[PreTrainedModel, set[str]]:
     stages = len(config.stage_names) - 1  # the first is the stem
     quarters = sorted({-(-stages * quarter // 4) for quarter in (1, 2, 3, 4)})
     config.set_output_features_output_indices(out_features=None, out_indices=quarters)
-    backbone, report = MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
-        weights, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-    )
+    kind, given = MODEL_FOR_BACKBONE_MAPPING[type(config)], opening(weights)
+    backbone, report = kind.from_pretrained(weights, config=config, **given)
     return backbone, {name for name, _ in backbone.named_parameters()} - set(report["missing_keys"])
+
+
+def opening(folder: str) -> dict:
+    """How `from_pretrained` is to open the weights of a folder: as numbers alone, in float32, with a report.
+
+    A `pytorch_model.bin` is a pickle, which is read so that no code of it can run.
+
+    Raises:
+        NetworkError: it cannot be read like that.
+    """
+    safe = holds_safetensors(Path(folder))
+    for file in () if safe else Path(folder).glob("pytorch_model*.bin"):
+        with refused_as(
+            NetworkError, f"{file} is not opened: it is damaged or holds more than numbers; fetch it again."
+        ):
+            torch.load(file, map_location="meta", weights_only=True)
+    return {"dtype": torch.float32, "use_safetensors": safe, "weights_only": True, "output_loading_info": True}
 
 
 def fcn_on(backbone: PreTrainedModel, trained: set[str], settings: dict) -> tuple[PreTrainedModel, set[str]]:
@@ -178,23 +221,13 @@ def fcn_on(backbone: PreTrainedModel, trained: set[str], settings: dict) -> tupl
 
 
 def pretrained_network(kind: type[PreTrainedModel], weights: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
-    """Opens a model folder or a model of the Hub, with `settings` in its configuration, and names what it brought."""
-    stored, wanted = stored_type(weights), kind.config_class.model_type
-    if stored != wanted:
-        raise NetworkError(f"The initial weights {weights} are a network of the type {stored}, not {wanted}.")
+    """Opens a model folder, with `settings` in its configuration, and names what it brought."""
     old = kind.config_class.from_pretrained(weights)
     other_maps = "dots" in (old.to_dict().get("task"), settings.get("task")) and (
         list(old.id2label.values()) != list(settings["id2label"].values())
     )
     config = kind.config_class.from_dict(PreTrainedConfig.get_config_dict(weights)[0] | settings)
-    built, report = kind.from_pretrained(
-        weights,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-    )
+    built, report = kind.from_pretrained(weights, config=config, ignore_mismatched_sizes=True, **opening(weights))
     mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
     trained = {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
     if other_maps:  # they may be as many, yet mean something else

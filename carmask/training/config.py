@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from carmask.training.output_folder import check_output
 
 SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` times the crop's side
 LARGEST_SCALE = 3.0
+STEPS, SIDE = 500, 512  # where nobody says how many, or how large
+MOST_PROCESSES = 512
 HEADINGS = {  # in --help, by the first option below each
     "data": "what most people need first",
     "object": "labels that do not say what they mean (docs/your-own-data.md)",
@@ -36,14 +39,22 @@ class TrainConfig:
     data: str = HfArg(help="Folder of data_scripts/, of parquet files or save_to_disk, or a data set of the Hub.")
     output: str = HfArg(help="Model folder to write.")
     model: str = HfArg(
-        default="", help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2."
+        default="",
+        help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2 (default: the "
+        "embedded model that learns fastest).",
     )
     task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
-    network: Literal["segformer", "fcn", "unet"] = HfArg(default="segformer", help="Which network to train.")
-    steps: int = HfArg(default=2000, help="Updates of the weights.")
-    batch_size: int = HfArg(default=8, help="Crops per process and step.")
+    network: Literal["auto", "segformer", "fcn", "unet"] = HfArg(
+        default="auto", help="Which network to train; auto: that of the initial weights."
+    )
+    steps: int | None = HfArg(default=None, help=f"Updates of the weights (default: {STEPS}).")
+    epochs: float | None = HfArg(default=None, help="Times through the training pictures, instead of --steps.")
+    batch_size: int = HfArg(default=8, help="Crops per step, of all processes together.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
-    side: int = HfArg(default=512, help="Long side in pixels at which the network will see pictures.")
+    side: int | None = HfArg(
+        default=None,
+        help=f"Long side in pixels at which the network sees pictures (default: as the initial weights, else {SIDE}).",
+    )
     learning_rate: float = HfArg(
         default=2e-4, help="Highest rate of AdamW; new parts of a network learn at 5 times it."
     )
@@ -74,10 +85,14 @@ class TrainConfig:
     stagewise_share: float = HfArg(default=0.3, help="Share of the steps that are stage-wise.")
     unlabelled: str = HfArg(default="", help="Folder of more pictures, which only the teacher labels.")
     accumulate: int = HfArg(default=1, help="Batches per update (gradient accumulation).")
-    workers: int = HfArg(default=1, help="Processes that prepare crops.")
+    workers: int = HfArg(default=1, help="Processes that prepare crops, for each that trains.")
+    processes: str = HfArg(default="auto", help="Processes that train: a number; auto: one for each core of a CPU.")
     streaming: bool = HfArg(default=False, help="Stream the training pictures, for a data set larger than the disk.")
     half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
     validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
+    patience: float = HfArg(
+        default=0.34, help="Stop once validation has not risen for this share of the steps; 1 never stops."
+    )
     report_to: Literal["none", "trackio", "tensorboard", "wandb"] = HfArg(
         default="none", help="Tracker that gets the curves as well."
     )
@@ -86,14 +101,6 @@ class TrainConfig:
     overwrite: bool = HfArg(default=False, help="Replace an existing output.")
     resume: bool = HfArg(default=False, help="Go on from the last checkpoint in the output.")
 
-    @property
-    def square(self) -> bool:
-        """Whether the network sees pictures resized to a square of `side`, not in their own shape.
-
-        A SegFormer for masks does, as in transformers' own pipeline.
-        """
-        return self.task == "mask" and self.network == "segformer"
-
 
 LARGEST_VALUE = 2**31 - 1  # of a mask
 MOST_LETTERS, MOST_BYTES = 1000, 255  # of an option's text, and of a file's name in it
@@ -101,8 +108,8 @@ MOST_LETTERS, MOST_BYTES = 1000, 255  # of an option's text, and of a file's nam
 RANGES = {
     "steps": (1, 10**8), "batch_size": (1, 2**16), "accumulate": (1, 2**16), "side": (32, 4096), "crop": (32, 4096),
     "validate_every": (0, 10**8), "workers": (0, 512), "seed": (0, 2**32 - 1), "learning_rate": (0, 1),
-    "stagewise_share": (0, 1), "paste": (0, 1), "scale_jitter": (SMALLEST_SCALE, 100),
-    "threshold": (0, 255), "object_above": (-LARGEST_VALUE, LARGEST_VALUE),
+    "stagewise_share": (0, 1), "epochs": (0.001, 10**6), "patience": (0.01, 1), "paste": (0, 1),
+    "scale_jitter": (SMALLEST_SCALE, 100), "threshold": (0, 255), "object_above": (-LARGEST_VALUE, LARGEST_VALUE),
 }  # fmt: skip
 
 DOT_RANGES = {"sigma": (0.001, 0.5), "focal": (0, 10)}
@@ -117,29 +124,20 @@ def check(config: TrainConfig) -> None:
             take the model.
     """
     check_texts(config)
-    if config.crop % 32:
-        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
-    for name, (low, high) in RANGES.items():
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            option = name.replace("_", "-")
-            raise RunError(f"--{option} is {shortened(value, 30)}; it must lie between {low} and {high}.")
-    if config.teacher_features and not (config.teacher and config.network == "segformer"):
+    check_numbers(config)
+    if config.teacher_features and not (config.teacher and config.network in ("auto", "segformer")):
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
     if config.object and config.task == "dots":
         raise RunError("--object is for masks; leave it out with --task dots, whose labels are the dots' names.")
     label_settings(config)
-    if config.paste and config.task == "dots":
-        raise RunError("--paste is for masks; leave it out with --task dots.")
-    if config.teacher and config.task == "dots":
-        raise RunError("A --teacher is for masks; leave it out with --task dots.")
-    for name in ("paste", "unlabelled"):
+    for name in ("paste", "teacher", "streaming"):
+        if config.task == "dots" and getattr(config, name):
+            raise RunError(f"--{name} is for masks; leave it out with --task dots.")
+    for name in ("paste", "unlabelled", "epochs"):
         if config.streaming and getattr(config, name):
             raise RunError(f"--{name} needs all pictures at once; leave it or --streaming out.")
-    if config.streaming and config.task == "dots":
-        raise RunError("--streaming is for masks; leave it out with --task dots.")
     dot_settings(config)
     if config.report_to != "none" and not importlib.util.find_spec(config.report_to):
         remedy = f"run pip install {config.report_to}, or leave out --report-to."
@@ -147,6 +145,22 @@ def check(config: TrainConfig) -> None:
     check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
     if config.push_to_hub:
         check_hub(config.push_to_hub)
+
+
+def check_numbers(config: TrainConfig) -> None:
+    """Demands that numbers are in range (RunError)."""
+    if config.crop % 32:
+        raise RunError(f"--crop is {config.crop}; it must be a multiple of 32.")
+    for name, (low, high) in RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            option = name.replace("_", "-")
+            raise RunError(f"--{option} is {shortened(value, 30)}; it must lie between {low} and {high}.")
+    if config.steps is not None and config.epochs is not None:
+        raise RunError("--steps and --epochs say the same; leave one of them out.")
+    count = int(config.processes[:9]) if config.processes.isdecimal() else 0
+    if config.processes != "auto" and not 1 <= count <= MOST_PROCESSES:
+        raise RunError(f"--processes is {shortened(config.processes, 30)}; give auto, or 1 to {MOST_PROCESSES}.")
 
 
 def check_texts(config: TrainConfig) -> None:
@@ -209,3 +223,23 @@ def dot_settings(config: TrainConfig) -> dict[str, float | str]:
         if not low <= value <= high:
             raise RunError(f"--settings {word} is out of range; it must lie between {low} and {high}.")
     return settings
+
+
+def count_steps(config: TrainConfig, pictures: int) -> int:
+    """The updates of a run: as many as were asked for, or as it takes to go through so many pictures so often."""
+    if config.epochs is None:
+        return config.steps or STEPS
+    return max(1, math.ceil(config.epochs * pictures / (config.batch_size * config.accumulate)))
+
+
+def share_of_batch(batch_size: int, processes: int) -> int:
+    """The crops in a batch of one of several processes.
+
+    Raises:
+        RunError: they cannot have equal shares.
+    """
+    if batch_size % processes:
+        raise RunError(
+            f"--batch-size {batch_size} cannot be shared by {processes} processes; take a multiple of {processes}."
+        )
+    return batch_size // processes

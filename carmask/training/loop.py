@@ -1,7 +1,10 @@
 """The training loop: updates, validations and checkpoints."""
 
 import math
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from carmask.errors import RunError
-from carmask.evaluation.validation import BEST, headline, validate
+from carmask.evaluation.validation import headline, kept_line, validate
 from carmask.inference.model_folder import save_model
 from carmask.inference.predictor import Predictor
 from carmask.training.checkpoints import save_checkpoint
@@ -38,7 +41,7 @@ def train_loop(
     settings: LoopSettings,
     accelerator: Accelerator,
 ) -> None:
-    """Trains from the step of `run` to the last, with regular validations on the split `validation`, and checkpoints.
+    """Trains from the step of `run` to the last, or until scores on the split `validation` no longer rise.
 
     Raises:
         RunError: the loss or the gradient norm is not finite, and nothing of that step is kept; or a signal asked the
@@ -48,8 +51,8 @@ def train_loop(
     run.ema.to(accelerator.device)
     criterion.train()
     run.timed = run.step, time.perf_counter()
-    if run.validation_due:  # it was stopped before or during its validation
-        validate_on_main_process(run, validation, settings, accelerator)
+    if run.validation_due and not validate_on_main_process(run, validation, settings, accelerator):
+        return  # it was stopped before or during its last validation
     bar = tqdm(total=settings.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     learnt, skipped = list[tuple[str, str]](), 0  # of this update; updates in a row
     with noted_signals() as noted, bar:
@@ -68,7 +71,8 @@ def train_loop(
                 bar.update()
                 bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
                 run.update_ema(min(EMA_DECAY, run.step / (run.step + 10)))
-                after_update(run, validation, settings, accelerator, stop > 0)
+                if not after_update(run, validation, settings, accelerator, stop > 0):
+                    break
 
 
 def train_step(
@@ -97,10 +101,13 @@ def check_not_skipped(skipped: int, step: int, output: Path) -> None:
         raise RunError(f"{words}; train in bf16 or without --mixed_precision.{resume_hint(output)}")
 
 
-def after_update(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator, stop: bool) -> None:
+def after_update(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator, stop: bool) -> bool:
     """Writes a checkpoint now and then, before a validation and before the run stops; validates if that is due.
 
     A run that is stopped does not validate first, since whoever stopped it may not wait; it will when it is resumed.
+
+    Returns:
+        Whether the run goes on.
 
     Raises:
         RunError: it stops here.
@@ -112,32 +119,53 @@ def after_update(run: Run, validation: Dataset, settings: LoopSettings, accelera
         accelerator.wait_for_everyone()
         accelerator.end_training()
         raise RunError(f"Stopped after step {run.step}.{resume_hint(settings.output)}")
-    if run.validation_due:
-        validate_on_main_process(run, validation, settings, accelerator)
+    return not run.validation_due or validate_on_main_process(run, validation, settings, accelerator)
 
 
-def validate_on_main_process(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> None:
-    """Has one process validate while the others wait."""
+def validate_on_main_process(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> bool:
+    """Has one process validate, with the threads of all, while the others wait; returns whether the run goes on."""
+    stale = False
     if accelerator.is_main_process:
-        keep_best(run, validation, settings, accelerator)
-    accelerator.wait_for_everyone()
+        with all_threads():
+            stale = keep_best(run, validation, settings, accelerator)
+    told = accelerator.reduce(torch.tensor(float(stale), device=accelerator.device), "sum")
     run.losses.clear()
     run.validation_due = False
+    return not bool(told)
 
 
-def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> None:
-    """Validates the EMA of the weights, saves it if it is the best so far, and logs the scores."""
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """Lets this process compute with the threads of all processes on its machine, while they wait."""
+    own = torch.get_num_threads()
+    torch.set_num_threads(min(own * int(os.environ.get("LOCAL_WORLD_SIZE", "1")), os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
+
+
+def keep_best(run: Run, validation: Dataset, settings: LoopSettings, accelerator: Accelerator) -> bool:
+    """Validates the EMA of the weights, saves it if it is the best so far, and logs the scores.
+
+    Returns:
+        Whether validation has not risen for so long that the run should end.
+    """
     steps_per_second = (run.step - run.timed[0]) / (time.perf_counter() - run.timed[1])
     predictor = Predictor.from_network(run.ema, settings.processor)
     scores, _ = validate(predictor, validation, calibrate=True)
     kind, loss = predictor.task.kind, float(np.mean(run.losses))
     line = {"step": run.step, "loss": loss} | scores["all"]
-    best = max((old[BEST[kind]] for old in run.history), default=-1.0)
     run.history.append(line)
     tqdm.write(f"step {run.step}: loss {loss:.3f}, {headline(kind, scores)}")
-    if line[BEST[kind]] > best:
+    kept = kept_line(run.history, len(validation))
+    if kept is line:
         run.ema.config.threshold = line.get("threshold", predictor.threshold)
         save_model(settings.output, run.ema, settings.processor, settings.half)
     if accelerator.trackers:
         log_validation(accelerator, run, scores, settings.crops_per_update * steps_per_second)
     run.timed = run.step, time.perf_counter()
+    stale = run.step < settings.steps and run.step - kept["step"] >= settings.patience
+    if stale:
+        tqdm.write(f"Validation has not risen since step {kept['step']}, so training ends here.")
+    return stale

@@ -19,8 +19,8 @@ from carmask.inference.model_folder import (
 )
 
 MAY_CHANGE = {
-    "output", "steps", "validate_every", "workers", "learning_rate", "resume", "overwrite", "report_to", "plan",
-    "push_to_hub",
+    "output", "steps", "epochs", "validate_every", "patience", "workers", "processes", "learning_rate", "resume",
+    "overwrite", "report_to", "plan", "push_to_hub",
 }  # fmt: skip
 
 
@@ -84,9 +84,10 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
         raise RunError(f"There is no checkpoint in {output} to resume from; start without --resume.")
     damaged = f"The {SETTINGS} in {output} is damaged; start again with --overwrite."
     with refused_as(RunError, damaged):
-        before = defaults | json.loads((output / SETTINGS).read_text(encoding="utf-8"))
-        if not isinstance(before.get("processes", 1), int):
+        stored = json.loads((output / SETTINGS).read_text(encoding="utf-8"))
+        if not isinstance(stored.get("processes", 1), int):
             raise RunError(damaged)
+        before = defaults | stored
     for name in sorted(settings.keys() - MAY_CHANGE):
         if settings[name] != before.get(name):
             option = name.replace("_", "-")

@@ -1,10 +1,13 @@
 """What a run learns from: the data set and what its truth means, its rows, unlabelled pictures, and a teacher."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets import DatasetDict, IterableDataset
+import numpy as np
+from accelerate import Accelerator
+from datasets import Dataset, DatasetDict, IterableDataset
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
@@ -15,18 +18,125 @@ from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.data.streams import is_stream
-from carmask.errors import RunError
+from carmask.doctor.data_set_checks import summary
+from carmask.errors import RunError, refused_as
 from carmask.files.words import DEFAULT_OBJECT
-from carmask.hub.licences import find_folder
 from carmask.inference.loading import load_preprocessing
+from carmask.inference.model_folder import MODELS, SETTINGS
 from carmask.inference.torch_network import load_network
+from carmask.networks.fetching import fetch, inference_settings
+from carmask.networks.initial_weights import is_own, network_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
+from carmask.training.config import SIDE, TrainConfig
 from carmask.training.distillation import DistillationLoss
-from carmask.training.examples import Examples
+from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
+DEFAULT_START = {  # the embedded model that learns fastest, by task and network: benchmarks/starts.py
+    "mask": {"auto": "car-mask-fcn", "fcn": "car-mask-fcn", "segformer": "car-mask-b0"},
+    "dots": {"auto": "car-dots-fcn", "fcn": "car-dots-fcn", "segformer": "car-dots-b0"},
+}
+NEVER_ABSENT = (
+    "No dot is missing from any picture, so the model will not learn when to place none, and that is not scored: add "
+    "pictures without them (docs/dots.md)."
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run settles at its beginning; it is kept in run.json, so that a resumed run goes on with the same.
+
+    `weights` are the initial ones, of our own or a folder; `network` is theirs. `side`, `threshold` and `mirror` are
+    the inference settings, which are those of the initial weights if `inherited`.
+    """
+
+    object: str
+    weights: str
+    network: str
+    side: int
+    threshold: float
+    mirror: float
+    inherited: bool
+
+    def square(self, task: str) -> bool:
+        """Whether the network sees pictures resized to a square of `side`, not in their own shape.
+
+        A SegFormer for masks does, as in transformers' own pipeline.
+        """
+        return task == "mask" and self.network == "segformer"
+
+    @property
+    def name(self) -> str:
+        """The initial weights by their last two names, as models/car-mask-fcn."""
+        return "/".join(Path(self.weights).parts[-2:])
+
+    def words(self, named: str) -> str:
+        """Whose the `named` inference settings are, in a sentence for the card."""
+        whose = "those of its initial weights, but for what its command says" if self.inherited else "the usual ones"
+        return f"{named} are {whose}."
+
+    def applied_to(self, task: MaskTask | DotsTask) -> MaskTask | DotsTask:
+        """The task with what was settled."""
+        task = replace(task, threshold=self.threshold, mirror=self.mirror)
+        return replace(task, name=self.object) if isinstance(task, MaskTask) else task
+
+
+def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask) -> Choice:
+    """Settles on initial weights, on their network, and on the inference settings, which are theirs if they have any.
+
+    An empty `model` is the embedded one that learns fastest, of that `network` unless it is "auto".
+
+    Raises:
+        NetworkError: there are no such weights, or they are of another network.
+    """
+    start = DEFAULT_START[task.kind].get(network)
+    weights = model or (str(MODELS / start) if start else "scratch")
+    folder = None if is_own(weights) or weights.startswith("scratch") else fetch(weights)
+    network = network_for(weights, folder, network)
+    settings = {"side": SIDE, "threshold": task.threshold, "mirror": task.mirror}
+    theirs = inference_settings(folder, task.kind) if folder else {}
+    settings |= theirs | ({"side": side} if side else {})
+    return Choice(
+        task.name if isinstance(task, MaskTask) else "",
+        weights if folder is None or Path(weights).exists() else str(folder),
+        network,
+        int(settings["side"]),
+        float(settings["threshold"]),
+        float(settings["mirror"]),
+        inherited=bool(theirs),
+    )
+
+
+def choice_of(output: Path) -> Choice | None:
+    """What the run in a folder has settled; None if it is from before that was kept.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    with refused_as(RunError, f"The {SETTINGS} in {output} is damaged; start again with --overwrite."):
+        kept = json.loads((output / SETTINGS).read_text(encoding="utf-8")).get("choice")
+        return Choice(**kept) if kept else None
+
+
+def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelerator) -> Choice:
+    """What is settled at the beginning of a run, or was by the one that goes on; says what nobody asked for.
+
+    Raises:
+        NetworkError: there are no such initial weights, or they are of another network.
+    """
+    choice = choice_of(Path(config.output)) if config.resume else None
+    if choice:
+        return choice
+    with accelerator.main_process_first():  # which fetches them
+        choice = choose(config.model, config.network, config.side, task)
+    if not config.model:
+        fastest = ", which learns fastest (docs/your-own-data.md)" if config.network == "auto" else ""
+        accelerator.print(
+            f"Training goes on from {choice.name}{fastest}; --model names other initial weights.", flush=True
+        )
+    return choice
 
 
 def open_task(
@@ -68,10 +178,37 @@ def training_rows(
     return rows, names
 
 
+def make_examples(
+    config: TrainConfig, task: MaskTask | DotsTask, splits: DatasetDict, unlabelled: list[Path], square: bool
+) -> Examples:
+    """The training examples; which of them a run learns from is known only when its step is.
+
+    Raises:
+        DataError: a row of a split cannot be used.
+    """
+    rows, names = training_rows(splits, int(config.crop * config.scale_jitter), unlabelled)
+    kind = StreamedExamples if is_stream(rows) else Examples
+    return kind(rows, task, config.crop, config.seed, range(0), config.scale_jitter, config.paste, names, square)
+
+
+def say_faults(config: TrainConfig, splits: DatasetDict, task: MaskTask | DotsTask) -> None:
+    """Prints what is wrong with the data of a new run, if anything is."""
+    if isinstance(task, DotsTask) and not any_absent(splits["train"]):
+        print(NEVER_ABSENT, flush=True)
+    faults = "" if config.streaming else summary(config.data)
+    if faults:
+        print(faults, flush=True)
+
+
+def any_absent(rows: Dataset) -> bool:
+    """Whether any dot is missing from any picture."""
+    return bool(np.isnan(np.array([point for dots in rows["dots"] for point in dots], dtype=float)).any())
+
+
 def extra_inputs(teacher: str, unlabelled: list[Path]) -> list[Path]:
-    """The files outside the data set that decide what a run learns: those of a teacher, and unlabelled pictures."""
-    folder = find_folder(teacher) if teacher else None
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if folder else []
+    """The files outside the data set that decide what a run learns: those of a teacher's folder, and unlabelled."""
+    folder = Path(teacher)
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("config.json")]) if teacher else []
     return weights + unlabelled
 
 

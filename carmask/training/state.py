@@ -57,6 +57,7 @@ class LoopSettings:
     steps: int
     crops_per_update: int  # of all processes together
     validate_every: int
+    patience: float  # steps for which validation may not have risen before the run stops
     stage_wise_steps: float  # so many first steps of a distillation are stage-wise
     seed: int
     half: bool

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 
 from carmask.errors import RunError
 from carmask.evaluation.validation import Scores
-from carmask.training.memory import peak_memory
+from carmask.training.costs import peak_memory
 from carmask.training.state import Run
 
 PROJECT = "carmask"

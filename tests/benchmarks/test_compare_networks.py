@@ -63,7 +63,7 @@ def test_the_training_program_understands_every_row(row, tmp_path):
     )
     assert not unknown
     train_segformer.check(config)
-    assert (config.steps, config.validate_every, config.crop, config.batch_size) == (7, 7, 192, 8)
+    assert (config.steps, config.validate_every, config.crop, config.batch_size) == (7, 7, 192, 16)
     assert read_settings(config.network, config.settings).keys() == {word.split("=")[0] for word in config.settings}
     assert config.model == "my start" or "{own_start}" not in ROWS[row][1]
 

@@ -97,7 +97,7 @@ def test_a_bad_picture_of_one_process_stops_all_with_its_name_in_one_sentence(tm
     write_data(data, {"train": 8, "validation": 1})
     (data / "train/images/5.png").write_bytes(b"no picture")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", ROOT / "train_segformer.py"]
-    changes = {"validate_every": 1, "batch_size": 1, "seed": 1}
+    changes = {"validate_every": 1, "batch_size": 2, "seed": 1}
     command += [*options(data, tiny_mask_model, tmp_path / "model", **changes), "--streaming"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment, check=False)

@@ -32,6 +32,17 @@ def test_a_row_becomes_fractions_of_the_picture_and_blank_becomes_null(tmp_path)
     assert json.loads((tmp_path / "out/dot_names.json").read_text()) == ["nose", "ear"]
 
 
+def test_pictures_that_show_none_of_the_dots_are_told_with_one_option(tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    for name in "ab":
+        picture().save(others / f"{name}.jpg")
+    assert from_csv.main([*table(tmp_path, *GOOD), "--no-dots", str(others)]) == 0
+    found = {row["group"]: row["dots"] for row in rows(tmp_path / "out")}
+    assert found["a"] == [[0.25, 0.5], [0.0, 0.0]]
+    assert found["no_dots_a"] == found["no_dots_b"] == [None, None]
+
+
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_other_separators_decimal_commas_and_names_without_ending_are_read(tmp_path, mark):
     lines = [line.replace(",", mark).replace(".jpg", "").replace("10", "10,5") for line in GOOD]

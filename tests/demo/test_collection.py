@@ -240,7 +240,7 @@ def test_the_zip_unpacks_to_a_data_set_that_a_model_is_trained_on(folder, tmp_pa
     assert {path.name for path in data.iterdir()} == {"README.md", "contact_sheet.png", "train"}
     assert_accepted(data, 2)
     options = {"data": data, "output": tmp_path / "model", "network": "unet", "steps": 2, "batch_size": 1}
-    options |= {"crop": 32, "side": 32, "workers": 0}
+    options |= {"crop": 32, "side": 32, "workers": 0, "processes": 1}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["train_segformer.py", *words, "--settings", "depth=2", "first_width=4"])
     assert train_segformer.main() == 0

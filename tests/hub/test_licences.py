@@ -3,6 +3,7 @@ import json
 import pytest
 
 from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
+from carmask.networks.fetching import fetch
 
 OTHER = "license: other\nlicense_name: nvidia-source-code-license-for-segformer\n"
 LINK = "https://github.com/NVlabs/SegFormer/blob/master/LICENSE"
@@ -60,7 +61,8 @@ def test_a_model_of_the_hub_has_its_revision_and_the_origin_of_its_configuration
     (kept / "refs").mkdir()
     (kept / "refs/main").write_text("4f3c")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    found = origins(["anna/start"])
+    (kept / "snapshots/4f3c/model.safetensors").touch()
+    found = origins([str(fetch("anna/start"))])
     assert found == ["anna/start@4f3c", "nvidia/mit-b0@77aa"]
     assert licence_of(found) == ("other", RESEARCH_ONLY)
 

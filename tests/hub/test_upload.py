@@ -46,6 +46,7 @@ def with_card(folder, data, origin):
     splits = open_data(str(data))
     facts |= {
         "inference_settings": "",
+        "kept": "step 1 of 1",
         "origin": origin,
         "seed": 0,
         "device": "cpu",

@@ -24,7 +24,7 @@ from carmask.training import loop
 
 def train(monkeypatch, data, output, *more, **changes):
     settings = {"task": "dots", "model": "scratch-b0", "steps": 4, "batch_size": 2, "crop": 32, "side": 64}
-    settings |= {"validate_every": 2, "workers": 0, "scale_jitter": 1.2} | changes
+    settings |= {"validate_every": 2, "workers": 0, "scale_jitter": 1.2, "processes": 1} | changes
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     monkeypatch.setattr(
         sys, "argv", ["train_segformer.py", "--data", str(data), "--output", str(output), *options, *more]
@@ -53,7 +53,7 @@ def test_someone_else_s_dots_train_with_one_command(faces, tiny_start, tmp_path,
     settings = json.loads((output / "config.json").read_text())
     assert settings["pairs"] == [["left_spot", "right_spot"]]
     history = json.loads((output / "scores.json").read_text())["history"]
-    assert predictor.threshold == max(history, key=lambda line: line["f1_5"])["threshold"]
+    assert predictor.threshold == history[-1]["threshold"]  # one validation picture does not choose the step
     picture = Image.fromarray(drawn_dots(seed=3)[0])
     dots = predictor.with_threshold(1e-6)(picture)
     assert [dot.name for dot in dots] == DOT_NAMES

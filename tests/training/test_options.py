@@ -16,7 +16,7 @@ def test_help_shows_options_with_dashes_under_headings_and_the_ten_most_needed_f
     words = capsys.readouterr().out.partition("-h, --help")[2]
     assert all(f"\n{heading}:\n" in words for heading in HEADINGS.values())
     assert not re.search(r"--[a-z]+_", words)
-    first = ["data", "output", "model", "task", "network", "steps", "batch-size", "crop", "side", "learning-rate"]
+    first = ["data", "output", "model", "task", "network", "steps", "epochs", "batch-size", "crop", "side"]
     assert re.findall(r"^  --([a-z-]+)", words, re.MULTILINE)[: len(first)] == first
 
 
@@ -31,7 +31,7 @@ ABSURD = {
     "accumulate": -1, "validate_every": 10**20, "learning_rate": "nan", "scale_jitter": "inf", "paste": "nan",
     "stagewise_share": "inf", "data": "x" * 300, "model": "é" * 200, "object": "x" * 5000, "teacher": "a/" * 1000,
     "unlabelled": "x" * 300, "image_column": "x" * 300, "push_to_hub": "anna/" + "x" * 300, "settings": "x" * 5000,
-    "not_judged": 10**30, "object_above": 10**30,
+    "not_judged": 10**30, "object_above": 10**30, "epochs": 10**9, "patience": 2, "processes": "0",
 }  # fmt: skip
 
 

@@ -1,0 +1,104 @@
+"""Where initial weights lie: a model folder here, or what the cache holds of a model of the Hub."""
+
+import json
+import re
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+
+from carmask.errors import NetworkError, refused_as
+from carmask.networks.limits import checked_settings
+
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+REFUSED = (401, 403, 404)  # statuses of HTTP: the Hub says the first of a name that it does not know
+SECONDS = 5.0  # that the Hub has to answer
+SAFE, PICKLED = ("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+LIMITS = {"side": (32, 4096), "threshold": (0.001, 0.999), "mirror": (0.0, 1.0)}
+BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+
+
+def fetch(weights: str) -> Path:
+    """The folder of a model: itself, or for a model of the Hub its revision in the cache, which is fetched if needed.
+
+    Raises:
+        NetworkError: there is no such folder or model, the Hub cannot be reached and the cache lacks it, or it has no
+            configuration or no weights.
+    """
+    folder = Path(weights)
+    if not folder.exists():
+        if not HUB_NAME.fullmatch(weights):
+            raise NetworkError(
+                f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, or a name "
+                "such as nvidia/mit-b0."
+            )
+        folder = from_hub(weights)
+    elif not (folder / "config.json").is_file():
+        raise NetworkError(f"The initial weights {weights} have no config.json; give a model folder.")
+    checked_settings(folder / "config.json")
+    if not any(list(folder.glob(pattern)) for pattern in (SAFE[0], PICKLED[0])):
+        raise NetworkError(f"The initial weights {weights} have neither model.safetensors nor pytorch_model.bin.")
+    return folder
+
+
+def from_hub(name: str) -> Path:
+    """The folder of the cache with a model of the Hub, as it is there now or, if nobody answers, as it was fetched.
+
+    Only the main revision is asked, and of its weights the safetensors alone where it has any.
+
+    Raises:
+        NetworkError: the Hub has no such model, or it cannot be reached and the cache lacks the model.
+    """
+    reason = "HF_HUB_OFFLINE is set"
+    if not constants.HF_HUB_OFFLINE:
+        reason = "the Hub cannot be reached"
+        try:
+            found = HfApi().model_info(name, timeout=SECONDS)
+            names = [file.rfilename for file in found.siblings or []]
+            weights = SAFE if any(file.endswith(".safetensors") for file in names) else PICKLED
+            wanted = [file for file in names if any(map(partial(fnmatch, file), (*BESIDE, *weights)))]
+            return Path([hf_hub_download(name, file) for file in sorted(wanted)][0]).parent
+        except (HTTPError, OSError, IndexError, HFValidationError) as error:
+            if isinstance(error, HFValidationError) or status_of(error) in REFUSED:
+                raise NetworkError(f"The Hub has no model {name} that it would show you; check the name.") from error
+    with refused_as(NetworkError, f"{name} is not in the cache and {reason}; connect, or give a model folder."):
+        return next(
+            folder
+            for folder in [Path(snapshot_download(name, local_files_only=True))]
+            if (folder / "config.json").is_file()
+        )
+
+
+def status_of(error: Exception) -> int:
+    """The status of HTTP with which the Hub answered; 0 where it did not."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+
+
+def holds_safetensors(folder: Path) -> bool:
+    """Whether a model folder has its weights as safetensors, which then are the ones to open."""
+    return any(folder.glob(SAFE[0]))
+
+
+def stored_settings(folder: Path, name: str = "config.json") -> dict:
+    """What a JSON file of a fetched model says; nothing where it is missing or cannot be read."""
+    try:
+        found = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def inference_settings(folder: Path, task: str) -> dict[str, float]:
+    """The side, threshold and mirror that a model folder says of itself, if it is one for the `task`."""
+    stored = stored_settings(folder)
+    if stored.get("task", "mask") != task:
+        return {}
+    size = stored_settings(folder, "preprocessor_config.json").get("size")
+    stored["side"] = max(size.values(), default=0) if isinstance(size, dict) else size
+    return {
+        name: stored[name]
+        for name, (low, high) in LIMITS.items()
+        if isinstance(stored.get(name), int | float) and low <= stored[name] <= high
+    }
