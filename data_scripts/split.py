@@ -17,7 +17,7 @@ import numpy as np
 from carmask.command_line import exit_code, natural_number, percent
 from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
-from carmask.data.splits.deal import Picture, deal_out
+from carmask.data.splits.deal import Dealt, Picture, deal_out
 from carmask.data.splits.grouping import Grouping, find_groups, group_by_pattern
 from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import check_filled, cut_words, found
@@ -69,6 +69,20 @@ def car_share(data: Path, row: dict) -> float:
     return mask_shares(data, row)[0] if "mask_file_name" in row else 0.0
 
 
+def deal_rows(
+    data: Path, rows: list[dict], shares: tuple[int, int, int], arguments: argparse.Namespace, grouped_by: str
+) -> Dealt:
+    """Deals rows out; DataError if groups that a person said leave a split empty."""
+    cars = [car_share(data, row) for row in progress(rows, "masks")]
+    pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rows, cars, strict=True)]
+    said = grouped_by.startswith(("the pattern", "the column"))  # by a person, whose groups are never cut
+    dealt = deal_out(pictures, shares, arguments.seed, cut=not said)
+    if said:
+        pattern = arguments.group_pattern
+        check_filled(dealt, shares, f"--group-pattern {pattern} makes" if pattern else f"T{grouped_by[1:]} makes")
+    return dealt
+
+
 def split(arguments: argparse.Namespace) -> int:
     """Writes the data set in its new splits; returns the exit code."""
     data, shares = arguments.data, arguments.shares
@@ -85,12 +99,7 @@ def split(arguments: argparse.Namespace) -> int:
         shares = (*shares[:2], 0)
     if not sum(shares):
         raise DataError("--shares leave nothing for train and validation: give them more than 0.")
-    cars = [car_share(data, row) for row in progress(rest, "masks")]
-    pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rest, cars, strict=True)]
-    said = grouped_by.startswith(("the pattern", "the column"))  # by a person, whose groups are never cut
-    dealt = deal_out(pictures, shares, arguments.seed, cut=not said)
-    if said:
-        check_filled(dealt, shares, f"--group-pattern {pattern} makes" if pattern else f"T{grouped_by[1:]} makes")
+    dealt = deal_rows(data, rest, shares, arguments, grouped_by)
     placed: list[tuple] = [(row, "test", row["group"]) for row in test]
     placed += [place for place in zip(rest, dealt.splits, dealt.groups, strict=True) if place[1]]
     new = write(data, arguments.out, placed, grouped_by, arguments.overwrite)
