@@ -27,6 +27,7 @@ from carmask.hub.upload import PublishError, upload
 from carmask.inference.model_folder import LOCK, LOGS
 from carmask.inference.predictor import Predictor
 from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise_network
+from carmask.networks.products import use_fast_products
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.checkpoints import load_newest
@@ -116,12 +117,15 @@ def check_not_split() -> None:
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """What spreads the run over processes and devices, in the precision that was asked for, and logs its curves."""
     hours = timedelta(hours=6)  # how long the others wait while one validates
-    return Accelerator(
+    accelerator = Accelerator(
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=hours)],
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=str(Path(config.output) / LOGS),
     )
+    if accelerator.device.type == "cpu":
+        use_fast_products()
+    return accelerator
 
 
 def make_examples(
