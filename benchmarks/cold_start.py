@@ -8,7 +8,6 @@ what the demo's process and its children hold; Linux alone tells it.
 
 import argparse
 import os
-import platform
 import signal
 import socket
 import statistics
@@ -18,6 +17,8 @@ import time
 from pathlib import Path
 
 from gradio_client import Client, handle_file
+
+from benchmarks.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300  # seconds
@@ -76,8 +77,9 @@ def main() -> None:
     arguments = parser.parse_args()
     picture = ROOT / "examples" / "street.jpg"
     model = str(Path(arguments.model).resolve()) if arguments.model else ""
+    machine = describe_machine("gradio", "onnxruntime")
     served, answered, memory = zip(*(measure(model, picture) for _ in range(arguments.rounds)), strict=True)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {arguments.rounds} starts, medians\n")
+    print(f"{machine}\n{arguments.rounds} starts, medians\n")
     print("| page served, s | first mask, s | resident, MB |\n|---:|---:|---:|")
     print(f"| {' | '.join(f'{statistics.median(values):.1f}' for values in (served, answered, memory))} |")
 

@@ -9,7 +9,6 @@ pictures and for all of them (Linux alone tells it).
 
 import argparse
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -19,17 +18,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, pipeline
+from transformers import pipeline
 
-from benchmarks.photos import peak_megabytes, save_photo
+from benchmarks.machine import describe_machine
+from benchmarks.photos import SHAPE, peak_megabytes, save_photo
+from benchmarks.speed import floor_seconds
 from carmask import ModelError, Predictor, open_picture
 from carmask.inference.folders import mask_as_png, plan_answers, write_answers
 from carmask.inference.predictor import check_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN, STOCK, COMMAND, TWO = (
-    "one after the other", "stock pipeline, one after the other", "command line", "command line, two processes",
+    "one after the other in torch", "stock pipeline, one by one", "command line", "command line, two processes",
 )  # fmt: skip
 SHARE = 4  # memory is measured on a fourth of the pictures, too
 
@@ -85,14 +85,18 @@ def memory_of(predictor: Predictor, folder: Path, out: Path) -> list[float]:
 def main() -> None:
     """Reads the command line and prints pictures per second, by ratio first, and the memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="model folder for masks; of a SegFormer to see the stock pipeline")
+    parser.add_argument("model", type=Path, help="model folder for masks")
     parser.add_argument("--count", type=int, default=60, help="pictures (default: %(default)s)")
     parser.add_argument("--megapixels", type=float, default=2.0, help="size of each (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each way (default: %(default)s)")
     arguments = parser.parse_args()
     model = arguments.model.resolve()
+    machine = describe_machine("torch", "onnxruntime")
     try:
-        predictor = Predictor.from_pretrained(model)
+        plain, predictor = (
+            Predictor.from_pretrained(model, runtime="torch"),
+            Predictor.from_pretrained(model, threads=1),
+        )
         check_task(predictor, "mask")
     except ModelError as error:
         sys.exit(str(error))
@@ -102,11 +106,10 @@ def main() -> None:
         out.mkdir()
         for index in range(arguments.count):
             save_photo(folder / f"{index:04d}.jpg", arguments.megapixels, index)
-        ways = {PLAIN: lambda: one_by_one(predictor, folder, out), COMMAND: lambda: by_command(model, folder, out, 1)}
+        ways = {PLAIN: lambda: one_by_one(plain, folder, out), COMMAND: lambda: by_command(model, folder, out, 1)}
         ways[TWO] = lambda: by_command(model, folder, out, 2)
-        if AutoConfig.from_pretrained(model).model_type == "segformer":
-            segment = pipeline("image-segmentation", str(model))
-            ways = {STOCK: lambda: by_stock_pipeline(segment, folder, out)} | ways
+        segment = pipeline("image-segmentation", str(model))
+        ways[STOCK] = lambda: by_stock_pipeline(segment, folder, out)
         rates = {name: [] for name in ways}
         for _ in range(arguments.rounds):
             for name, way in ways.items():
@@ -114,7 +117,8 @@ def main() -> None:
         medians = {name: statistics.median(values) for name, values in rates.items()}
         few, many = memory_of(predictor, folder, out)
     slowest = next(iter(medians))
-    print(f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}; {model.name}")
+    floor = floor_seconds(model, predictor, SHAPE, os.cpu_count() or 1)
+    print(f"{machine}\n{model.name}; matrix products of as many operations would allow {1 / floor:.1f} pictures/s")
     print(f"{arguments.count} pictures of {arguments.megapixels:g} megapixels, {arguments.rounds} rounds\n")
     print(f"| | times as fast as {slowest} | pictures/s |\n|---|---:|---:|")
     for name, rate in medians.items():

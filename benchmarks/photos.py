@@ -12,7 +12,6 @@ import argparse
 import gc
 import io
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,14 +25,18 @@ import torch
 from PIL import Image
 from transformers import ImageSegmentationPipeline, pipeline
 
+from benchmarks.machine import describe_machine
+from benchmarks.speed import floor_seconds
 from carmask import ModelError, Predictor, open_picture
 from carmask.files.pictures import open_reduced
 from carmask.inference.folders import mask_as_png
 from carmask.inference.predictor import check_task
+from carmask.inference.runtimes import RUNTIMES
 from data_scripts.drawn_cars.scene import draw_picture
 
 MEGAPIXELS = (0.3, 2, 12, 24, 48)
 SEED, INDEX, DRAWN = 7, 5, (1000, 1504)  # what is drawn, then enlarged
+SHAPE = 1000, 1500  # of a photo
 GRAIN = 3.0  # standard deviation of the noise that makes a photo's file as heavy as a camera's
 PARTS = ("decode", "network", "resize", "encode")
 COLUMNS = (
@@ -132,20 +135,23 @@ def measure(predictor: Predictor, segment: ImageSegmentationPipeline, photo: Pat
 def main() -> None:
     """Reads the command line and prints one table, a row for each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder of a SegFormer")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("--runtime", choices=RUNTIMES, default="", help="of ours (default: as the page takes)")
     parser.add_argument("--megapixels", type=float, nargs="+", default=MEGAPIXELS, help="sizes (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each way (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the network (default: one per core)")
     arguments = parser.parse_args()
+    machine = describe_machine("torch", "onnxruntime")
     torch.set_num_threads(arguments.threads)
     try:
-        predictor = Predictor.from_pretrained(arguments.model)
+        predictor = Predictor.from_pretrained(arguments.model, arguments.threads, runtime=arguments.runtime)
         check_task(predictor, "mask")
     except ModelError as error:
         sys.exit(str(error))
     segment = pipeline("image-segmentation", arguments.model)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {arguments.threads} threads, {arguments.rounds} rounds")
-    print(f"torch {torch.__version__}, {Path(arguments.model).name}\n")
+    floor = floor_seconds(arguments.model, predictor, SHAPE, arguments.threads)
+    print(f"{machine}\n{Path(arguments.model).name}, {arguments.threads} threads, {arguments.rounds} rounds")
+    print(f"Matrix products of as many operations as its network needs take {floor * 1000:.0f} ms.\n")
     print(f"| megapixels | {' | '.join(COLUMNS)} |\n" + "|---:" * (1 + len(COLUMNS)) + "|")
     with tempfile.TemporaryDirectory() as folder:
         for megapixels in arguments.megapixels:

@@ -1,14 +1,13 @@
-"""Measures one forward pass of 512 × 512 pixels: stock SegFormer and ours, in torch and in other run-times.
+"""Measures one forward pass of a model: the network as transformers opens it and ours, in torch and other run-times.
 
-    python benchmarks/speed.py models/car-mask-b0
+    python benchmarks/speed.py models/car-mask-fcn
 
 All take turns in one process, so that whatever else the machine does falls on each of them alike. The floor is the
-time in which this machine's own product of two 1024 × 1024 matrices does as many operations as our network needs.
+time in which ONNX Runtime's product of two 1024 × 1024 matrices does as many operations as our network needs.
 """
 
 import argparse
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -16,14 +15,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
-from transformers import SegformerForSemanticSegmentation
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from transformers import AutoModelForSemanticSegmentation, PreTrainedModel, SegformerForSemanticSegmentation
 
+from benchmarks.machine import describe_machine
 from carmask import ModelError
-from carmask.commands.export import made_up_pixels
 from carmask.errors import RuntimeFileError
-from carmask.inference.exporting import write_onnx, write_openvino
+from carmask.inference.exporting import made_up_pixels, write_onnx, write_openvino
+from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import FILES, Network, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
 
@@ -31,11 +32,13 @@ STOCK, OURS = "stock", "ours"
 EAGER, ONNX, OPENVINO = "torch", "ONNX Runtime", "OpenVINO"
 FLOOR = "the floor: a matrix product of as many operations"
 SIDE = 1024  # of the matrices of the floor
+PHOTO = (3000, 4000)  # height and width
+FLOOR_ROUNDS = 9
 PAUSE = 0.02  # seconds, in which a run-time's waiting threads fall asleep
 
 
 def open_all(model: str, scratch: Path, threads: int) -> dict[str, Network]:
-    """Opens the stock network and ours in every run-time.
+    """Opens the network of the folder `model`, as it is stored and as ours, in every run-time.
 
     Raises:
         ModelError: the model cannot be opened.
@@ -43,9 +46,7 @@ def open_all(model: str, scratch: Path, threads: int) -> dict[str, Network]:
     """
     functions = {}
     ours = load_network(model)  # first: it refuses in one sentence
-    if ours.config.model_type != "segformer":
-        raise ModelError(f"The model {model} is no SegFormer; give the folder of one.")
-    stock = SegformerForSemanticSegmentation.from_pretrained(model, dtype=torch.float32).eval()
+    stock = AutoModelForSemanticSegmentation.from_pretrained(model, dtype=torch.float32).eval()
     for owner, network in ((STOCK, stock), (OURS, ours)):
         labels = network.config.num_labels
         functions[f"{owner}, {EAGER}"] = torch_function(network)
@@ -60,15 +61,55 @@ def open_all(model: str, scratch: Path, threads: int) -> dict[str, Network]:
     return functions
 
 
-def count_operations(function: Network, pixel_values: torch.Tensor) -> int:
-    """Floating-point operations of one pass of a torch SegFormer: two per multiplication and addition.
+def attention_operations(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    """What torch's counter leaves out: the attention of a CPU."""
+    return sdpa_flop_count(query, key, value)
 
-    The matrix products of our head are not counted: they fold its weights and resize, which needs no multiplication.
+
+@torch.inference_mode()
+def count_operations(network: PreTrainedModel, size: tuple[int, int]) -> int:
+    """Floating-point operations of one pass of a network at `size` (height, width): two per multiply and add.
+
+    Our head's products that fold its weights and resize, which needs no multiplication, are not counted.
     """
-    with FlopCounterMode(display=False) as counter:
-        function(pixel_values)
+    pixel_values = torch.zeros(1, 3, *size)
+    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_operations}
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter:
+        network(pixel_values)
+    if not isinstance(network, SegformerForSemanticSegmentation):
+        return counter.get_total_flops()
+    features = network(pixel_values, output_hidden_states=True).hidden_states
     head = next(counts for name, counts in counter.get_flop_counts().items() if name.endswith(".decode_head"))
-    return counter.get_total_flops() - sum(head.get(product, 0) for product in (torch.ops.aten.mm, torch.ops.aten.bmm))
+    width = network.config.decoder_hidden_size
+    mixed = 2 * width * sum(maps[0].numel() for maps in features)
+    scored = 2 * width * network.config.num_labels * features[0][0, 0].numel()
+    return counter.get_total_flops() - sum(head.values()) + mixed + scored
+
+
+def open_product(threads: int) -> Callable[[], object]:
+    """A function that has ONNX Runtime multiply two matrices of `SIDE` rows and columns."""
+    onnx, onnxruntime = import_optional("onnx"), import_optional("onnxruntime")
+    matrix = onnx.helper.make_tensor_value_info
+    names = [matrix(name, onnx.TensorProto.FLOAT, (SIDE, SIDE)) for name in ("left", "product")]
+    right = onnx.numpy_helper.from_array(torch.rand(SIDE, SIDE).numpy(), "right")
+    node = onnx.helper.make_node("MatMul", ["left", "right"], ["product"])
+    graph = onnx.helper.make_graph([node], "product", names[:1], names[1:], [right])
+    opset = onnx.helper.make_opsetid("", 18)
+    stored = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(stored, options, providers=["CPUExecutionProvider"])
+    left = torch.rand(SIDE, SIDE).numpy()
+    return lambda: session.run(None, {"left": left})
+
+
+def floor_seconds(model: str | Path, predictor: Predictor, photo: tuple[int, int], threads: int) -> float:
+    """How long matrix products of as many operations take as the network needs for a photo (height, width)."""
+    window = predictor.window_size(photo)
+    sizes = [window, predictor.mirror_size(window)] if predictor.task.mirror else [window]
+    network, product = load_network(model), open_product(threads)
+    operations = sum(count_operations(network, size) for size in sizes)
+    return take_turns({FLOOR: product}, FLOOR_ROUNDS)[FLOOR] * operations / (2 * SIDE**3)
 
 
 def take_turns(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -86,7 +127,7 @@ def take_turns(functions: dict[str, Callable[[], object]], rounds: int) -> dict[
 
 def ratio_table(seconds: dict[str, float]) -> str:
     """The ratios that count, as a Markdown table."""
-    best = min((f"{OURS}, {ONNX}", f"{OURS}, {OPENVINO}"), key=seconds.get)
+    best = min((f"{OURS}, {ONNX}", f"{OURS}, {OPENVINO}"), key=lambda name: seconds[name])
     slower_faster = [
         (f"{STOCK}, {EAGER}", f"{OURS}, {EAGER}"),
         (f"{STOCK}, {EAGER}", best),
@@ -101,28 +142,28 @@ def ratio_table(seconds: dict[str, float]) -> str:
 def main() -> None:
     """Reads the command line and prints the ratios, then the medians, each with what it changes in the logits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder of a SegFormer")
-    parser.add_argument("--side", type=int, default=512, help="height and width (default: 512)")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="(default: as for a 4:3 photo)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each (default: 9)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each pass (default: one per core)")
     arguments = parser.parse_args()
+    machine = describe_machine("torch", "onnxruntime", "openvino")
     torch.set_num_threads(arguments.threads)
-    pixel_values = made_up_pixels((1, 3, arguments.side, arguments.side), seed=0)
     try:
+        size = arguments.size or Predictor.from_pretrained(arguments.model).window_size(PHOTO)
+        pixel_values = made_up_pixels((1, 3, *size), seed=0)
         with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
             functions = open_all(arguments.model, Path(scratch), arguments.threads)
-            operations = count_operations(functions[f"{OURS}, {EAGER}"], pixel_values)
+            operations = count_operations(load_network(arguments.model), size)
             wanted = functions[f"{STOCK}, {EAGER}"](pixel_values)
-            change = {name: (function(pixel_values) - wanted).abs().max() for name, function in functions.items()}
+            change = {name: np.abs(function(pixel_values) - wanted).max() for name, function in functions.items()}
             turns = {name: lambda function=function: function(pixel_values) for name, function in functions.items()}
-            matrix = torch.rand(SIDE, SIDE)
-            seconds = take_turns(turns | {FLOOR: lambda: matrix @ matrix}, arguments.rounds)
+            seconds = take_turns(turns | {FLOOR: open_product(arguments.threads)}, arguments.rounds)
     except (ModelError, RuntimeFileError) as error:
         sys.exit(str(error))
     seconds[FLOOR] *= operations / (2 * SIDE**3)
-    versions = [f"{name} {import_optional(name).__version__}" for name in ("torch", "onnxruntime", "openvino")]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; {', '.join(versions)}")
-    print(f"{arguments.side} × {arguments.side} pixels, {operations / 1e9:.1f} GFLOP, {arguments.rounds} rounds\n")
+    print(f"{machine}; {arguments.threads} threads")
+    print(f"{size[0]} × {size[1]} pixels, {operations / 1e9:.1f} GFLOP, {arguments.rounds} rounds\n")
     print(f"{ratio_table(seconds)}\n\n| | ms | largest change of a logit, of their spread |\n|---|---:|---:|")
     for name, value in seconds.items():
         changed = f"{change[name] / wanted.std():.1e}" if name in change else ""

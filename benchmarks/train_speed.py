@@ -1,4 +1,4 @@
-"""Measures training steps per second: the stock SegFormer head in a plain loop, and ours as train_segformer.py trains.
+"""Measures training steps per second: stock SegFormer in a plain loop, and ours as train_segformer.py trains it.
 
     python benchmarks/train_speed.py
 
@@ -9,7 +9,6 @@ the crops. Needs Linux or macOS.
 
 import argparse
 import os
-import platform
 import socket
 import statistics
 import time
@@ -20,32 +19,39 @@ from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
+from torch.optim import AdamW
 from transformers import SegformerForSemanticSegmentation
 
+from benchmarks.machine import describe_machine
 from carmask.files.system import keep_freed_memory
 from carmask.networks.initial_weights import initialise_network
+from carmask.networks.products import use_fast_products
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.distillation import DistillationLoss
 from carmask.training.loader import make_processor, to_pixels
 from carmask.training.loop import EMA_DECAY
+from carmask.training.optimizer import WEIGHT_DECAY
 from carmask.training.state import start_run
 
 
 class Variant(NamedTuple):
-    """One way to train: with whose head, whether freed memory is kept, in how many processes, in which precision."""
+    """One way to train; what is not said is as train_segformer.py does it in one process."""
 
-    ours: bool
-    keep: bool
-    processes: int
+    ours: bool = True  # the folded network and the optimizer of train_segformer.py
+    keep: bool = True  # freed memory
+    products: bool = True  # of oneDNN
+    processes: int = 1
     precision: str = "no"
 
 
+CORES = os.cpu_count() or 1
 VARIANTS = {
-    "stock head, memory given back": Variant(ours=False, keep=False, processes=1),
-    "our head, memory given back": Variant(ours=True, keep=False, processes=1),
-    "our head, memory kept": Variant(ours=True, keep=True, processes=1),
-    "our head, memory kept, a process for each core": Variant(ours=True, keep=True, processes=os.cpu_count() or 1),
-    "the same in bfloat16": Variant(ours=True, keep=True, processes=os.cpu_count() or 1, precision="bf16"),
+    "a plain loop, stock SegFormer": Variant(ours=False, keep=False, products=False),
+    "our network and optimizer": Variant(keep=False, products=False),
+    "and freed memory kept": Variant(products=False),
+    "and oneDNN's matrix products": Variant(),
+    "and a process for each core": Variant(processes=CORES),
+    "and bfloat16": Variant(processes=CORES, precision="bf16"),
 }
 WARM_STEPS = 3
 TURN_STEPS = 4
@@ -66,6 +72,8 @@ def serve(
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // variant.processes))
     if variant.keep:
         keep_freed_memory()
+    if variant.products:
+        use_fast_products()
     accelerator = Accelerator(cpu=True, mixed_precision=variant.precision)
     network, newly_initialised = initialise_network("segformer", model, MaskTask(), [], [])
     if not variant.ours:
@@ -73,7 +81,9 @@ def serve(
         stock.load_state_dict(network.state_dict())
         network = stock
     run, processor = start_run(network, newly_initialised, learning_rate=2e-4), make_processor(512, square=True)
-    criterion, optimizer = accelerator.prepare(DistillationLoss(network, MaskTask()), run.optimizer)
+    plain = AdamW(network.parameters(), lr=2e-4, weight_decay=WEIGHT_DECAY)
+    optimizer = run.optimizer if variant.ours else plain
+    criterion, optimizer = accelerator.prepare(DistillationLoss(network, MaskTask()), optimizer)
     criterion.train()
     grey, target = torch.randint(256, shape, dtype=torch.uint8), torch.randint(2, shape)
     for steps in iter(asked.recv, 0):
@@ -145,8 +155,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="crops of a process and step (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each variant (default: %(default)s)")
     given = parser.parse_args()
+    machine = describe_machine("torch")
     rates = measure(given.model, (given.batch_size, given.crop, given.crop), given.rounds)
-    print(f"{platform.machine()}, {os.cpu_count()} cores; torch {torch.__version__}; {given.model}")
+    print(f"{machine}\n{given.model}")
     print(f"{given.batch_size} crops of {given.crop} × {given.crop} a process and step, {given.rounds} rounds\n")
     print("| | times as fast as the first | pictures/s | steps/s |\n|---|---:|---:|---:|")
     first = next(iter(rates.values()))

@@ -99,7 +99,7 @@ def write_onnx(
         torch.onnx.export(
             Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
             dynamic_axes={"pixel_values": sizes, "logits": sizes}, opset_version=18, dynamo=False,
-            training=TrainingMode.PRESERVE if half else TrainingMode.EVAL,
+            training=TrainingMode.PRESERVE if half else TrainingMode.EVAL, do_constant_folding=not half,
         )  # fmt: skip
     network.set_attn_implementation(stock_attention)
     onnx = import_optional("onnx")

@@ -68,6 +68,11 @@ class Predictor:
         """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
         return network_size(size, self.preprocessing.size, self.task.multiple)
 
+    def mirror_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (height, width) at which the network sees the mirror image of a view of `size`."""
+        height, width = (round(self.task.mirror * side) for side in size)
+        return network_size((height, width), {"height": height, "width": width}, self.task.multiple)
+
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size at which the network sees a whole picture of `size`, in one window or, magnified, in several."""
         window = self.window_size(size)
@@ -93,8 +98,7 @@ class Predictor:
         maps = self.network(self.preprocessing.pixel_values(views))
         if not self.task.mirror:
             return maps
-        width, height = (round(self.task.mirror * side) for side in views[0].size)
-        size = network_size((height, width), {"height": height, "width": width}, self.task.multiple)
+        size = self.mirror_size((views[0].height, views[0].width))
         mirror_images = [
             view.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("F").resize(size[::-1], Image.Resampling.BILINEAR)
             for view in views

@@ -8,6 +8,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
 
+from carmask.networks.products import conv_norm
+
 # One row per stage of blocks: repeats, kernel size, stride of the first block, expansion, output channels.
 BLOCKS = (
     (1, 3, 1, 1, 16),
@@ -36,12 +38,23 @@ class EfficientNetLiteConfig(BackboneConfigMixin, PreTrainedConfig):
         super().__post_init__(**kwargs)
 
 
-def conv_norm(channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+class ConvNorm(nn.Sequential):
     """Convolution and batch norm with TensorFlow's padding: a stride of 2 pads right and bottom first."""
-    before = (kernel - stride) // 2
-    padding = nn.ZeroPad2d((before, kernel - stride - before) * 2)
-    conv = nn.Conv2d(channels, width, kernel, stride, groups=groups, bias=False)
-    return nn.Sequential(padding, conv, nn.BatchNorm2d(width, eps=1e-3, momentum=0.01))
+
+    def __init__(self, channels: int, width: int, kernel: int, stride: int = 1, groups: int = 1):
+        self.before = (kernel - stride) // 2
+        self.after = kernel - stride - self.before
+        conv = nn.Conv2d(channels, width, kernel, stride, groups=groups, bias=False)
+        super().__init__(
+            nn.ZeroPad2d((self.before, self.after) * 2), conv, nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, channels, H, W) to (B, width, H / stride, W / stride)."""
+        pad, conv, norm = self
+        if self.before == self.after:  # which needs no copy with zeros around it
+            return conv_norm(x, conv, norm, self.before)
+        return conv_norm(pad(x), conv, norm, 0)
 
 
 class InvertedResidual(nn.Module):
@@ -53,9 +66,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, channels: int, width: int, kernel: int, stride: int, expansion: int):
         super().__init__()
         inner = channels * expansion
-        self.expand = nn.Sequential(conv_norm(channels, inner, 1), nn.ReLU6()) if expansion > 1 else nn.Identity()
-        self.filter = nn.Sequential(conv_norm(inner, inner, kernel, stride, groups=inner), nn.ReLU6())
-        self.project = conv_norm(inner, width, 1)
+        self.expand = nn.Sequential(ConvNorm(channels, inner, 1), nn.ReLU6()) if expansion > 1 else nn.Identity()
+        self.filter = nn.Sequential(ConvNorm(inner, inner, kernel, stride, groups=inner), nn.ReLU6())
+        self.project = ConvNorm(inner, width, 1)
         self.residual = stride == 1 and channels == width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,7 +91,7 @@ class EfficientNetLiteBackbone(BackboneMixin, PreTrainedModel):
     def __init__(self, config: EfficientNetLiteConfig):
         super().__init__(config)
         self.num_features = [BLOCKS[row][-1] for row in STAGE_ENDS]
-        self.stem = nn.Sequential(conv_norm(3, 32, 3, stride=2), nn.ReLU6())
+        self.stem = nn.Sequential(ConvNorm(3, 32, 3, stride=2), nn.ReLU6())
         self.rows = nn.ModuleList()
         channels = 32
         for repeats, kernel, stride, expansion, width in BLOCKS:

@@ -6,6 +6,7 @@ from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from carmask.errors import NetworkError
 from carmask.networks.efficientnet import EfficientNetLiteConfig
+from carmask.networks.products import conv_norm
 from carmask.networks.resizing import resize_maps
 
 
@@ -47,6 +48,15 @@ def whole_patches(pixel_values: Tensor, backbone: PreTrainedConfig) -> Tensor:
     return resize_maps(pixel_values, (height, width))
 
 
+class Smoother(nn.Sequential):
+    """A 3×3 convolution, batch norm and ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (B, C, H, W) to maps of the same shape."""
+        conv, norm, relu = self
+        return relu(conv_norm(x, conv, norm, padding=1))
+
+
 class FcnForSemanticSegmentation(PreTrainedModel):
     """Fully convolutional network: 1×1 heads turn each stage of a classifier into heat maps; skips sharpen them.
 
@@ -73,7 +83,7 @@ class FcnForSemanticSegmentation(PreTrainedModel):
     def _smoother(self, width: int) -> nn.Module:
         if not self.config.head_channels:
             return nn.Identity()
-        return nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        return Smoother(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
 
     def forward(self, pixel_values: Tensor, output_hidden_states: bool = False) -> SemanticSegmenterOutput:
         """Maps `pixel_values` (B, 3, H, W) to logits (B, num_labels, h, w) at the stride of the last skip."""

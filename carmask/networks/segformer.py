@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import SegformerForSemanticSegmentation
 from transformers.models.segformer.modeling_segformer import SegformerDecodeHead, SegformerLayer, SegformerMixMLP
 
+from carmask.networks.products import dropout
 from carmask.networks.resizing import resize_matrix
 
 
@@ -21,24 +22,32 @@ class FoldedDecodeHead(SegformerDecodeHead):
     def forward(self, encoder_hidden_states: tuple[Tensor, ...], **kwargs: object) -> Tensor:
         """Maps the stages' features, four times (B, C, h, w), to logits (B, num_labels, H / 4, W / 4)."""
         height, width = encoder_hidden_states[0].shape[-2:]
-        mixing = self.linear_fuse.weight[:, :, 0, 0]
-        offset = torch.zeros_like(self.batch_norm.bias)
+        mixing, offset = self.linear_fuse.weight[:, :, 0, 0], torch.zeros_like(self.batch_norm.bias)
         if not self.training:
             scale = self.batch_norm.weight * (self.batch_norm.running_var + self.batch_norm.eps).rsqrt()
             mixing = mixing * scale[:, None]
             offset = self.batch_norm.bias - self.batch_norm.running_mean * scale
         blocks = mixing.chunk(len(self.linear_projections), dim=1)[::-1]  # the stock head mixes the last stage first
-        mixed = []
-        for features, projection, block in zip(encoder_hidden_states, self.linear_projections, blocks, strict=True):
-            weight = block @ projection.proj.weight  # (D, C)
-            mixed.append(F.conv2d(features, weight[:, :, None, None], block @ projection.proj.bias + offset))
-            offset = torch.zeros_like(offset)
-        wide = [maps @ resize_matrix(maps.shape[3], width, maps).T for maps in mixed[1:]]  # (B, D, h, W)
-        tall = [resize_matrix(maps.shape[2], height, maps) for maps in wide]  # (H, h)
-        total = mixed[0] + torch.cat(tall, dim=1) @ torch.cat(wide, dim=2)
+        pairs = list(zip(blocks, self.linear_projections, strict=True))
+        weights = [block @ projection.proj.weight for block, projection in pairs]  # (D, C)
+        bias = offset + sum(block @ projection.proj.bias for block, projection in pairs)
+        wide, tall = [], []
+        for maps, weight in zip(encoder_hidden_states[1:], weights[1:], strict=True):
+            mixed = F.linear(maps.permute(0, 2, 3, 1), weight, bias)  # (B, h, w, D)
+            wide.append(resize_matrix(maps.shape[3], width, maps) @ mixed)  # (B, h, W, D)
+            tall.append(resize_matrix(maps.shape[2], height, maps))  # (H, h)
+            bias = None  # once is enough: resizing and adding leave it as it is
+        total = torch.cat(tall, dim=1) @ torch.cat(wide, dim=1).flatten(2)  # (B, H, W · D)
+        finest = encoder_hidden_states[0].permute(0, 2, 3, 1)
+        total = total.view(-1, len(weights[0])) + finest.flatten(0, 2) @ weights[0].T  # (B · H · W, D)
         if self.training:
-            total = self.batch_norm(total)
-        return self.classifier(self.dropout(F.relu(total)))
+            maps = total.view(-1, height, width, len(weights[0])).permute(0, 3, 1, 2)
+            total = self.batch_norm(maps).permute(0, 2, 3, 1).flatten(0, 2)
+        total = F.relu(total)
+        if self.training:
+            total = dropout(total, self.dropout.p)
+        logits = F.linear(total, self.classifier.weight[:, :, 0, 0], self.classifier.bias)
+        return logits.view(-1, height, width, self.classifier.out_channels).permute(0, 3, 1, 2)
 
 
 class PictureMixMlp(SegformerMixMLP):
@@ -63,6 +72,7 @@ def fold(network: SegformerForSemanticSegmentation) -> SegformerForSemanticSegme
     head = FoldedDecodeHead(network.config)
     head.load_state_dict(network.decode_head.state_dict())
     network.decode_head = head.train(network.training)
+    network.set_attn_implementation("by_products")
     for layer in network.modules():
         if isinstance(layer, SegformerLayer):
             mlp = PictureMixMlp(network.config, layer.mlp.fc1.in_features, layer.mlp.fc1.out_features)

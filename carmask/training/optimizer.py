@@ -25,7 +25,8 @@ def make_optimizer(network: nn.Module, newly_initialised: set[str], learning_rat
         [
             {"params": group, "lr": rate, "initial_lr": rate, "weight_decay": decay}
             for (rate, decay), group in groups.items()
-        ]
+        ],
+        fused=True,
     )
 
 

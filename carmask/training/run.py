@@ -20,6 +20,7 @@ from carmask.hub.provenance import made_with
 from carmask.inference.model_folder import LOGS
 from carmask.networks.fetching import fetch
 from carmask.networks.initial_weights import initialise_network
+from carmask.networks.products import use_fast_products
 from carmask.training.checkpoints import load_newest
 from carmask.training.config import (
     TrainConfig,
@@ -92,12 +93,15 @@ def check_not_split() -> None:
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """What spreads the run over processes and devices, in the precision that was asked for, and logs its curves."""
     hours = timedelta(hours=6)  # how long the others wait while one validates
-    return Accelerator(
+    accelerator = Accelerator(
         gradient_accumulation_steps=config.accumulate,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=hours)],
         log_with=None if config.report_to == "none" else config.report_to,
         project_dir=str(Path(config.output) / LOGS),
     )
+    if accelerator.device.type == "cpu":
+        use_fast_products()
+    return accelerator
 
 
 def claim_output(

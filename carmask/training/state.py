@@ -36,11 +36,12 @@ class Run:
     @torch.no_grad()
     def update_ema(self, decay: float) -> None:
         """Moves the EMA towards the network's weights and batch statistics."""
-        for mean, value in zip(self.ema.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+        pairs = list(zip(self.ema.state_dict().values(), self.network.state_dict().values(), strict=True))
+        means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(means, values, 1 - decay)
+        for count, value in pairs:
+            if not count.is_floating_point():
+                count.copy_(value)
 
 
 def start_run(network: nn.Module, newly_initialised: set[str], learning_rate: float) -> Run:
