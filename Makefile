@@ -1,11 +1,13 @@
-# `make demo` serves the demo, `make check` is what one runs while one works, `make test` runs all tests, `make soak`
-# tries what takes minutes; each installs what it needs.
+# `make install` fills .venv and starts nothing, `make demo` serves the demo, `make check` is what one runs while one
+# works, `make test` runs all tests, `make soak` tries what takes minutes; each installs what it needs.
 PYTHON ?= python3
 BIN = .venv/bin
 PYTEST = HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 demo: .venv/demo
 	$(BIN)/python app.py
+
+install: .venv/train
 
 test: .venv/dev
 	$(PYTEST) $(TESTS)
@@ -30,6 +32,10 @@ style: .venv/dev
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
+.venv/train: .venv/demo
+	$(BIN)/python -m pip install --quiet -e ".[train]"
+	touch $@
+
 # All that it needs is there, but for uvloop and httptools, with which the demo would be tested on another server.
 TRACKIO = trackio>=0.43,<0.44
 
@@ -37,10 +43,10 @@ TRACKIO = trackio>=0.43,<0.44
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps "$(TRACKIO)"
-	touch $@ .venv/demo
+	touch $@ .venv/demo .venv/train
 
 # How the embedded models were made: see recipes/.
 embedded-models mixture: .venv/dev
 	$(MAKE) --file recipes/embedded-models.mk $@
 
-.PHONY: demo test check soak style embedded-models mixture
+.PHONY: demo install test check soak style embedded-models mixture

@@ -1,26 +1,23 @@
 """Prints how good models are on each source of a data set's split, at full resolution.
 
-    python benchmarks/accuracy.py --data data/mixture --split test --robustness
+    python benchmarks/accuracy.py --data data/mixture --split test --enlarge 12 --robustness
 
 Without names it takes every model for masks in models/. Pooled and mean IoU have an interval that holds 95 % of what
-other pictures of the same kind would give; pictures of a group are drawn together, but where there are fewer than six
-groups, such as CamVid's two drives, the interval is too narrow. Pictures go in as they are, and those in colour are
-checked to reach the network as their grey copies do.
+other pictures of the same kind would give; pictures of a group are drawn together, and of fewer than six groups, such
+as CamVid's two drives, the lowest and the highest score of one stand there. Pictures go in as they are, and those in
+colour are checked to reach the network as their grey copies do.
 """
 
 import argparse
-import io
 import sys
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 import datasets
 import numpy as np
-import torch
-import torch.nn.functional as F
-from PIL import Image, ImageFilter
-from tqdm import tqdm
+from PIL import Image
 
+from benchmarks.disturbances import DISTURBANCES, enlarged
 from carmask import ModelError, Predictor
 from carmask.command_line import times
 from carmask.data.dots_column import open_dots
@@ -28,93 +25,64 @@ from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
-from carmask.evaluation.bootstrap import bootstrap_intervals
-from carmask.evaluation.mask_metrics import calibration, calibration_counts, picture_counts, summary
+from carmask.evaluation.bootstrap import bootstrap_intervals, brackets, few_groups
+from carmask.evaluation.mask_metrics import (
+    BAND,
+    NARROW_BAND,
+    calibration,
+    calibration_counts,
+    picture_counts,
+    summary,
+)
 from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
+from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table, score_table
 from carmask.inference.loading import mask_folders
-from carmask.training.augmentation import blur_box
+from carmask.tasks.maps import resized, sigmoid
 
+SIZES = {"under 1 %": (0, 0.01), "1 to 5 %": (0.01, 0.05), "over 5 %": (0.05, 1)}  # what objects fill of a picture
 SHOWN = (5, 7, 9)  # tenths: the probabilities at which the table says how many of the pixels are object
-HEAD = ["pictures", "number", "IoU", "mean IoU", "boundary IoU", "false positives", "calibration error"]
+EDGES = [f"boundary IoU {band:.1%}" for band in (BAND, NARROW_BAND)]
+HEAD = ["pictures", "number", "IoU", "mean IoU", *EDGES, "false positives", "calibration error"]
 HEAD += [f"object at {tenth}0 %" for tenth in SHOWN]
 
 
 @dataclass
 class Pictures:
-    """What was counted on some pictures: for each, its `picture_counts`, group and name; for all, for calibration."""
+    """What was counted on some pictures: for each, its `picture_counts`, group and name; for all, for calibration.
+
+    `narrow` are the `picture_counts` with the narrow band.
+    """
 
     counts: list[np.ndarray] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     calibration: np.ndarray | int = 0
+    narrow: list[np.ndarray] = field(default_factory=list)
 
 
 Measured = dict[str, Pictures]  # by source, and of "all"
 
 
-def blurred(grey: Image.Image) -> Image.Image:
-    """The picture out of focus, by 0.5 % of its longer side."""
-    return grey.filter(ImageFilter.GaussianBlur(0.005 * max(grey.size)))
+def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = "", megapixels: float = 0.0) -> Measured:
+    """Runs the network once for each picture of a split, after a disturbance if one is named, and counts pixels.
 
-
-def part_blurred(grey: Image.Image) -> Image.Image:
-    """The picture with a fifth of it, in the middle of the upper half, out of focus by 1.5 % of its longer side."""
-    box = tuple(round(share * side) for share, side in zip((0.25, 0.05, 0.75, 0.45), grey.size * 2, strict=True))
-    whole = grey.copy()
-    blur_box(whole, box, 0.015 * max(grey.size))
-    return whole
-
-
-def noisy(grey: Image.Image) -> Image.Image:
-    """The picture with noise of 20 grey levels; equal sizes get equal noise."""
-    noise = np.random.default_rng(0).normal(0, 20, (grey.height, grey.width))
-    return Image.fromarray((np.asarray(grey) + noise).clip(0, 255).astype(np.uint8))
-
-
-def darkened(grey: Image.Image) -> Image.Image:
-    """The picture with a quarter of its light."""
-    return grey.point(lambda value: value // 4)
-
-
-def jpeg_30(grey: Image.Image) -> Image.Image:
-    """The picture after JPEG of quality 30."""
-    store = io.BytesIO()
-    grey.save(store, "JPEG", quality=30)
-    return Image.open(store)
-
-
-def half_size(grey: Image.Image) -> Image.Image:
-    """The picture at half its size, and enlarged again so that its truth stays what it is."""
-    small = grey.resize((max(1, grey.width // 2), max(1, grey.height // 2)), Image.Resampling.BOX)
-    return small.resize(grey.size, Image.Resampling.BILINEAR)
-
-
-DISTURBANCES = {
-    "blur": blurred,
-    "blurred part": part_blurred,
-    "noise": noisy,
-    "dark": darkened,
-    "JPEG 30": jpeg_30,
-    "half size": half_size,
-}
-
-
-@torch.inference_mode()
-def measure(predictor: Predictor, split: datasets.Dataset, disturbance: str = "") -> Measured:
-    """Runs the network once for each picture of a split, after a disturbance if one is named, and counts pixels."""
+    Pictures of fewer than `megapixels` are enlarged first.
+    """
     task, measured = predictor.task, defaultdict(Pictures)
     rows = zip(split, row_names(split), strict=True)
-    for row, name in tqdm(rows, desc=disturbance or "Pictures", total=len(split), leave=False, disable=None):
+    for row, name in progress(rows, disturbance or "Pictures", len(split), leave=False):
         grey, truth = read_row(row)
         picture = DISTURBANCES[disturbance](Image.fromarray(grey)) if disturbance else upright_rgb(row["image"])
+        picture, truth = enlarged(picture, truth, megapixels)
         margin = predictor.margin(picture)
-        counts = picture_counts(task.decode_margin(margin, truth.shape), truth)
-        margin = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0]
-        trusted = calibration_counts(margin.sigmoid().numpy(), truth)
+        mask = task.decode_margin(margin, truth.shape)
+        counts, narrow = (picture_counts(mask, truth, band) for band in (BAND, NARROW_BAND))
+        trusted = calibration_counts(sigmoid(resized(margin, truth.shape)), truth)
         for pictures in (measured[row.get("source") or "pictures"], measured["all"]):
             pictures.counts.append(counts)
+            pictures.narrow.append(narrow)
             pictures.groups.append(row.get("group") or name)
             pictures.names.append(name)
             pictures.calibration = pictures.calibration + trusted
@@ -130,7 +98,7 @@ def colour_line(predictor: Predictor, split: datasets.Dataset) -> str:
         if picture.tobytes() == grey.convert("RGB").tobytes():
             continue
         number += 1
-        same += torch.equal(predictor.pixel_values(picture), predictor.pixel_values(upright_rgb(grey)))
+        same += np.array_equal(predictor.pixel_values(picture), predictor.pixel_values(upright_rgb(grey)))
     return (
         f"In colour: {number} of the pictures; {same} of them reach the network as their grey copies do, bit for bit."
     )
@@ -144,13 +112,41 @@ def accuracy_table(measured: Measured) -> str:
         error, true_share = calibration(pictures.calibration)
         line = [source, str(len(pictures.counts))]
         if has_object(pictures):
-            line += [f"{scores[k]:.3f} ({ranges[k][0]:.3f}–{ranges[k][1]:.3f})" for k in ("iou", "mean_iou")]
-            line.append(f"{scores['boundary_iou']:.3f}")
+            few = few_groups(pictures.groups)
+            line += [f"{scores[name]:.3f}{brackets(*ranges[name], few)}" for name in ("iou", "mean_iou")]
+            line += edges(pictures)
         else:
-            line += ["–"] * 3
+            line += ["–"] * 4
         line.append(f"{scores['false_positive_share']:.2%}" if "false_positive_share" in scores else "–")
         line += [f"{error:.4f}"] + [f"{share:.0%}" if share == share else "–" for share in true_share[list(SHOWN)]]
         lines.append(line)
+    return markdown_table(lines)
+
+
+def edges(pictures: Pictures) -> list[str]:
+    """The boundary IoU in both bands."""
+    return [f"{summary(counts)['boundary_iou']:.3f}" for counts in (pictures.counts, pictures.narrow)]
+
+
+def by_size(pictures: Pictures) -> Measured:
+    """The pictures with an object, by how much of what is judged it fills; several objects count together."""
+    shares = [count[2] / max(1, count[5]) for count in pictures.counts]
+    groups = {}
+    for name, (least, most) in SIZES.items():
+        chosen = [number for number, share in enumerate(shares) if least < share <= most]
+        counts, narrow = ([kept[number] for number in chosen] for kept in (pictures.counts, pictures.narrow))
+        groups[name] = Pictures(counts, narrow=narrow)
+    return groups
+
+
+def short_table(head: str, measured: Measured) -> str:
+    """A Markdown table of IoU and boundary IoU, with a row for each entry that has an object."""
+    lines = [[head, "number", "IoU", "mean IoU", *EDGES]]
+    for name, pictures in measured.items():
+        if has_object(pictures):
+            scores = summary(pictures.counts)
+            values = [f"{scores[key]:.3f}" for key in ("iou", "mean_iou")]
+            lines.append([name, str(len(pictures.counts)), *values, *edges(pictures)])
     return markdown_table(lines)
 
 
@@ -193,6 +189,8 @@ def main() -> None:
     parser.add_argument("--split", help="default: test if there is one, else validation")
     also = f"also with {', '.join(DISTURBANCES)}; takes {len(DISTURBANCES) + 1} times as long"
     parser.add_argument("--robustness", action="store_true", help=also)
+    also = "also with pictures enlarged to so many megapixels, such as 12; takes longer"
+    parser.add_argument("--enlarge", type=float, default=0.0, metavar="MEGAPIXELS", help=also)
     parser.add_argument("--worst", type=int, default=0, help="also the so many worst pictures of each source")
     labels = "which labels of a model of many are the object, such as car,truck (default: car)"
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(classes=()), help=labels)
@@ -211,6 +209,10 @@ def main() -> None:
                 continue
             plain = measure(predictor, split)
             print(f"{accuracy_table(plain)}\n\n{colour_line(predictor, split)}", flush=True)
+            print("\n" + short_table(f"a {predictor.task.name} fills", by_size(plain["all"])), flush=True)
+            if arguments.enlarge:
+                large = measure(predictor, split, megapixels=arguments.enlarge)
+                print("\n" + short_table(f"enlarged to {arguments.enlarge:g} megapixels", large), flush=True)
             if arguments.worst:
                 print(f"\n{worst_table(plain, arguments.worst)}", flush=True)
             if arguments.robustness:

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
 from PIL import Image
 
-from carmask.inference.loading import EMBEDDED, load_network
+from carmask.inference.loading import EMBEDDED
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.predictor import Predictor
+from carmask.inference.torch_network import load_network
 
 PROCESSES, CROP, SIDE = 2, 192, 384
 SAME = f"--batch-size 8 --crop {CROP} --side {SIDE} --workers 1 --seed 0"
@@ -45,11 +45,10 @@ def milliseconds(predictor: Predictor) -> float:
     """Median time of the network on a picture of 4:3 at the size at which it sees it."""
     pixel_values = predictor.pixel_values(Image.effect_noise((640, 480), 64))
     times = []
-    with torch.inference_mode():
-        for _ in range(REPEATS + 2):
-            start = time.perf_counter()
-            predictor.network(pixel_values)
-            times.append(time.perf_counter() - start)
+    for _ in range(REPEATS + 2):
+        start = time.perf_counter()
+        predictor.network(pixel_values)
+        times.append(time.perf_counter() - start)
     return median(times[2:]) * 1000
 
 
@@ -64,7 +63,7 @@ def table_row(row: str, out: Path, sources: list[str]) -> str:
         f"{sum(value.numel() for value in network.parameters()) / 1e6:.2f}",
         str(timed["steps"]),
         f"{batch / timed['seconds_per_step']:.1f}",
-        f"{milliseconds(Predictor.from_pretrained(out / row)):.0f}",
+        f"{milliseconds(Predictor.from_pretrained(out / row, runtime='torch')):.0f}",
         *(f"{scores[source][score]:.3f}" for source in sources for score in ("iou", "boundary_iou")),
         f"{(out / row / 'model.safetensors').stat().st_size / 1e6:.1f}",
     ]

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import ImageSegmentationPipeline, SegformerImageProcessorPil, pipeline
+from transformers import ImageSegmentationPipeline, pipeline
 
 from carmask import ModelError, Predictor, open_picture
 from carmask.files.pictures import open_reduced
@@ -56,7 +56,7 @@ def ours(predictor: Predictor, photo: Path) -> dict[str, float]:
     """Takes our way, as the command line does; gives the seconds of each part, resizing to and from the network."""
     inside = []
 
-    def watched(pixel_values: torch.Tensor) -> torch.Tensor:
+    def watched(pixel_values: np.ndarray) -> np.ndarray:
         start = time.perf_counter()
         logits = predictor.network(pixel_values)
         inside.append(time.perf_counter() - start)
@@ -103,8 +103,8 @@ def changed_share(predictor: Predictor, photo: Path) -> tuple[float, float]:
     """Shares of the mask's pixels that change: by decoding the file smaller, and by another filter of the resize."""
     wanted = predictor(open_picture(photo))
     reduced = predictor(*open_reduced(photo, predictor.seen_size))
-    bicubic = SegformerImageProcessorPil(size=predictor.processor.size, resample=Image.Resampling.BICUBIC)
-    resized = replace(predictor, processor=bicubic)(open_picture(photo))
+    bicubic = replace(predictor.preprocessing, resample=Image.Resampling.BICUBIC)
+    resized = replace(predictor, preprocessing=bicubic)(open_picture(photo))
     return (wanted != reduced).mean(), (wanted != resized).mean()
 
 

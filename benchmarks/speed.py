@@ -24,8 +24,8 @@ from carmask import ModelError
 from carmask.commands.export import made_up_pixels
 from carmask.errors import RuntimeFileError
 from carmask.inference.exporting import write_onnx, write_openvino
-from carmask.inference.loading import load_network, torch_function
 from carmask.inference.runtimes import FILES, Network, import_optional, open_exported
+from carmask.inference.torch_network import load_network, torch_function
 
 STOCK, OURS = "stock", "ours"
 EAGER, ONNX, OPENVINO = "torch", "ONNX Runtime", "OpenVINO"

@@ -36,6 +36,14 @@ class RuntimeFileError(ValueError):
     """Says in one sentence why an exported network cannot be used."""
 
 
+class ExportError(ValueError):
+    """Says in one sentence why a model cannot be exported."""
+
+
+class StaleFileError(RuntimeFileError):
+    """Says in one sentence that an exported network is not of the weights beside it."""
+
+
 class CheckpointError(ValueError):
     """Says in one sentence that a folder has no checkpoint to go on from."""
 

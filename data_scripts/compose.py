@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
-from tqdm import tqdm
 
 from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import common_object, count_line
 from carmask.data.folder import finish_data_set, mask_shares, save_example, staged_folder
 from carmask.errors import DataError, refused_as
+from carmask.files.progress import progress
 from data_scripts.merge import data_set_rows
 
 LEAST_CAR_SHARE = 0.05
@@ -61,7 +61,7 @@ def write_train(arguments: argparse.Namespace, source: str, grounds: list[dict],
     with staged_folder(arguments.out, arguments.overwrite) as staged:
         (staged / "train").mkdir()
         rows = []
-        for index in tqdm(range(arguments.count), desc=source, disable=None):
+        for index in progress(range(arguments.count), source):
             random = np.random.default_rng([arguments.seed, index])
             ground = grounds[random.integers(len(grounds))]
             row = save_example(staged / "train", f"{source}_{index:05d}", *make(ground, random), lossless=False)

@@ -6,11 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from carmask.command_line import exit_code, natural_number, positive_number
 from carmask.data.card import count_line
 from carmask.data.folder import finish_data_set, save_example, staged_folder
+from carmask.files.progress import progress
 from data_scripts.drawn_cars.car_painting import DOT_NAMES
 from data_scripts.drawn_cars.scene import draw_picture
 
@@ -42,7 +41,7 @@ def write_data_set(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     with staged_folder(arguments.out, arguments.overwrite) as folder:
         rows = []
-        for index in tqdm(range(arguments.count), desc="drawn", disable=None):
+        for index in progress(range(arguments.count), "drawn"):
             split, name = SPLIT_OF_TEN[index % 10], f"drawn-{index:06d}"
             (folder / split).mkdir(exist_ok=True)
             drawn = draw_picture(arguments.seed, index, arguments.size, arguments.cars)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from carmask.command_line import exit_code
-from carmask.data.card import common_object, count_line
+from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
 from carmask.data.layout import SPLITS, file_inside
 from carmask.doctor.row_checks import check_dots, listed_rows, path_of, read_dot_names
@@ -51,7 +51,8 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
         raise DataError("Some data sets have no masks and others not the same dots, so nothing joins them.")
     taken = set()
     merged = [take_over(without(row, lost), source, staged, taken) for source, rows in data_sets for row in rows]
-    finish_data_set(staged, merged, title, dot_names, object_name)
+    grouped_by = " and ".join(dict.fromkeys(filter(None, map(grouped_by_of, sources))))
+    finish_data_set(staged, merged, title, dot_names, object_name, grouped_by)
     return merged
 
 

@@ -9,103 +9,39 @@ on every machine. A picture that is added later moves at most one group across e
 
 import argparse
 import functools
-import hashlib
 import sys
-from collections import Counter, defaultdict
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from carmask.command_line import exit_code, natural_number, percent
-from carmask.data.card import common_object, count_line
+from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
-from carmask.data.importing import group_function
-from carmask.data.layout import SPLITS
-from carmask.data.pairs import BadPair
-from carmask.errors import DataError
+from carmask.data.splits.deal import Picture, deal_out
+from carmask.data.splits.grouping import Grouping, find_groups, group_by_pattern
+from carmask.data.splits.look_alikes import perceptual_hash
+from carmask.data.splits.placing import check_filled, cut_words, found
+from carmask.errors import DataError, PictureError
+from carmask.files.pictures import open_picture
+from carmask.files.progress import progress
 from data_scripts.merge import common_dot_names, data_set_rows
 
-CAR_SIZES = (0, 0.05, 0.2, 0.5)  # shares of car in a picture up to which it counts as none, small, middling, large
-GOLDEN = 0.618034  # multiples of it are spread evenly over 0 to 1, modulo 1
+
+def regrouped(rows: list[dict], grouping: Grouping) -> tuple[list[dict], str]:
+    """The rows with other groups, and by what they were found."""
+    return [{**row, "group": group} for row, group in zip(rows, grouping.groups, strict=True)], grouping.by
 
 
-class Group(NamedTuple):
-    """Pictures that stay together: their most frequent source, mean share of car, and number."""
-
-    source: str
-    car: float
-    pictures: int
-
-
-def make_groups(rows: list[dict], cars: list[float]) -> dict[str, Group]:
-    """Gathers the rows of each group, `cars` being the share of car in each row's picture."""
-    members = defaultdict(list)
-    for row, car in zip(rows, cars, strict=True):
-        members[row["group"]].append((row["source"], car))
-    groups = {}
-    for name, pictures in members.items():
-        counts = Counter(source for source, _ in pictures)
-        source = min(counts, key=lambda one: (-counts[one], one))
-        groups[name] = Group(source, float(np.mean([car for _, car in pictures])), len(pictures))
-    return groups
-
-
-def deal(groups: dict[str, Group], shares: tuple[int, int, int], seed: int) -> dict[str, str]:
-    """Maps each group to a split.
-
-    The groups of a stratum, which is a source and a size of car, lie in a row in the order of a hash of their names,
-    each as long as it has pictures. Two borders cut the row by the shares, and a group goes where its middle lies. In
-    each stratum the borders are off by a fixed amount below one picture, so that what is rounded evens out.
-
-    Args:
-        groups: by name.
-        shares: of train, validation and test, whole numbers whose sum is the whole.
-        seed: another one gives another split.
-    """
-    strata = defaultdict(list)
-    for name in sorted(groups, key=lambda name: _number(seed, name)):
-        strata[groups[name].source, int(np.searchsorted(CAR_SIZES, groups[name].car))].append(name)
-    train, validation, _ = np.array(shares) / sum(shares)
-    splits = {}
-    for (source, size), names in strata.items():
-        pictures = np.array([groups[name].pictures for name in names])
-        offset = (_number(seed, source) + size * GOLDEN) % 1 - 0.5
-        borders = np.array([validation, validation + train]) * pictures.sum() + offset
-        for name, middle in zip(names, pictures.cumsum() - pictures / 2, strict=True):
-            splits[name] = ("validation", "train", "test")[np.searchsorted(borders, middle)]
-    return fill_empty(splits, groups, shares)
-
-
-def _number(seed: int, name: str) -> float:
-    """A number in 0 to 1 that depends on nothing but seed and name."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:6], "big") / 2**48
-
-
-def fill_empty(splits: dict[str, str], groups: dict[str, Group], shares: tuple[int, int, int]) -> dict[str, str]:
-    """Gives a split that is due a share and got none the smallest group of train, if train keeps one."""
-    for split, share in zip(SPLITS, shares, strict=True):
-        donors = [name for name, place in splits.items() if place == "train"]
-        if share and split not in splits.values() and len(donors) > 1:
-            splits[min(donors, key=lambda name: (groups[name].pictures, name))] = split
-    return splits
-
-
-def read_groups(data: Path, pattern: str | None) -> list[dict]:
-    """Reads the rows of a data set; with a pattern, their groups are what it finds in the names of the pictures.
-
-    Raises:
-        DataError: The folder is no data set, or the pattern does not fit.
-    """
-    rows = data_set_rows(data)
-    if pattern is None:
-        return rows
-    group_of = group_function(pattern)
-    try:
-        return [{**row, "group": group_of(stem_of(row))} for row in rows]
-    except BadPair as error:
-        raise DataError(f"{error}; every picture needs a group.") from None
+def hashes_of(data: Path, rows: list[dict]) -> np.ndarray:
+    """The `perceptual_hash` of each row's picture, bool (n, 256); DataError if one cannot be read."""
+    hashes = []
+    for row in progress(rows, "pictures"):
+        file = data / row["split"] / row["file_name"]
+        try:
+            hashes.append(perceptual_hash(open_picture(file)))
+        except PictureError as error:
+            raise DataError(f"The picture {file} cannot be read: {error}") from None
+    return np.stack(hashes)
 
 
 def part_test(rows: list[dict], data: Path) -> tuple[list[dict], list[dict]]:
@@ -138,25 +74,41 @@ def split(arguments: argparse.Namespace) -> int:
     data, shares = arguments.data, arguments.shares
     if arguments.out.resolve() == data.resolve():
         raise DataError(f"{data} stays as it is: give another name for the data set to write.")
-    rows = read_groups(data, arguments.group_pattern)
+    rows, pattern = data_set_rows(data), arguments.group_pattern
+    grouped_by = grouped_by_of(data) or "the column group"
+    if pattern:
+        rows, grouped_by = regrouped(rows, group_by_pattern([stem_of(row) for row in rows], pattern))
     test, rest = ([], rows) if arguments.new_test else part_test(rows, data)
+    if not pattern and len({row["group"] for row in rest}) == len(rest):  # nobody has grouped them yet
+        rest, grouped_by = regrouped(rest, find_groups([row["group"] for row in rest], hashes_of(data, rest)))
     if test:
         shares = (*shares[:2], 0)
     if not sum(shares):
         raise DataError("--shares leave nothing for train and validation: give them more than 0.")
-    cars = [car_share(data, row) for row in tqdm(rest, desc="masks", disable=None)]
-    splits = deal(make_groups(rest, cars), shares, arguments.seed)
-    taken = set()
-    with staged_folder(arguments.out, arguments.overwrite) as staged:
-        dealt = []
-        for row in test + rest:
-            placed = {**row, "split": splits.get(row["group"], "test")}
-            dealt.append(link_example(placed, data / row["split"], staged, stem_of(row), taken))
-        title = arguments.out.resolve().name
-        finish_data_set(staged, dealt, title, common_dot_names([data]), common_object([data]))
-    kept = " The test split is the old one." if test else ""
-    sys.stderr.write(f"{arguments.out}: {count_line(dealt)}, {len({row['group'] for row in dealt})} groups.{kept}\n")
+    cars = [car_share(data, row) for row in progress(rest, "masks")]
+    pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rest, cars, strict=True)]
+    dealt = deal_out(pictures, shares, arguments.seed, cut=not pattern)
+    if pattern:
+        check_filled(dealt, shares, f"--group-pattern {pattern} makes")
+    placed: list[tuple] = [(row, "test", row["group"]) for row in test]
+    placed += [place for place in zip(rest, dealt.splits, dealt.groups, strict=True) if place[1]]
+    new = write(data, arguments.out, placed, grouped_by, arguments.overwrite)
+    told = [found(Grouping([row["group"] for row in new], grouped_by)), cut_words(dealt)]
+    told += ["The test split is the old one."] * bool(test)
+    sys.stderr.write(f"{arguments.out}: {count_line(new)}. {' '.join(filter(None, told))}\n")
     return 0
+
+
+def write(data: Path, out: Path, placed: list[tuple], grouped_by: str, overwrite: bool) -> list[dict]:
+    """Writes rows of a data set, each with its new split and group, as another one; returns the new rows."""
+    with staged_folder(out, overwrite) as staged:
+        taken, new = set(), []
+        for row, place, group in placed:
+            moved = {**row, "split": place, "group": group}
+            new.append(link_example(moved, data / row["split"], staged, stem_of(row), taken))
+        names, object_name = common_dot_names([data]), common_object([data])
+        finish_data_set(staged, new, out.resolve().name, names, object_name, grouped_by)
+    return new
 
 
 def main(argv: list[str] | None = None) -> int:

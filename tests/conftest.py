@@ -93,7 +93,7 @@ def save_balanced(network, folder, side=64):
     predictor = Predictor.from_network(network, processor)
     margin = predictor.task.margin(predictor.logits(drawn_car()[0]))
     head = network.decode_head.classifier if network.config.model_type == "segformer" else network.classifier
-    head.bias.data[1] -= margin.median()
+    head.bias.data[1] -= float(np.median(margin))
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

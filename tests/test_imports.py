@@ -86,6 +86,24 @@ def test_no_folder_holds_more_than_16_files():
     assert not [path for path in folders if len(list(path.glob("*.py"))) > 17]  # with __init__.py
 
 
+LIGHT = """
+import importlib, sys
+from PIL import Image
+importlib.import_module(sys.argv[1])
+if sys.argv[2]:
+    from carmask import Predictor
+    Predictor.from_pretrained(sys.argv[2])(Image.new("L", (64, 48)))
+heavy = {"torch", "transformers", "datasets", "accelerate", "evaluate"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("module", ["app", "carmask.commands.predict", "carmask.demo.batch_tab"])
+@pytest.mark.parametrize("model", ["", "models/car-mask-fcn", "models/car-mask-b0", "models/car-dots-fcn"])
+def test_the_page_and_the_command_line_answer_with_an_embedded_model_without_torch(module, model):
+    subprocess.run([sys.executable, "-c", LIGHT, module, model], cwd=ROOT, check=True)
+
+
 WITHOUT = """
 import builtins, importlib, sys
 stock = builtins.__import__

@@ -17,7 +17,6 @@ from pathlib import Path
 import datasets
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.data.label_options import add_table_options, label_options
 from carmask.data.rows import read_numbered, row_name
@@ -27,6 +26,7 @@ from carmask.evaluation.bootstrap import FEWEST, Difference, false_positive_shar
 from carmask.evaluation.figures import draw_case
 from carmask.evaluation.mask_metrics import picture_counts, summary
 from carmask.files.drawing import contact_sheet
+from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table
 from carmask.inference.predictor import Predictor, check_task
 
@@ -46,7 +46,7 @@ def count_pixels(predictor: Predictor, split: datasets.Dataset) -> Counts:
         DataError: a row cannot be used.
     """
     counts = []
-    for index in tqdm(range(len(split)), desc=predictor.name, leave=False, disable=None):
+    for index in progress(range(len(split)), predictor.name, leave=False):
         _, truth = read_numbered(split, index)
         counts.append(picture_counts(predictor(split[index]["image"]), truth))
     return counts

@@ -1,12 +1,14 @@
 """Exports a model for ONNX Runtime or OpenVINO, faster than torch on a CPU, or as a site that needs no server.
 
-carmask export models/car-mask-b0 car-mask-onnx --to onnx
+carmask export my-model
+carmask export models/car-mask-b0 car-mask-openvino --to openvino
 carmask export models/car-mask-fcn site --to web
 
-With --to web any host of static files serves the folder, and the network runs in the visitor's browser. Otherwise the
-written folder is a model folder: the demo and the command line take it like any other. Its network is the same
-function: `pixel_values` float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and
-standard deviation that the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
+The first line writes model.onnx into the folder itself, and from then on the page and the command line run it instead
+of torch. The second writes a new model folder, which they take like any other. With --to web any host of static files
+serves the folder, and the network runs in the visitor's browser. The network is the same function, from `pixel_values`
+float32 (B, 3, H, W), luminance repeated over three channels and normalised with the mean and standard deviation that
+the file names among its metadata, to `logits` float32 (B, labels, h, w), for any B, H and W.
 """
 
 import argparse
@@ -16,106 +18,65 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import DataError, ModelError, PictureError, RunError, RuntimeFileError
+from carmask.errors import DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
+from carmask.files.progress import progress
 from carmask.hub.licences import licence_of, origins
-from carmask.inference.exporting import Logits, describe_file, write_onnx, write_openvino
-from carmask.inference.loading import load_network, load_processor
+from carmask.inference.exporting import (
+    ROUNDED,
+    check_parity,
+    describe_file,
+    is_half,
+    write_beside,
+    write_onnx,
+    write_openvino,
+)
+from carmask.inference.loading import load_preprocessing
+from carmask.inference.model_folder import settings_file
 from carmask.inference.predictor import Predictor
 from carmask.inference.quantize import mask_overlap, write_int8
-from carmask.inference.runtimes import FILES, PACKAGES, Network, exported_file, import_optional, open_exported
+from carmask.inference.runtimes import FILES, PACKAGES, import_optional, open_exported
+from carmask.inference.torch_network import load_network, torch_function
 from carmask.tasks.auto import task_for
 from carmask.tasks.mask_task import MaskTask
 from carmask.web.site import fetch_runtime, network_settings, write_site
 
-CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
-EQUAL_PIXELS = 0.9999
-LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
-ROUNDED = 0.999, 1e-2  # the same two for weights that are rounded to float16
 MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
 
-class ExportError(ValueError):
-    """Says in one sentence why a model cannot be exported."""
-
-
-def made_up_pixels(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Draws normalised pixels (B, 3, H, W): soft blobs with noise on them, the same in all three channels."""
-    random = torch.Generator().manual_seed(seed)
-    blobs = F.interpolate(torch.randn(shape[0], 1, 7, 9, generator=random), size=shape[2:], mode="bicubic")
-    return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1)
-
-
-@torch.inference_mode()
-def check_parity(
-    network: Network, exported: Network, limits: tuple[float, float] = (EQUAL_PIXELS, LARGEST_DIFFERENCE)
-) -> tuple[float, float]:
-    """Compares both networks on made-up pictures of several sizes.
-
-    `limits` are the least and the most of what it returns.
-
-    Returns:
-        The share of equal pixels in the masks (the strongest label of each pixel, at the picture's size), and the
-        largest difference of any logit, as a share of the logits' standard deviation.
-
-    Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than `limits` say.
-    """
-    equal, pixels, difference = 0, 0, 0.0
-    for seed, shape in enumerate(CHECKED):
-        pixel_values = made_up_pixels(shape, seed)
-        wanted, found = network(pixel_values), exported(pixel_values)
-        if wanted.shape != found.shape:
-            raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
-        difference = max(difference, ((wanted - found).abs().max() / wanted.std()).item())
-        masks = [F.interpolate(maps, size=shape[2:], mode="bilinear").argmax(1) for maps in (wanted, found)]
-        equal += int((masks[0] == masks[1]).sum())
-        pixels += masks[0].numel()
-    share = equal / pixels
-    if not (share >= limits[0] and difference <= limits[1]):
-        raise ExportError(
-            f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
-        )
-    return share, difference
-
-
-def write_folder(
-    onnx_file: Path, folder: Path, to: str, network: PreTrainedModel, processor: BaseImageProcessor
-) -> None:
-    """Writes the model folder of an ONNX file for the run-time `to`."""
+def write_folder(onnx_file: Path, folder: Path, to: str, model: str | Path, network: PreTrainedModel) -> None:
+    """Writes the model folder of an ONNX file, which was exported from `model`, for the run-time `to`."""
     network.config.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    shutil.copy(settings_file(model, "preprocessor_config.json"), folder)
     if to == "openvino":
-        write_openvino(onnx_file, folder / FILES[to], describe_file(network, processor))
+        write_openvino(onnx_file, folder / FILES[to], describe_file(network, load_preprocessing(model)))
     else:
         shutil.copy(onnx_file, folder / FILES[to])
 
 
-def check_possible(model: str | Path, out: Path, to: str) -> None:
-    """Finds out, before any work, whether `model` can be exported into `out`.
+def check_possible(model: str | Path, out: Path | None, to: str) -> None:
+    """Finds out, before any work, whether `model` can be exported into `out`, or into its own folder.
 
     Raises:
         ExportError: `out` exists, or the model is no network of torch.
         RuntimeFileError: a package is missing.
     """
-    if out.exists():
+    if not out and (to != "onnx" or not Path(model).is_dir()):
+        raise ExportError("A model folder itself takes model.onnx alone; say into which new folder to write.")
+    if out and out.exists():
         raise ExportError(f"The output {out} exists; choose another or delete it.")
-    if exported_file(Path(model)):
+    if any((Path(model) / name).is_file() for name in FILES.values()) and not any(Path(model).glob("*.safetensors")):
         raise ExportError(f"The model {model} is exported already; give the folder of the trained network.")
     for package in ("onnx", PACKAGES.get(to, "onnxruntime")):
         import_optional(package)
 
 
-def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None = None) -> list[str]:
-    """Exports `model`, a folder or a model of the Hub, into the new folder `out`.
+def export(model: str | Path, out: Path | None, to: str, calibration: list[Path] | None = None) -> list[str]:
+    """Exports `model`, a folder or a model of the Hub, into the new folder `out`, or into its own.
 
     With `calibration`, picture files, the exported network computes in int8.
 
@@ -130,30 +91,44 @@ def export(model: str | Path, out: Path, to: str, calibration: list[Path] | None
         OSError: `out` cannot be written.
     """
     check_possible(model, out, to)
-    network, processor = load_network(model), load_processor(model)
+    if not out and calibration:
+        raise ExportError("int8 changes the masks, so it goes into a folder of its own; say which.")
+    print("Writing the network as an ONNX file, and comparing it with torch's.", file=sys.stderr)
+    if not out:
+        return [parity_words(*write_beside(Path(model)))]
+    network = load_network(model)
+    facts, half = describe_file(network, load_preprocessing(model)), is_half(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
-        scratch, folder = Path(name), Path(name) / "float32"
-        write_onnx(network, scratch / "float32.onnx", describe_file(network, processor), to == "onnx")
-        write_folder(scratch / "float32.onnx", folder, to, network, processor)
-        equal, difference = check_parity(Logits(network), open_exported(folder / FILES[to], network.config.num_labels))
-        report = [
-            f"At {equal:.4%} of the pixels the strongest map is as before, "
-            f"and the logits are within {difference:.0e} of their spread."
-        ]
+        folder, plain = Path(name) / "float32", Path(name) / "float32.onnx"
+        write_onnx(network, plain, facts, to == "onnx", half=half and to == "onnx" and not calibration)
+        write_folder(plain, folder, to, model, network)
+        exported = open_exported(folder / FILES[to], network.config.num_labels)
+        report = [parity_words(*check_parity(torch_function(network), exported))]
         if calibration:
-            before = Predictor.from_pretrained(folder)
-            write_int8(scratch / "float32.onnx", scratch / "int8.onnx", map(before.pixel_values, opened(calibration)))
-            folder = scratch / "int8"
-            write_folder(scratch / "int8.onnx", folder, to, network, processor)
-            after = Predictor.from_pretrained(folder)
-            if isinstance(after.task, MaskTask):
-                overlap = mask_overlap(before, after, opened(calibration))
-                report.append(
-                    f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
-                )
+            before, file, folder = Predictor.from_pretrained(folder), Path(name) / "int8.onnx", Path(name) / "int8"
+            pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
+            write_int8(plain, file, map(before.pixel_values, pictures))
+            write_folder(file, folder, to, model, network)
+            report += int8_words(before, Predictor.from_pretrained(folder), calibration)
         folder.rename(out)
     return report
+
+
+def int8_words(before: Predictor, after: Predictor, calibration: list[Path]) -> list[str]:
+    """What int8 changes in the masks of some pictures, as a sentence; none for dots."""
+    if not isinstance(after.task, MaskTask):
+        return []
+    overlap = mask_overlap(before, after, progress(opened(calibration), "Comparing int8", len(calibration)))
+    return [f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."]
+
+
+def parity_words(equal: float, difference: float) -> str:
+    """What `check_parity` found, as a sentence."""
+    return (
+        f"At {equal:.4%} of the pixels the strongest map is as before, "
+        f"and the logits are within {difference:.0e} of their spread."
+    )
 
 
 def export_site(model: str | Path, out: Path, runtime: str | None = None) -> list[str]:
@@ -164,19 +139,21 @@ def export_site(model: str | Path, out: Path, runtime: str | None = None) -> lis
     Returns what was measured, in sentences; raises what `export` raises, or DataError.
     """
     check_possible(model, out, "web")
-    network, processor = load_network(model), load_processor(model)
-    task = task_for(network.config)
+    network, preprocessing = load_network(model), load_preprocessing(model)
+    task = task_for(network.config.to_dict())
     if not isinstance(task, MaskTask):
         raise ExportError(f"The model {model} places dots, and the page draws masks; choose another model.")
-    settings, licence = network_settings(task, processor), licence_of(origins([str(model)]))
+    settings, licence = network_settings(task, preprocessing), licence_of(origins([str(model)]))
     files = {} if runtime is None else fetch_runtime(runtime)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:
         folder = Path(name) / "site"
         folder.mkdir()
-        write_onnx(network, folder / FILES["onnx"], describe_file(network, processor), one_attention=True, half=True)
+        write_onnx(
+            network, folder / FILES["onnx"], describe_file(network, preprocessing), one_attention=True, half=True
+        )
         found = open_exported(folder / FILES["onnx"], network.config.num_labels)
-        equal, _ = check_parity(Logits(network), found, ROUNDED)
+        equal, _ = check_parity(torch_function(network), found, ROUNDED)
         write_site(folder, settings, Path(model).name, licence, files)
         folder.rename(out)
     return [f"At {equal:.4%} of the pixels the strongest map is as before. Serve it: python -m http.server -d {out}"]
@@ -197,7 +174,8 @@ def main(argv: list[str] | None = None) -> int:
         prog="carmask export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="model folder or model of the Hub")
-    parser.add_argument("out", type=Path, help="folder to write, which must not exist")
+    own = "folder to write, which must not exist (default: model.onnx goes into the model folder itself)"
+    parser.add_argument("out", type=Path, nargs="?", help=own)
     parser.add_argument("--to", choices=[*sorted(FILES), "web"], default="onnx", help="run-time (default: onnx)")
     parser.add_argument("--int8", type=Path, metavar="PICTURES", help="compute in int8, calibrated on this folder")
     parser.add_argument(
@@ -209,6 +187,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--self-contained is for --to web alone, and --int8 for the other two")
     try:
         if arguments.to == "web":
+            if not arguments.out:
+                raise ExportError("A site goes into a folder of its own; say which.")
             report = export_site(arguments.model, arguments.out, arguments.self_contained)
             print(f"{arguments.out} is written. {' '.join(report)}")
             return 0
@@ -218,7 +198,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask export: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask export: {arguments.out} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(
+            f"carmask export: {arguments.out or arguments.model} cannot be written ({error.strerror}).",
+            file=sys.stderr,
+        )
         return 1
-    print(f"{arguments.out} is written. {' '.join(report)}")
+    print(f"{arguments.out or Path(arguments.model) / FILES['onnx']} is written. {' '.join(report)}")
     return 0

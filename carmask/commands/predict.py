@@ -8,15 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import torch
-from torch import distributed
-
 from carmask.command_line import probability, times
 from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.errors import ModelError
 from carmask.inference.folders import ANSWERS, MOST_WORKERS, plan_answers, write_answers, write_table
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.predictor import Predictor, check_task
+from carmask.inference.runtimes import RUNTIMES
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -32,6 +30,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--object", default=ObjectChoice(classes=()), type=object_choice, metavar="NAME,NAME",
         help="the labels that are the object, by name or number, in a model that has many (default: car)",
     )  # fmt: skip
+    words = "what runs the network (default: onnx, where it is installed and the model has a model.onnx)"
+    parser.add_argument("--runtime", choices=RUNTIMES, default="", help=words)
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")
     words = "probability above which a pixel is in the mask, or a dot is in the picture"
     parser.add_argument("--threshold", type=probability, help=words)
@@ -50,6 +50,8 @@ def gather(value: list) -> list[list]:
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         return [value]
+    from torch import distributed
+
     gathered: list[list] = [[]] * processes
     distributed.init_process_group("gloo", timeout=timedelta(days=30))
     distributed.all_gather_object(gathered, value)
@@ -58,13 +60,13 @@ def gather(value: list) -> list[list]:
 
 
 def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
-    """Opens the model that the command line asks for, to take `threads` for one picture where it is exported.
+    """Opens the model that the command line asks for, to take `threads` for one picture.
 
     Raises:
         ModelError: it cannot be used, or does not do the task that is demanded.
     """
     model = arguments.model or EMBEDDED[arguments.task or "mask"]
-    predictor = Predictor.from_pretrained(model, threads, arguments.object.classes)
+    predictor = Predictor.from_pretrained(model, threads, arguments.object.classes, arguments.runtime)
     predictor = replace(predictor, magnification=arguments.sliding_window)
     if arguments.task:
         check_task(predictor, arguments.task)
@@ -79,7 +81,6 @@ def main(argv: list[str] | None = None) -> int:
     planned = everything[process::processes]  # under torchrun or accelerate launch each process takes its share
     cores = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     workers = max(1, min(cores, MOST_WORKERS, len(planned)))
-    torch.set_num_threads(min(cores // workers, torch.get_num_threads()))
     try:
         predictor = open_model(arguments, cores // workers)
     except ModelError as error:

@@ -12,7 +12,6 @@ transformers' own pipeline shows a SegFormer no mirror image and knows no thresh
 """
 
 import argparse
-import copy
 import json
 import math
 import statistics
@@ -25,10 +24,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save
-from tqdm import tqdm
 from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
@@ -40,9 +36,12 @@ from carmask.evaluation.mask_metrics import summary
 from carmask.evaluation.validation import BEST, balanced_iou, validate
 from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
+from carmask.files.progress import progress
 from carmask.hub.model_card import describe_inference_settings, rescore
+from carmask.inference.exporting import refresh_exported
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.maps import resized
 from carmask.tasks.mask_task import MaskTask
 
 SIDES = (384, 448, 512, 640)
@@ -66,12 +65,12 @@ class Trial:
 
 def variants(predictor: Predictor, sides: list[int], mirrors: list[float]) -> Iterator[tuple[int, Predictor]]:
     """The predictor at each size, with the mirror image of each size."""
-    kept = "max_height" in dict(predictor.processor.size)
+    kept = "max_height" in predictor.preprocessing.size
     for side in sides:
-        processor = copy.deepcopy(predictor.processor)
-        processor.size = {"max_height": side, "max_width": side} if kept else {"height": side, "width": side}
+        size = {"max_height": side, "max_width": side} if kept else {"height": side, "width": side}
+        preprocessing = replace(predictor.preprocessing, size=size)
         for mirror in mirrors:
-            yield side, replace(predictor, processor=processor, task=replace(predictor.task, mirror=mirror))
+            yield side, replace(predictor, preprocessing=preprocessing, task=replace(predictor.task, mirror=mirror))
 
 
 def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> Trial:
@@ -81,12 +80,12 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     """
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
-    for row in tqdm(split, desc="Trying", leave=False, disable=None):
+    for row in progress(split, "Trying", leave=False):
         _, truth = read_row(row)
         start = time.perf_counter()
         margin = predictor.margin(upright_rgb(row["image"]))
         seconds.append(time.perf_counter() - start)
-        full = F.interpolate(margin[None, None], size=truth.shape, mode="bilinear")[0, 0].numpy()
+        full = resized(margin, truth.shape)
         for threshold, by_source in counts.items():
             by_source[row.get("source") or "pictures"].append(areas(full, truth, threshold))
     best = max(map(balanced_iou, counts.values()))
@@ -150,6 +149,7 @@ def store(folder: Path, trial: Trial, splits: datasets.DatasetDict) -> None:
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if maps:
         shift_bias(folder / "model.safetensors", maps, trial.threshold)
+        refresh_exported(folder)
     rescore(folder, scores, describe_inference_settings(trial.predictor))
 
 
@@ -190,9 +190,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask tune: {error}", file=sys.stderr)
         return 1
     try_settings = try_for_dots if isinstance(task, DotsTask) else try_for_masks
-    with torch.inference_mode():
-        tried = variants(predictor, arguments.sides, arguments.mirrors)
-        trials = [try_settings(side, one, splits["validation"]) for side, one in tried]
+    tried = variants(predictor, arguments.sides, arguments.mirrors)
+    trials = [try_settings(side, one, splits["validation"]) for side, one in tried]
     print(trial_table(trials))
     fitting = [trial for trial in trials if trial.milliseconds <= arguments.most_ms]
     if not fitting:

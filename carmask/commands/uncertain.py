@@ -18,16 +18,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.command_line import exit_code, positive_number
 from carmask.data.folder import save_example, staged_folder
 from carmask.errors import DataError, ModelError, PictureError
 from carmask.files.drawing import contact_sheet, overlay_mask
 from carmask.files.pictures import open_picture, open_reduced
+from carmask.files.progress import progress
 from carmask.inference.folders import plan_answers
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.predictor import Predictor, check_task
+from carmask.tasks.maps import sigmoid
 
 SHEET_TILES, TILE = 120, 200  # of 4.5 thousand pixels in height, which every program shows
 
@@ -55,7 +56,7 @@ def doubt(probability: np.ndarray, threshold: float) -> float:
 def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tuple[float, Path, str]], list[str]]:
     """The doubt, file and name of each picture, most doubtful first; and in sentences the pictures that failed."""
     ranked, failed, first = [], [], dict[str, Path]()
-    for path, name in tqdm(planned, desc="Pictures", disable=None):
+    for path, name in progress(planned, "Pictures"):
         if first.setdefault(name, path) != path:
             failed.append(f"{path}: it would be called {name}, as {first[name]} is; rename one of the two.")
             continue
@@ -64,7 +65,7 @@ def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tu
         except PictureError as error:
             failed.append(f"{path}: {error}")
             continue
-        probability = predictor.margin(picture, size).sigmoid().numpy()
+        probability = sigmoid(predictor.margin(picture, size))
         ranked.append((doubt(probability, predictor.threshold), path, name))
     return sorted(ranked, key=lambda one: (-one[0], one[2])), failed
 
@@ -72,7 +73,7 @@ def rank(predictor: Predictor, planned: list[tuple[Path, str]]) -> tuple[list[tu
 def write_drafts(predictor: Predictor, chosen: list[tuple[float, Path, str]], folder: Path) -> None:
     """Writes upright copies of some pictures, drafts of their masks, the list, and the sheet."""
     tiles, lines = list[Image.Image](), []
-    for value, path, name in tqdm(chosen, desc="Drafts", disable=None):
+    for value, path, name in progress(chosen, "Drafts"):
         picture = open_picture(path)
         mask = predictor(picture)
         row = save_example(folder, name, picture, mask, lossless=path.suffix.lower() not in JPEG_ENDINGS)

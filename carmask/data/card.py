@@ -35,12 +35,18 @@ def count_line(rows: list[dict]) -> str:
     return f"{len(rows)} pictures (" + ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split]) + ")"
 
 
-def data_set_card(title: str, rows: list[dict], shares: Shares, dot_names: list[str], object_name: str) -> str:
+def data_set_card(
+    title: str, rows: list[dict], shares: Shares, dot_names: list[str], object_name: str, grouped_by: str
+) -> str:
     """Returns the README of a data set: how many pictures, objects and dots it has, by source and split."""
     parts = [
-        front_matter(object_name, bool(shares)) + f"# {title}",
+        front_matter(object_name, bool(shares), grouped_by) + f"# {title}",
         f'{count_line(rows)}. Open it with `load_dataset("imagefolder", data_dir=...)`.',
     ]
+    if grouped_by:
+        parts.append(f"Pictures that belong together have the same `group`; they were found by {grouped_by}.")
+    elif len({row["group"] for row in rows}) == len(rows):
+        parts.append("Each picture is a `group` of its own: nothing told that some belong together.")
     if shares:
         parts.append(f"Masks are PNG, 0 = background, 255 = {object_name}, 128 = not judged.")
         parts.append(STOCK_WARNING)
@@ -54,20 +60,30 @@ def data_set_card(title: str, rows: list[dict], shares: Shares, dot_names: list[
     return "\n\n".join(parts) + "\n"
 
 
-def front_matter(object_name: str, masks: bool = True) -> str:
-    """The YAML before a data set's README, for the Hub, with the object's name for `object_name_of`."""
+def front_matter(object_name: str, masks: bool = True, grouped_by: str = "") -> str:
+    """The YAML before a data set's README, for the Hub, with what `object_name_of` and `grouped_by_of` read."""
     task = "image-segmentation" if masks else "keypoint-detection"
-    lines = yaml.safe_dump({"task_categories": [task], "object": object_name}, allow_unicode=True, sort_keys=False)
-    return f"---\n{lines}---\n"
+    head = {"task_categories": [task], "object": object_name} | ({"grouped_by": grouped_by} if grouped_by else {})
+    return f"---\n{yaml.safe_dump(head, allow_unicode=True, sort_keys=False, width=1000)}---\n"
 
 
 def object_name_of(data: str | Path) -> str | None:
     """What the object of a data set is called, in a folder here or on the Hub; None where its README does not say."""
+    return said_by_readme(data, "object")
+
+
+def grouped_by_of(data: str | Path) -> str:
+    """By what the pictures of a data set were grouped; "" where its README does not say."""
+    return said_by_readme(data, "grouped_by") or ""
+
+
+def said_by_readme(data: str | Path, key: str) -> str | None:
+    """A line of the head of a data set's README, in a folder here or on the Hub; None where there is none."""
     try:
         file = Path(data, "README.md")
         if not Path(data).is_dir():
             file = Path(hf_hub_download(str(data), "README.md", repo_type="dataset"))
-        name = (metadata_load(file) or {}).get("object")
+        name = (metadata_load(file) or {}).get(key)
     except (OSError, ValueError, HTTPError, yaml.YAMLError):
         return None
     return name.strip() or None if isinstance(name, str) and name.isprintable() else None

@@ -1,7 +1,6 @@
 """The data set layout every data script writes: built beside OUT, renamed into place at the end."""
 
 import glob
-import hashlib
 import json
 import os
 import re
@@ -12,30 +11,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
 from carmask.errors import DataError, refused_as, shortened
 from carmask.files.disk import sync
+from carmask.files.progress import progress
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT
 
 SHARES = (80, 10, 10)
-
-
-def split_groups(groups: set[str], shares: tuple[int, int, int] = SHARES) -> dict[str, str]:
-    """Maps each group to a split by the hash of its name: the same names always get the same splits.
-
-    Args:
-        groups: names of the groups.
-        shares: percent for train, validation and test; from ten groups on, each share above 0 gets at least one.
-    """
-    ranked = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
-    counts = [max(round(len(ranked) * share / 100), share > 0 and len(ranked) >= 10) for share in shares]
-    validation = ranked[: counts[1]]
-    test = ranked[counts[1] : counts[1] + counts[2]]
-    return dict.fromkeys(ranked, "train") | dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
 
 
 @contextmanager
@@ -160,7 +145,12 @@ def link_example(row: dict, folder: Path, staged: Path, name: str, taken: set[tu
 
 
 def finish_data_set(
-    folder: Path, rows: list[dict], title: str, dot_names: list[str] | None = None, object_name: str = DEFAULT_OBJECT
+    folder: Path,
+    rows: list[dict],
+    title: str,
+    dot_names: list[str] | None = None,
+    object_name: str = DEFAULT_OBJECT,
+    grouped_by: str = "",
 ) -> int:
     """Writes metadata.jsonl of each split, dot_names.json, README.md and contact_sheet.png.
 
@@ -170,6 +160,7 @@ def finish_data_set(
         title: of the README.
         dot_names: what the column `dots` holds, in order; None without that column.
         object_name: what the masks are of.
+        grouped_by: what told which pictures belong together; "" where nothing did.
 
     Returns:
         The number of pictures with an object.
@@ -187,10 +178,10 @@ def finish_data_set(
         lines = [json.dumps({k: v for k, v in row.items() if k != "split"}) for row in rows if row["split"] == split]
         if lines:
             (folder / split / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    masked = (row for row in tqdm(rows, desc="masks", disable=None) if "mask_file_name" in row)
+    masked = (row for row in progress(rows, "masks") if "mask_file_name" in row)
     shares = {f"{row['split']}/{row['file_name']}": mask_shares(folder, row) for row in masked}
     sheet_of_rows(folder, rows, shares, dot_names or []).save(folder / "contact_sheet.png")
-    readme = data_set_card(title, rows, shares, dot_names or [], object_name)
+    readme = data_set_card(title, rows, shares, dot_names or [], object_name, grouped_by)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     return sum(painted > 0 for painted, _ in shares.values())
 

@@ -1,23 +1,24 @@
 """Pairs of a picture and its truth, a mask or dots: found by name, checked, and imported as a data set."""
 
 import argparse
-import re
+import shutil
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
-
-from tqdm import tqdm
 
 from carmask.command_line import percent
 from carmask.data.card import count_line
-from carmask.data.folder import SHARES, finish_data_set, save_example, split_groups, staged_folder
-from carmask.data.layout import SPLITS
+from carmask.data.folder import SHARES, finish_data_set, save_example, staged_folder
+from carmask.data.layout import OBJECT, SPLITS
 from carmask.data.object_choice import HELP, ObjectChoice, object_choice
 from carmask.data.pairing import BadFile, unique_keys
 from carmask.data.pairs import BadPair, Pair, official_split, read_pair, stored_form
+from carmask.data.splits.grouping import group_by_pattern
+from carmask.data.splits.look_alikes import perceptual_hash
+from carmask.data.splits.placing import Seen, choose_splits
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
+from carmask.files.progress import progress
 
 MOST_LISTED = 20  # bad files of a kind
 
@@ -40,7 +41,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
     parser.add_argument("--source", help="what to write into the column source (default: the name of OUT)")
     parser.add_argument(
-        "--group-pattern", help="regular expression; its first group in the name is the picture's group"
+        "--group-pattern",
+        help="regular expression; what its first brackets find in a name is the picture's group, '(.+)' makes each "
+        "picture one (default: films and sets of numbered names, and look-alikes, are found)",
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave bad pairs out instead of refusing all")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
@@ -75,17 +78,19 @@ def import_pairs(
     Raises:
         DataError: OUT may not be written, or some files are bad and may not be skipped, or none is good.
     """
+    pattern = arguments.group_pattern
+    if pattern:
+        group_by_pattern([pair.name for pair in pairs], pattern)  # refused before anything is written
     with staged_folder(arguments.out, arguments.overwrite) as folder:
-        rows, bad = _write_pairs(pairs, bad, folder, arguments)
+        seen, bad = _write_pairs(pairs, bad, folder, arguments)
         say_bad(bad)
         if bad and not arguments.skip_bad:
             raise DataError(f"Nothing written, {len(bad)} bad: mend the above, or leave them out with --skip-bad.")
-        if not rows:
+        if not seen:
             raise DataError("Nothing written: no good pair is left.")
-        told = choose_splits(rows, arguments.split, arguments.shares)
-        say_groups(rows)
+        rows, told, by = choose_splits(seen, arguments.split, arguments.shares, pattern)
         _move_to_splits(folder, rows)
-        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name)
+        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name, by)
     if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
         sys.stderr.write("No mask has a single pixel of the object: check which value or class it is.\n")
     left_out = f"; {len(bad)} bad left out" if bad else ""
@@ -95,25 +100,25 @@ def import_pairs(
 
 def _write_pairs(
     pairs: list[Pair], bad: list[BadFile], folder: Path, arguments: argparse.Namespace
-) -> tuple[list[dict], list[BadFile]]:
+) -> tuple[list[Seen], list[BadFile]]:
     """Writes each good pair under `folder`; returns their rows and all bad files with their reasons."""
-    group_of = group_function(arguments.group_pattern)
     names = Counter(pair.name for pair in pairs)
     source = arguments.source or arguments.out.resolve().name
-    rows, bad = [], list(bad)
-    for pair in tqdm(pairs, desc="pictures", disable=None):
+    seen, bad = [], list(bad)
+    for pair in progress(pairs, "pictures"):
         try:
             if names[pair.name] > 1:
                 raise BadPair(f"name clash: {names[pair.name]} pictures are called {pair.name}")
-            group = group_of(pair.name)
             picture, mask = read_pair(pair)
             dots = {"dots": pair.read_dots((picture.height, picture.width))} if pair.read_dots else {}
         except BadPair as error:
             bad.append((pair.picture, str(error)))
             continue
         row = save_example(folder, pair.name, picture, mask, lossless=not stored_form(pair.picture)[2])
-        rows.append({**row, "source": source, "group": group, "split": pair.split, **dots})
-    return rows, bad
+        share = 0.0 if mask is None else float((mask == OBJECT).mean())
+        row |= {"source": source, "group": pair.name, "split": pair.split, **dots}
+        seen.append(Seen(row, pair.name, share, perceptual_hash(picture)))
+    return seen, bad
 
 
 def say_bad(bad: list[BadFile]) -> None:
@@ -129,77 +134,12 @@ def say_bad(bad: list[BadFile]) -> None:
             sys.stderr.write(f"… and {number - MOST_LISTED} more: {kind}\n")
 
 
-def say_groups(rows: list[dict]) -> None:
-    """Says how many groups lie in more than one split, where folders have put them."""
-    places: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        places[row["group"]].add(row["split"])
-    torn = [group for group, splits in places.items() if len(splits) > 1]
-    if torn:
-        sys.stderr.write(f"Groups in more than one split, as the folders have them: {len(torn)}, such as {torn[0]}.\n")
-
-
-def choose_splits(rows: list[dict], split: str, shares: tuple[int, int, int]) -> str:
-    """Gives each row its split; returns one sentence that says how.
-
-    The split of a folder called train, val or test stays. Other rows go to train where there is such a folder; else
-    whole groups of them are dealt out, the shares of the splits that are there counting as train's.
-    """
-    official = {row["split"] for row in rows if row["split"]}
-    rest = [row for row in rows if not row["split"]]
-    if split != "auto":
-        for row in rows:
-            row["split"] = split
-        return f"All are in {split}."
-    if "train" in official:
-        dealt = {}
-    else:
-        validation, test = (
-            0 if name in official else share for name, share in zip(SPLITS[1:], shares[1:], strict=True)
-        )
-        dealt = split_groups({row["group"] for row in rest}, (100 - validation - test, validation, test))
-    for row in rest:
-        row["split"] = dealt.get(row["group"], "train")
-    if official:
-        places = " and ".join(split for split in SPLITS if split in {row["split"] for row in rest})
-        others = f"; {len(rest)} pictures in none of them went to {places}" if rest else ""
-        kept = ", ".join(split for split in SPLITS if split in official)
-        return f"The splits are those of the folders for {kept}{others}."
-    return "No folder is called train, val or test, so they were dealt out; --split puts all into one."
-
-
 def _move_to_splits(folder: Path, rows: list[dict]) -> None:
+    """Moves the files of rows to their splits, and deletes those that no row names."""
     for row in rows:
         for column in {"file_name", "mask_file_name"} & row.keys():
             target = folder / row["split"] / row[column]
             target.parent.mkdir(parents=True, exist_ok=True)
             (folder / row[column]).rename(target)
-    (folder / "images").rmdir()
-    if (folder / "masks").exists():
-        (folder / "masks").rmdir()
-
-
-def group_function(pattern: str | None) -> Callable[[str], str]:
-    """The function from a picture's name to its group: what the pattern's brackets hold, without one the name itself.
-
-    It raises BadPair for a name that the pattern does not fit.
-
-    Raises:
-        DataError: The pattern is no regular expression, or has no brackets.
-    """
-    if pattern is None:
-        return str
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise DataError(f"--group-pattern {pattern} is no regular expression: {error}.") from None
-    if not compiled.groups:
-        raise DataError(f"--group-pattern {pattern} needs a group in round brackets, such as ^([^_]+)_.")
-
-    def group_of(name: str) -> str:
-        match = compiled.search(name)
-        if not match or not match[1]:
-            raise BadPair(f"--group-pattern does not fit the name {name}")
-        return match[1]
-
-    return group_of
+    for kind in ("images", "masks"):
+        shutil.rmtree(folder / kind, ignore_errors=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from carmask.data.layout import BACKGROUND
 from carmask.data.object_choice import ObjectChoice
@@ -17,6 +16,7 @@ from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, open_mask
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import MaskOptions, Values, decide, soft_reason, values_of
+from carmask.files.progress import progress
 
 COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT, CamVid and Kaggle
 
@@ -71,7 +71,7 @@ def mask_pairs(
         DataError: nobody can tell what is the object.
     """
     good, values, bad = list[Match](), list[Values](), list[BadFile]()
-    for match in tqdm(matches, desc="masks", disable=None):
+    for match in progress(matches, "masks"):
         try:
             levels = list(map(read_levels, match.masks))
             for path, one in zip(match.masks, levels, strict=True):

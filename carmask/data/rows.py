@@ -7,13 +7,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.data.layout import NOT_JUDGED
 from carmask.errors import DataError, PictureError, first_line, refused_as
 from carmask.files.mask_levels import distinct, mask_levels
 from carmask.files.mask_rule import NATIVE
 from carmask.files.pictures import grey_rgb, open_picture, upright_rgb
+from carmask.files.progress import progress
 from carmask.files.refusals import DAMAGED
 
 CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
@@ -89,7 +89,7 @@ def check_split(split: datasets.Dataset) -> None:
     Raises:
         DataError: a row cannot be used, or no picture shows the object or a dot.
     """
-    rows = tqdm(range(len(split)), desc="Checking", disable=None)
+    rows = progress(range(len(split)), "Checking")
     if not any([shows_something(read_numbered(split, index)[1]) for index in rows]):
         raise nothing_to_find(split)
 
@@ -108,7 +108,7 @@ class KeptRows(Sequence[Example]):
         self.read, self.number = read, number
         self.kept: dict[int, Example] = {}
         self.shows_something = False
-        for index in tqdm(range(number), desc=title, disable=None):
+        for index in progress(range(number), title):
             pair = read(index)
             self.shows_something = self.shows_something or shows_something(pair[1])
             room -= pair[0].nbytes + pair[1].nbytes

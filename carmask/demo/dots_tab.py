@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
-import torch
 from PIL import Image
 
 from carmask.demo.events import answer_pictures
@@ -41,7 +40,6 @@ class DotsModel(NamedTuple):
     open: Callable[[], Predictor]
 
 
-@torch.inference_mode()
 def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
     """Finds the dots of an upright picture, and their heat maps, in one run of the network.
 
@@ -51,7 +49,7 @@ def dots_and_maps(predictor: Predictor, picture: Image.Image) -> tuple[list[Dot]
     logits = predictor.logits(picture)
     assert isinstance(predictor.task, DotsTask)
     dots = predictor.task.decode(logits, (picture.height, picture.width))
-    return dots, predictor.task.activations(logits).numpy().astype(np.float16)
+    return dots, predictor.task.activations(logits).astype(np.float16)
 
 
 def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:

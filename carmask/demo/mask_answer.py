@@ -1,16 +1,16 @@
 """The answer of the tab Mask: a picture's margin, the mask at a threshold, and the line of text about it."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import gradio as gr
 import numpy as np
-import torch
-from PIL import Image
+from PIL import Image, ImageColor, ImageFilter, ImageOps
 
-from carmask.demo.uploads import VIEW_SIDE, Upload, uploaded_file
+from carmask.demo.uploads import VIEW_SIDE, Upload, open_upload, uploaded_file
 from carmask.errors import ModelError
 from carmask.files.drawing import overlay_mask
 from carmask.files.words import DEFAULT_OBJECT, capital
@@ -18,7 +18,10 @@ from carmask.inference.predictor import Predictor
 from carmask.inference.sliding_window import number_of_windows
 from carmask.tasks.mask_task import MaskTask
 
+TRANSPARENT, COLOUR, PICTURE = BEHIND = "transparent", "colour", "picture"  # what may lie behind a cut-out
 DOUBTFUL = 0.1, 0.9  # a pixel whose probability of being the object is between these is doubtful
+EDGE = math.log(2)  # log-odds between the outline of a cut-out and where it is opaque, or gone
+STRIP = 256  # rows of a cut-out whose edge is computed at a time
 SLIDING_WINDOW_ZOOM = 4.0  # how much larger the network sees the picture, compared with a single window
 MOST_WORK = 1_600  # megapixels of a picture times windows of the network: some five seconds on two cores
 
@@ -58,7 +61,6 @@ def check_work(predictor: Predictor, size: tuple[int, int]) -> None:
         raise gr.Error(words, duration=None, print_exception=False)
 
 
-@torch.inference_mode()
 def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bool = False) -> np.ndarray:
     """The log-odds of the object in an upright picture at the network's own size, float32 (h, w).
 
@@ -67,12 +69,12 @@ def object_margin(predictor: Predictor, picture: Image.Image, sliding_window: bo
     """
     if sliding_window:
         predictor = replace(predictor, magnification=SLIDING_WINDOW_ZOOM)
-    return predictor.margin(picture).numpy()
+    return predictor.margin(picture)
 
 
 def mask_at(margin: np.ndarray, threshold: float, size: tuple[int, int]) -> np.ndarray:
     """Thresholds a margin (h, w): uint8 of `size` (height, width), 255 where its probability is above `threshold`."""
-    return MaskTask(threshold=threshold).decode_margin(torch.from_numpy(margin), size)
+    return MaskTask(threshold=threshold).decode_margin(margin, size)
 
 
 def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -86,6 +88,48 @@ def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
     scale = min(1, VIEW_SIDE / max(size))
     height, width = (max(1, round(side * scale)) for side in size)
     return doubtful_pixels(margin, (height, width)).mean() / 255
+
+
+def soft_edge(margin: np.ndarray, mask: np.ndarray, threshold: float) -> np.ndarray:
+    """How opaque each pixel of a cut-out is: uint8 of the size of `mask`, above 127 exactly where it is 255.
+
+    It rises with the `margin` (h, w) while the odds go from half to twice those of the threshold: over the whole
+    doubtful band it would look like a halo. Cells away from the outline are opaque or gone: a network may be in doubt
+    inside the object, but it is not half transparent there.
+    """
+    distance = margin - math.log(threshold / (1 - threshold))
+    inside = Image.fromarray(np.uint8(255) * (distance > 0))
+    outline = np.not_equal(
+        *(np.asarray(inside.filter(kind(3))) for kind in (ImageFilter.MinFilter, ImageFilter.MaxFilter))
+    )
+    sure = np.where(distance > 0, distance.clip(min=EDGE), distance.clip(max=-EDGE))
+    cells = Image.fromarray(np.where(outline, distance, sure).astype(np.float32))
+    alpha, scale = np.empty_like(mask), margin.shape[0] / mask.shape[0]
+    for top in range(0, len(mask), STRIP):
+        rows = mask[top : top + STRIP]
+        box = (0, top * scale, cells.width, min((top + len(rows)) * scale, cells.height))
+        strip = cells.resize((mask.shape[1], len(rows)), Image.Resampling.BILINEAR, box)
+        soft = np.rint(127.5 + 127.5 * (np.asarray(strip) / EDGE).clip(-1, 1)).astype(np.uint8)
+        alpha[top : top + STRIP] = np.where(rows > 127, np.maximum(soft, 128), np.minimum(soft, 127))
+    return alpha
+
+
+def ground_of(size: tuple[int, int], behind: str, colour: str, background: Upload | None) -> Image.Image | None:
+    """What lies behind a cut-out of `size` (width, height), RGB: a colour, or as much of a picture as fits.
+
+    Raises:
+        gr.Error: There is no such choice or colour, or the picture is refused or deleted.
+    """
+    if behind not in BEHIND:
+        raise gr.Error(f"There is no such choice; choose one of {', '.join(BEHIND)}.", print_exception=False)
+    if behind == COLOUR:
+        try:
+            return Image.new("RGB", size, tuple(min(255, part) for part in ImageColor.getrgb(colour)[:3]))
+        except ValueError:
+            raise gr.Error("This is no colour; write it like #336699.", print_exception=False) from None
+    if behind == PICTURE and background:
+        return ImageOps.fit(open_upload(background, max(size)), size)
+    return None
 
 
 def describe_share(mask: np.ndarray, object_name: str) -> str:

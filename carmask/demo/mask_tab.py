@@ -11,21 +11,28 @@ from PIL import Image
 from carmask.demo.events import answer_pictures
 from carmask.demo.html_component import html_component
 from carmask.demo.mask_answer import (
+    BEHIND,
+    COLOUR,
     DOUBTFUL,
+    PICTURE,
+    TRANSPARENT,
     StoredAnswer,
     check_work,
     describe_mask,
     doubtful_pixels,
     doubtful_share,
     find_model,
+    ground_of,
     mask_at,
     open_stored_mask,
     small_overlay,
+    soft_edge,
 )
 from carmask.demo.uploads import (
     EMPTY_LINE,
     GONE,
     IMAGE,
+    PRIVATE,
     VIEW_SIDE,
     Upload,
     load_maps,
@@ -41,7 +48,10 @@ AMBER = (255, 176, 0)
 # Without buttons, since gradio's reset button triggers no `input`.
 THRESHOLD_RANGE: dict = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}
 
+WHITE = "#ffffff"
+
 MaskAnswer = tuple[str, str, StoredAnswer]
+Behind = tuple[str, str, Upload | None]  # of a cut-out: one of BEHIND, a colour, and an uploaded picture
 
 
 def make_answer(
@@ -102,12 +112,49 @@ def draw_doubtful(picture: Image.Image, margin: np.ndarray) -> Image.Image:
     return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
 
 
-def save_views(stored: StoredAnswer) -> list:
+def save_cut(stored: StoredAnswer, picture: Image.Image, mask: Image.Image, behind: Behind) -> str:
+    """Saves the object cut out of `picture`, at full size and with a soft edge; returns the path."""
+    alpha = soft_edge(load_maps(stored.margin), np.asarray(mask), stored.threshold)
+    return save_for_page(cut_out(picture, alpha, ground_of(picture.size, *behind)), stored.picture, "_cutout")
+
+
+def redraw_cut(stored: StoredAnswer | None, behind: str, colour: str, background: Upload | None) -> list:
+    """Lays something else behind the cut-out of an answer, if there is one; returns the cut-out and its download."""
+    if stored is None or not (mask := open_stored_mask(stored)).getbbox():
+        return [gr.skip()] * 2
+    cut = save_cut(stored, open_upload(stored.picture), mask, (behind, colour, background))
+    return [cut, gr.DownloadButton(value=cut, interactive=True)]
+
+
+def make_cutout(answer: Callable[..., MaskAnswer]) -> Callable[..., tuple[str, str]]:
+    """Returns the function behind the API's `/cutout`."""
+
+    def cutout(
+        picture: Upload,
+        model: str | None = None,
+        sliding_window: bool = False,
+        behind: str = TRANSPARENT,
+        colour: str = WHITE,
+        background: Upload | None = None,
+    ) -> tuple[str, str]:
+        """Cuts the object out of a picture, with a soft edge.
+
+        `behind` is "transparent", "colour", which `colour` says as #rrggbb, or "picture", which is `background`.
+        The rest is as for /mask. Returns a PNG of the upright picture's size, and one line of text.
+        """
+        _, line, stored = answer(picture, model, sliding_window)
+        given = behind, colour, background
+        return save_cut(stored, open_upload(picture), open_stored_mask(stored), given), line
+
+    return cutout
+
+
+def save_views(stored: StoredAnswer, behind: Behind) -> list:
     """Saves picture, overlay and doubtful pixels at the views' size, and the cut-out object, if any, at full size."""
     mask = open_stored_mask(stored)
     found = mask.getbbox() is not None
     picture = open_upload(stored.picture, MAX_SIDE if found else VIEW_SIDE)  # the cut-out alone needs every pixel
-    cut = save_for_page(cut_out(picture, mask), stored.picture, "_cutout") if found else None
+    cut = save_cut(stored, picture, mask, behind) if found else None
     overlay = save_for_page(small_overlay(picture, mask, VIEW_SIDE), stored.picture, "_overlay")
     doubt = gr.skip()
     if not stored.chosen:  # the doubtful pixels do not depend on the threshold
@@ -115,16 +162,18 @@ def save_views(stored: StoredAnswer) -> list:
     return [{"under": save_picture(picture, stored), "over": overlay}, cut, doubt]
 
 
-def show_views(stored: StoredAnswer | None) -> list:
-    """Fills the slider, the two downloads and the row of views; without an answer it empties them."""
+def show_views(
+    stored: StoredAnswer | None, behind: str = TRANSPARENT, colour: str = WHITE, background: Upload | None = None
+) -> list:
+    """Fills the slider, the two downloads and the views; without an answer it empties and hides them."""
     if stored is None:
         slider, mask, views = gr.Slider(interactive=False), None, [None] * 3
     else:
         # A slider that the visitor is moving must not jump back.
         slider = gr.skip() if stored.chosen else gr.Slider(value=stored.threshold, interactive=True)
-        mask, views = stored.mask, save_views(stored)
+        mask, views = stored.mask, save_views(stored, (behind, colour, background))
     downloads = [gr.DownloadButton(value=path, interactive=path is not None) for path in (mask, views[1])]
-    return [slider, *downloads, gr.Row(visible=stored is not None), *views]
+    return [slider, *downloads, gr.Column(visible=stored is not None), *views]
 
 
 def mask_tab(
@@ -154,24 +203,48 @@ def mask_tab(
         sliding_window = gr.Checkbox(label="Sliding window", info=words, elem_id="sliding-window", min_width=200)
     given = list(examples)
     chosen = gr.Examples(given, picture, cache_examples=False, api_visibility="private") if given else None
-    views, *shown = row_of_views(object_name)
     stored = gr.State()
+    with gr.Column(visible=False) as views:
+        shown = row_of_views(object_name)
+        behind = row_behind(stored, [shown[1], downloads[1]])
     outputs = [mask, line, stored]
     inputs = [picture, model, sliding_window]
     answer_pictures(inputs, chosen, answer, outputs, "mask", lambda words: [None, words, None])
     quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    cutout = make_cutout(answer)  # for programs alone: the page keeps the margin
+    gr.Button(visible=False).click(cutout, [*inputs, *behind], [shown[1], line], api_name="cutout", preprocess=False)
     slider.input(apply_threshold, [stored, slider], [*outputs, *downloads], **quiet)
-    stored.change(show_views, stored, [slider, *downloads, views, *shown], **quiet)
+    stored.change(show_views, [stored, *behind], [slider, *downloads, views, *shown], **quiet, preprocess=False)
     return stored
 
 
 def row_of_views(object_name: str) -> list[gr.blocks.Block]:
-    """Lays out the row of views, hidden until there is an answer; returns it, its overlay, cut-out and doubt."""
-    with gr.Row(visible=False, equal_height=True) as views:
+    """Lays out the row of views; returns the overlay, the cut-out and the doubt."""
+    with gr.Row(equal_height=True):
         overlay = html_component("overlay_slider", "Overlay", "overlay", object_name)
         words = f"The {object_name} alone"
         cut = gr.Image(label="Cut-out", elem_id="cutout", alt_text=words, interactive=False, **IMAGE)
         label = "Doubtful: {:.0%} to {:.0%} sure".format(*DOUBTFUL)
         words = "The picture with what is doubtful in amber"
         doubt = gr.Image(label=label, elem_id="doubtful", alt_text=words, interactive=False, **IMAGE)
-    return [views, overlay, cut, doubt]
+    return [overlay, cut, doubt]
+
+
+def row_behind(stored: gr.State, outputs: list) -> list[gr.components.Component]:
+    """Lays out the choice of what lies behind the cut-out, which redraws the `outputs`; returns its three fields."""
+    with gr.Row(elem_id="behind"):
+        behind = gr.Radio(list(BEHIND), value=TRANSPARENT, label="Behind the cut-out", elem_id="behind-choice")
+        colour = gr.ColorPicker(WHITE, label="Colour", visible=False, elem_id="behind-colour")
+        background = gr.UploadButton(
+            "Choose the picture", file_types=["image"], visible=False, scale=0, min_width=200, elem_id="behind-picture"
+        )
+    behind.input(
+        lambda choice: [gr.ColorPicker(visible=choice == COLOUR), gr.UploadButton(visible=choice == PICTURE)],
+        behind,
+        [colour, background],
+        **PRIVATE,
+    )
+    fields: list = [behind, colour, background]
+    for event in (behind.input, colour.change, background.upload):  # a typed colour is no `input`
+        event(redraw_cut, [stored, *fields], outputs, show_progress="hidden", trigger_mode="always_last", **PRIVATE)
+    return fields

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from carmask.data.card import object_name_of
 from carmask.data.layout import SPLITS, file_inside
@@ -17,6 +16,7 @@ from carmask.files.mask_levels import open_mask
 from carmask.files.mask_rule import NATIVE, MaskRule
 from carmask.files.masks import MaskOptions, decide, values_of
 from carmask.files.picture_folders import pictures_below
+from carmask.files.progress import progress
 from carmask.files.words import DEFAULT_OBJECT
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
@@ -27,7 +27,7 @@ def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
     """Examines all rows of a data set; returns what was found, by kind."""
     dot_names = read_dot_names(data)
     rule = mask_rule(data, rows)
-    results = [examine(data, row, dot_names, rule) for row in tqdm(rows, desc="Examining", disable=None)]
+    results = [examine(data, row, dot_names, rule) for row in progress(rows, "Examining")]
     examined = [one for one, _ in results]
     found = [finding for _, findings in results for finding in findings]
     known = {finding.files[0] for finding in found if finding.kind == "inverted mask"}
@@ -40,7 +40,7 @@ def mask_rule(data: Path, rows: list[dict]) -> MaskRule:
     """What the masks of a set mean: of one that was not written here, what training would take them for."""
     files = [file_inside(data, row["split"], row.get("mask_file_name")) for row in rows]
     values = []
-    for file in files if object_name_of(data) is None else []:
+    for file in progress(files if object_name_of(data) is None else [], "Reading masks"):
         try:
             values += [values_of(open_mask(file), file.name)] if file else []
         except PictureError:  # which has a finding of its own

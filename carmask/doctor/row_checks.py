@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from carmask.data.layout import BACKGROUND, NOT_JUDGED, OBJECT, SPLITS, file_inside, metadata_rows
+from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.doctor.findings import Finding
-from carmask.doctor.near_duplicates import perceptual_hash
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import distinct, open_mask
 from carmask.files.mask_rule import NATIVE, MaskRule

@@ -58,20 +58,35 @@ def bootstrap_intervals(
 
     The pictures of `counts`, each as `picture_counts` gives it, are drawn anew with replacement; the interval (low,
     high) holds 95 % of the draws' scores. Pictures of one of the `groups`, such as the frames of a film, are drawn
-    together; of fewer than six groups nothing can be told so, and the interval, of single pictures, is too narrow.
+    together. Of `few_groups` nothing can be told so: then these are the lowest and the highest score of a group.
 
     Source: Efron 1979, https://doi.org/10.1214/aos/1176344552; by group Field and Welsh 2007,
     https://doi.org/10.1111/j.1467-9868.2007.00593.x.
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 6)
     ious = [ratio(hits, found + true - hits) for hits, found, true, *_ in table]
-    labels = groups if len(set(groups)) >= FEWEST else range(len(table))
-    _, places = np.unique(np.asarray(labels), return_inverse=True)
+    _, places = np.unique(np.asarray(groups or range(len(table))), return_inverse=True)
     sums = np.zeros((places.max() + 1, 8))
     np.add.at(sums, places, np.column_stack([table, ious, np.ones(len(table))]))
-    totals = drawn_times(len(sums)) @ sums
+    few = few_groups(groups)
+    totals = sums if few else drawn_times(len(sums)) @ sums
     drawn = {"iou": pooled_iou(totals[:, :6]), "mean_iou": totals[:, 6] / totals[:, 7]}
+    if few:
+        return {name: (float(scores.min()), float(scores.max())) for name, scores in drawn.items()}
     return {name: interval(scores, len(sums)) for name, scores in drawn.items()}
+
+
+def few_groups(groups: Sequence[Hashable]) -> int:
+    """How many groups of several pictures there are, if too few to tell how another one would score; else 0."""
+    number = len(set(groups))
+    return number if number < min(FEWEST, len(groups)) else 0
+
+
+def brackets(low: float, high: float, few: int) -> str:
+    """An interval of `bootstrap_intervals` in brackets, for a table; what it is, if `few` groups, in a word."""
+    if few == 1:
+        return " (one group)"
+    return f" ({low:.3f}–{high:.3f}{f' in {few} groups' * bool(few)})"
 
 
 def pooled_iou(totals: np.ndarray) -> np.ndarray:

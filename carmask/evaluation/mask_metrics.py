@@ -7,23 +7,22 @@ import evaluate
 import numpy as np
 
 OLD_KEY = "false_car_share", "false_positive_share"  # how the scores of older models are read
-BAND = 0.02  # width of the boundary band, as a share of the picture's diagonal
+BAND, NARROW_BAND = 0.02, 0.005  # widths of the boundary band, as shares of the picture's diagonal
 
 
-def boundary(mask: np.ndarray) -> np.ndarray:
-    """The part of `mask`, bool (H, W), within 2 % of the diagonal of its edge; the picture's border is an edge too.
+def boundary(mask: np.ndarray, band: float = BAND) -> np.ndarray:
+    """The part of `mask`, bool (H, W), within `band` times the diagonal of its edge.
+
+    The picture's border is an edge too.
 
     Source: Cheng et al. 2021, https://arxiv.org/abs/2103.16562 (here with a square neighbourhood).
     """
-    reach = max(1, round(BAND * np.hypot(*mask.shape)))
+    reach = max(1, round(band * np.hypot(*mask.shape)))
+    window = 2 * reach + 1
     inner = mask
-    for axis in (0, 1):
-        before = [(reach + 1, reach) if axis == other else (0, 0) for other in (0, 1)]
-        total = np.pad(inner.astype(np.int32), before).cumsum(axis=axis)
-        window = 2 * reach + 1
-        length = mask.shape[axis]
-        full = np.take(total, range(window, window + length), axis) - np.take(total, range(length), axis)
-        inner = full == window
+    for _ in range(2):  # along the height, then the width
+        total = np.pad(inner, ((reach + 1, reach), (0, 0))).cumsum(axis=0, dtype=np.int32)
+        inner = (total[window:] - total[:-window] == window).T
     return mask & ~inner
 
 
@@ -32,12 +31,13 @@ def ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else 1.0
 
 
-def picture_counts(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def picture_counts(prediction: np.ndarray, reference: np.ndarray, band: float = BAND) -> np.ndarray:
     """Counts one picture: hits, predicted, true, boundary hits, boundary union, judged pixels; int64 (6,).
 
     Args:
         prediction: (H, W), object where it is above 127.
         reference: (H, W) of 0 background, 255 object and 128 not judged; the last are left out of every count.
+        band: width of the boundary, as a share of the picture's diagonal.
 
     Raises:
         ValueError: the two sizes differ.
@@ -46,7 +46,7 @@ def picture_counts(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
         raise ValueError(f"The mask has size {prediction.shape}, but the truth has {reference.shape}.")
     judged = (reference == 0) | (reference == 255)
     found, true = (prediction > 127) & judged, reference == 255
-    edge_found, edge_true = boundary(found), boundary(true)
+    edge_found, edge_true = boundary(found, band), boundary(true, band)
     sets = (found & true, found, true, edge_found & edge_true, edge_found | edge_true, judged)
     return np.array([np.count_nonzero(pixels) for pixels in sets])
 

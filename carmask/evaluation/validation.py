@@ -6,13 +6,13 @@ from collections import defaultdict
 import datasets
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.data.rows import read_row
-from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.bootstrap import bootstrap_intervals, few_groups
 from carmask.evaluation.dot_metrics import DotScores, best_threshold, dot_scores
 from carmask.evaluation.figures import draw_case, draw_dots_case
 from carmask.evaluation.mask_metrics import MaskScores, picture_counts, summary
+from carmask.files.progress import progress
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dots_task import Dot, DotsTask
 
@@ -30,13 +30,13 @@ def validate(
 
     Returns:
         The scores of `carmask.evaluation.mask_metrics` for "all" and for each source; "all" also has `balanced_iou`,
-        and a source with objects `iou_low` and `iou_high`, between which 95 % of other pictures would put its `iou`.
+        and a source with objects `iou_low` and `iou_high` of `bootstrap_intervals`, and `few_groups` if it has them.
         And pictures of the `worst` cases: missed pixels in red, false ones in blue.
     """
     if predictor.task.kind == "dots":
         return validate_dots(predictor, split, worst, calibrate)
     metric, sources, groups, cases = MaskScores(), [], defaultdict(list), []
-    for index, row in enumerate(tqdm(split, desc="Validating", leave=False, disable=None)):
+    for index, row in enumerate(progress(split, "Validating", leave=False)):
         _, truth = read_row(row)
         mask = predictor(row["image"])
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
@@ -54,6 +54,7 @@ def validate(
     for source, values in scores.items():
         if any(count[2] for count in counts[source]):
             values["iou_low"], values["iou_high"] = bootstrap_intervals(counts[source], groups[source])["iou"]
+            values |= {"few_groups": float(few)} if (few := few_groups(groups[source])) else {}
     scores["all"] = everything | {"balanced_iou": balanced_iou(counts)}
     return scores, [draw_case(split[index], mask) for _, index, mask in cases]
 
@@ -87,7 +88,7 @@ def validate_dots(
     task, everything = predictor.task, predictor.with_threshold(0.0)
     assert isinstance(task, DotsTask)
     predictions, references = [], []
-    for row in tqdm(split, desc="Validating", leave=False, disable=None):
+    for row in progress(split, "Validating", leave=False):
         grey, truth = read_row(row)
         shares = np.array(grey.shape[::-1]) / max(grey.shape)
         predictions.append(dot_table(everything(row["image"]), task, max(grey.shape)))

@@ -46,26 +46,32 @@ def overlay_mask(
     return Image.composite(Image.new("RGB", picture.size, colour), picture.convert("RGB"), Image.fromarray(weights))
 
 
-def cut_out(picture: Image.Image, mask: Mask) -> Image.Image:
-    """Cuts the masked object out of its picture.
+def cut_out(picture: Image.Image, alpha: Mask, ground: Image.Image | None = None) -> Image.Image:
+    """Cuts an object out of its picture, and lays it on `ground` if there is one.
 
     Args:
         picture: any mode; left untouched.
-        mask: uint8 (H, W) array or PIL L of the picture's size; object above 127.
+        alpha: uint8 (H, W) array or PIL L of the picture's size: how opaque each pixel is; a mask gives a hard edge.
+        ground: RGB picture of the same size; it is drawn on.
 
     Returns:
-        RGBA picture of the same size; outside the object it is fully transparent and black, so nothing hidden is kept.
+        The `ground`; without one an RGBA picture of the same size, black where it is fully transparent, so nothing
+        hidden is kept.
 
     Raises:
-        ValueError: when mask and picture differ in size.
+        ValueError: when alpha and picture differ in size.
     """
-    opaque = Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask
+    opaque = Image.fromarray(alpha) if isinstance(alpha, np.ndarray) else alpha
     _check_size(picture, opaque)
-    ground = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    below = ground or Image.new("RGBA", picture.size, (0, 0, 0, 0))
     for top, band in bands(picture):  # a large picture is in memory twice, not five times
         box = (0, top, band.width, top + band.height)
-        ground.paste(band.convert("RGB"), box, opaque.crop(box).point([0] * 128 + [255] * 128))
-    return ground
+        cut, weights = band.convert("RGB"), opaque.crop(box)
+        if not ground:
+            cut.putalpha(weights)
+            weights = weights.point([0] + [255] * 255)
+        below.paste(cut, box, weights)
+    return below
 
 
 def draw_dots(

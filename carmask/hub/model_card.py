@@ -11,6 +11,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from carmask.data.streams import is_stream
+from carmask.evaluation.bootstrap import brackets
 from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.evaluation.validation import BEST, Scores
 from carmask.files.words import one
@@ -46,7 +47,7 @@ def score_table(scores: Scores) -> str:
     for name, values in scores.items():
         told = {key: f"{values[key]:.4f}" for key in keys if key in values}
         if "iou_low" in values:
-            told["iou"] += f" ({values['iou_low']:.3f}–{values['iou_high']:.3f})"
+            told["iou"] += brackets(values["iou_low"], values["iou_high"], int(values.get("few_groups", 0)))
         if "iou" in values and without_object(values):
             told = {"false_positive_share": told["false_positive_share"]}
         lines.append([name, *(told.get(key, "–") for key in keys)])
@@ -109,8 +110,8 @@ CARD_TEXTS = {
         "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
 over pictures; `false_positive_share` is the share of pixels called {object} on pictures without one. Pixels marked as
 not judged do not count. In brackets after `iou`: where it would be with other pictures of the same kind, in 95 of 100
-cases by the bootstrap, pictures of a group drawn together; of fewer than six groups pictures are drawn one by one, and
-the interval is too narrow.""",
+cases by the bootstrap, pictures of a group drawn together. Fewer than six groups cannot tell that; then the lowest and
+the highest score of a group stand there, and another one may lie outside. {grouping}""",
     },
     "dots": {
         "tag": "keypoint-detection",
@@ -120,7 +121,7 @@ the interval is too narrow.""",
 the picture's longer side, a dot not found counting as wrong; `mean_error` and `median_error` are shares of the longer
 side, over found dots; `presence_f1` judges whether dots are found where there are any, wherever; `f1_5` counts dots
 within 5 % only; `swapped` is the share of found dots that lie on their left or right partner. A dot counts as found
-from the score stored in config.json as threshold, which is the best one on the validation pictures.""",
+from the score stored in config.json as threshold, which is the best one on the validation pictures. {grouping}""",
     },
 }
 
@@ -137,7 +138,8 @@ def write_report(
     Args:
         folder: the model folder.
         facts: the run's task, labels, network, inference_settings, command, seed, device, processes, precision and
-            origin, and what `carmask.hub.provenance` says of its code, versions and data.
+            origin, what `carmask.hub.provenance` says of its code, versions and data, and, if its data set says so,
+            `grouped_by`.
         train: the rows it was trained on.
         scores: per split, what `validate` gave.
         history: one line per validation with step, loss and scores.
@@ -148,6 +150,7 @@ def write_report(
     licence, terms = licence_of(facts["origin"])
     facts = facts | {"origin": " and ".join(facts["origin"]), "licence": licence}
     facts |= {"name": folder.name, "quoted": shlex.quote(folder.name), "object": facts["labels"][-1]}
+    facts["grouping"] = grouping_words(facts.get("grouped_by", ""), train)
     facts |= card_head(facts) | {"one_object": one(facts["object"]), "labels": ", ".join(facts["labels"])}
     facts["processes"] = "one process" if facts["processes"] == 1 else f"{facts['processes']} processes"
     facts["precision"] = PRECISIONS.get(facts["precision"], facts["precision"])
@@ -163,6 +166,19 @@ def write_report(
         draw_curves(history, folder / "curves.png")
 
 
+def grouping_words(grouped_by: str, train: datasets.Dataset) -> str:
+    """By what the pictures that belong together were kept in one split, in a sentence."""
+    grouped = "group" in (train.column_names or []) and not is_stream(train)
+    if not grouped_by and grouped and len(set(train["group"])) < len(train):
+        grouped_by = "the column group of the data set"
+    if grouped_by:
+        return f"Which pictures belong together was told by {grouped_by}."
+    return (
+        "Nothing told which pictures belong together, so these scores hold for pictures like these only: taken at the "
+        "same places and times as those it was trained on."
+    )
+
+
 def card_head(facts: dict) -> dict[str, str]:
     """What a card says by the kind of network: the library that opens it, its tags, and lines for another library."""
     tags = [CARD_TEXTS[facts["task"]]["tag"], *[facts["object"]] * (facts["task"] == "mask"), facts["network"]]
@@ -176,7 +192,7 @@ def card_head(facts: dict) -> dict[str, str]:
 
 def describe_inference_settings(predictor: Predictor) -> str:
     """How a model sees pictures, in a sentence."""
-    limits, mirror = dict(predictor.processor.size), predictor.task.mirror
+    limits, mirror = predictor.preprocessing.size, predictor.task.mirror
     size = (
         f"with a long side of {limits['max_height']}"
         if limits.get("max_height")

@@ -11,8 +11,7 @@ from carmask.errors import ModelError, RunError, RuntimeFileError, first_line
 from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.hub.checks import NO_TOKEN, REFUSALS, refusal
 from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
-from carmask.inference.loading import check_folder
-from carmask.inference.model_folder import MODEL_FILES, OUR_FILES, all_checkpoints
+from carmask.inference.model_folder import MODEL_FILES, OUR_FILES, all_checkpoints, check_folder
 from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import FILES
 
@@ -109,7 +108,7 @@ def evaluations(split: str, scores: dict[str, dict[str, float]]) -> list[EvalRes
     return sorted(found, key=lambda one: (one.dataset_type, one.metric_type))
 
 
-def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, str, str]:
+def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, str, str, list[str]]:
     """Puts a model on the Hub in one commit.
 
     Args:
@@ -119,7 +118,7 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
         hub: where to.
 
     Returns:
-        Its name with the owner, its licence, and the revision of the commit.
+        Its name with the owner, its licence, the revision of the commit, and the names of the files that went up.
 
     Raises:
         PublishError, ModelError, RunError: it is not fit to be published, or is there already for all to see.
@@ -135,7 +134,7 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
     text = text.replace(f"--model {shlex.quote(folder.name)} ", f"--model {owned} ")
     operations = [CommitOperationAdd(path.name, path) for path in files] + [CommitOperationAdd(CARD, text.encode())]
     commit = hub.create_commit(owned, operations, commit_message="Model, card and scores")
-    return owned, card.data["license"], commit.oid
+    return owned, card.data["license"], commit.oid, [CARD, *(path.name for path in files)]
 
 
 def upload(folder: Path, name: str, private: bool = False) -> str:
@@ -147,7 +146,7 @@ def upload(folder: Path, name: str, private: bool = False) -> str:
     if not get_token():
         raise PublishError(NO_TOKEN)
     try:
-        owned, licence, revision = publish(folder, name, private, HfApi())
+        owned, licence, revision, files = publish(folder, name, private, HfApi())
     except PublishError:
         raise
     except (ModelError, RunError, RuntimeFileError) as error:
@@ -160,5 +159,7 @@ def upload(folder: Path, name: str, private: bool = False) -> str:
         ) from error
     except ValueError as error:  # the Hub's words on the card's metadata, in several lines
         raise PublishError(" ".join(str(error).split())) from error
-    lines = f"{owned} is published, licence {licence}, revision {revision}.", f'Predictor.from_pretrained("{owned}")'
-    return "\nFrom Python: ".join(lines)
+    kept = sorted(path.name for path in folder.iterdir() if path.name not in files and not path.name.startswith("."))
+    lines = [f"{owned} is published, licence {licence}, revision {revision}.", f"Uploaded: {', '.join(files)}."]
+    lines += [f"Not uploaded: {', '.join(kept)}."] if kept else []
+    return "\n".join([*lines, f'From Python: Predictor.from_pretrained("{owned}")'])

@@ -1,6 +1,9 @@
-"""Writes a network as a file for ONNX Runtime or OpenVINO."""
+"""Writes a network as a file for ONNX Runtime or OpenVINO, and checks that it is the same function."""
 
+import importlib.util
 import json
+import logging
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import TrainingMode
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
-from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.inference.runtimes import import_optional
+from carmask.errors import ExportError
+from carmask.inference.loading import load_preprocessing
+from carmask.inference.model_folder import fingerprint
+from carmask.inference.preprocessing import Preprocessing
+from carmask.inference.runtimes import FILES, WEIGHTS, Network, import_optional, open_exported
+from carmask.inference.torch_network import load_network, torch_function
+from carmask.tasks.maps import resized
 
 SAMPLE = (2, 3, 95, 127)  # odd at every halving, so that every resize of the network shows when it is traced
+CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
+EQUAL_PIXELS = 0.9999
+LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
+ROUNDED = 0.999, 1e-2  # the same two where weights are rounded to float16
 FEW = 256  # weights that take more place as a node of their own than as float32
 
 
@@ -59,14 +71,14 @@ class Logits(nn.Module):
         return self.network(pixel_values).logits
 
 
-def describe_file(network: PreTrainedModel, processor: BaseImageProcessor) -> dict[str, str]:
+def describe_file(network: PreTrainedModel, preprocessing: Preprocessing) -> dict[str, str]:
     """What a user of the file alone must know: labels, task, and what to do with a picture before the network."""
     config = network.config.to_dict()
     facts = {key: config[key] for key in ("task", "threshold", "mirror") if key in config}
     facts["labels"] = [network.config.id2label[index] for index in range(network.config.num_labels)]
     facts["input"] = "pixel_values float32 (B, 3, H, W): (grey * rescale_factor - image_mean) / image_std, RGB order"
-    settings = processor.to_dict()
-    facts |= {key: settings[key] for key in ("image_mean", "image_std", "rescale_factor", "size", "resample")}
+    facts |= {"image_mean": preprocessing.mean, "image_std": preprocessing.deviation}
+    facts |= {"rescale_factor": preprocessing.scale, "size": preprocessing.size, "resample": preprocessing.resample}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}
 
 
@@ -125,3 +137,79 @@ def write_openvino(onnx_file: Path, file: Path, facts: dict[str, str]) -> None:
     for key, value in facts.items():
         model.set_rt_info(value, ["carmask", key])
     openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def made_up_pixels(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draws normalised pixels (B, 3, H, W): soft blobs with noise on them, the same in all three channels."""
+    random = torch.Generator().manual_seed(seed)
+    blobs = F.interpolate(torch.randn(shape[0], 1, 7, 9, generator=random), size=shape[2:], mode="bicubic")
+    return (blobs + 0.2 * torch.randn(shape[0], 1, *shape[2:], generator=random)).repeat(1, 3, 1, 1).numpy()
+
+
+def check_parity(
+    network: Network, exported: Network, limits: tuple[float, float] = (EQUAL_PIXELS, LARGEST_DIFFERENCE)
+) -> tuple[float, float]:
+    """Compares both networks on made-up pictures of several sizes; `limits` are the least and the most it may return.
+
+    Returns:
+        The share of equal pixels in the masks (the strongest label of each pixel, at the picture's size), and the
+        largest difference of any logit, as a share of the logits' standard deviation.
+
+    Raises:
+        ExportError: fewer pixels are equal, or the difference is larger, than `limits` say.
+    """
+    equal, pixels, difference = 0, 0, 0.0
+    for seed, shape in enumerate(CHECKED):
+        pixel_values = made_up_pixels(shape, seed)
+        wanted, found = network(pixel_values), exported(pixel_values)
+        if wanted.shape != found.shape:
+            raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
+        difference = max(difference, float(np.abs(wanted - found).max() / wanted.std(ddof=1)))
+        masks = [resized(maps, shape[2:]).argmax(1) for maps in (wanted, found)]
+        equal += int((masks[0] == masks[1]).sum())
+        pixels += masks[0].size
+    share = equal / pixels
+    if not (share >= limits[0] and difference <= limits[1]):
+        raise ExportError(
+            f"The exported network is not the same: {share:.4%} equal pixels, logits off {difference:.1e}."
+        )
+    return share, difference
+
+
+def is_half(network: PreTrainedModel) -> bool:
+    """Whether float16 holds each weight of a network exactly."""
+    weights = (value for value in network.state_dict().values() if value.is_floating_point())
+    return all(torch.equal(value, value.half().to(value.dtype)) for value in weights)
+
+
+def write_beside(folder: Path) -> tuple[float, float]:
+    """Writes `model.onnx` into a model folder, beside the weights that it holds as well; returns `check_parity`'s.
+
+    Raises:
+        ModelError: the model cannot be opened.
+        ExportError: what was written is not the same function; the folder stays as it was.
+        RuntimeFileError: a package is missing.
+        OSError: the folder cannot be written.
+    """
+    network = load_network(folder)
+    facts = describe_file(network, load_preprocessing(folder)) | {WEIGHTS: fingerprint(folder)}
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        file = Path(name) / FILES["onnx"]
+        write_onnx(network, file, facts, one_attention=True, half=is_half(network))
+        parity = check_parity(torch_function(network), open_exported(file, network.config.num_labels))
+        file.replace(folder / file.name)
+    return parity
+
+
+def refresh_exported(folder: Path) -> None:
+    """Writes `model.onnx` for new weights in a model folder where `onnx` is installed; an old one goes in any case.
+
+    Raises:
+        ModelError, OSError: as for `write_beside`.
+    """
+    (folder / FILES["onnx"]).unlink(missing_ok=True)
+    if all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime")):
+        try:
+            write_beside(folder)
+        except ExportError as error:
+            logging.warning("%s has no %s: %s torch runs it.", folder, FILES["onnx"], error)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from carmask.errors import PictureError
 from carmask.files.disk import write_whole
 from carmask.files.picture_folders import ENDINGS, pictures_below
 from carmask.files.pictures import open_reduced
+from carmask.files.progress import progress
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dot_files import dots_as_csv, dots_as_json
 from carmask.tasks.dots_task import Dot
@@ -101,7 +101,7 @@ def write_answers(
     with ThreadPoolExecutor(workers) as pool:
         answers = pool.map(answer, *zip(*planned, strict=True)) if planned else ()
         try:
-            results = [*tqdm(answers, total=len(planned), disable=quiet or None, unit="picture")]
+            results = [*progress(answers, "Pictures", len(planned), quiet=quiet)]
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise

@@ -1,48 +1,32 @@
 """From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
-from transformers import PreTrainedModel
-from transformers.image_processing_utils import BaseImageProcessor
 
 from carmask.errors import ModelError, refused_as
 from carmask.files.pictures import upright_rgb
-from carmask.inference.loading import load_exported, load_network, load_processor, torch_function
-from carmask.inference.runtimes import exported_file
+from carmask.inference.loading import open_model
+from carmask.inference.preprocessing import Preprocessing, network_size
+from carmask.inference.runtimes import Network
 from carmask.inference.sliding_window import blended
-from carmask.networks.resizing import resize_maps
-from carmask.tasks.auto import task_for
+from carmask.tasks.auto import labels_of, task_for
 from carmask.tasks.dots_task import DotsTask
+from carmask.tasks.maps import resized
 from carmask.tasks.mask_task import MaskTask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.image_processing_utils import BaseImageProcessor
 
 TRIED = 64  # pixels of the side of the picture that a network sees when it is opened
 MOST_TRIED = 2**20  # pixels of a picture of the only size that it takes
 BRIGHTEST = 1000  # what a pixel may be for a network, dark or bright
-SMALLEST = 32  # pixels; below it a network has no last stage
-
-
-def network_size(size: tuple[int, int], limits: dict[str, int], multiple: int = 1) -> tuple[int, int]:
-    """The size at which a network sees a picture of `size` (height, width).
-
-    `limits` is a processor's `size`: "height" and "width" for a fixed size, "max_height" and "max_width" to fit in
-    while keeping the shape. Each side is the nearest multiple of `multiple`, and none falls below 32 pixels.
-    """
-    if "max_height" not in limits:
-        sides = [limits["height"], limits["width"]]
-    else:
-        scale = min(limits["max_height"] / size[0], limits["max_width"] / size[1])
-        sides = [int(side * scale) for side in size]
-    height, width = (max(SMALLEST, (side + multiple // 2) // multiple * multiple) for side in sides)
-    return height, width
 
 
 @dataclass(frozen=True)
@@ -50,13 +34,13 @@ class Predictor:
     """Answers one picture, as its task says: `predictor(picture)` is a mask or a list of dots.
 
     A mask is uint8 (height, width) of exactly 0 and 255; dots are in pixels of the upright picture. `network` maps
-    pixels (B, 3, H, W) to logits (B, n, h, w) and may be torch or any other run-time; `name` says which model it is.
+    pixels (B, 3, H, W) to logits (B, n, h, w), arrays of float32 in any run-time; `name` says which model it is.
     With `magnification` above 1 a sliding window sees a picture up to so many times as large as usual, though no
     larger than it is: for masks of small objects in large pictures.
     """
 
-    network: Callable[[Tensor], Tensor]
-    processor: BaseImageProcessor
+    network: Network
+    preprocessing: Preprocessing
     task: MaskTask | DotsTask
     name: str = ""
     magnification: float = 1.0
@@ -82,8 +66,7 @@ class Predictor:
 
     def window_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size (height, width) of what the network sees at a time of a picture of `size` (height, width)."""
-        limits = {side: length for side, length in dict(self.processor.size).items() if length is not None}
-        return network_size(size, limits, self.task.multiple)
+        return network_size(size, self.preprocessing.size, self.task.multiple)
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The size at which the network sees a whole picture of `size`, in one window or, magnified, in several."""
@@ -91,37 +74,34 @@ class Predictor:
         zoom = max(1, min(self.magnification, size[0] / window[0], size[1] / window[1]))
         return round(window[0] * zoom), round(window[1] * zoom)
 
-    def pixel_values(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+    def _view(self, picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+        return self.preprocessing.resized(picture, self.window_size(size or (picture.height, picture.width)))
+
+    def pixel_values(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
         """What the network sees of an upright picture: its luminance in one window, float32 (1, 3, H, W).
 
         `size` is as for a call.
         """
-        return self._normalised([self._resized(picture, self.window_size(size or (picture.height, picture.width)))])
+        return self.preprocessing.pixel_values([self._view(picture, size)])
 
-    def _resized(self, picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-        # One channel is resized, not three equal ones.
-        return picture.convert("L").resize(size[::-1], Image.Resampling(self.processor.resample))
-
-    def _normalised(self, views: list[Image.Image]) -> Tensor:
-        views = [view.convert("RGB") for view in views]
-        return self.processor(views, do_resize=False, return_tensors="pt").pixel_values
-
-    def logits(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+    def logits(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
         """The network's maps for an upright `picture`, seen in one window, float32 (n, h, w); `size` as for a call."""
-        return self._maps(self.pixel_values(picture, size))[0]
+        return self._maps([self._view(picture, size)])[0]
 
-    def _maps(self, pixel_values: Tensor) -> Tensor:
-        """The maps (B, n, h, w) for pixels (B, 3, H, W), float32: the network's own, or their mean with a mirror's."""
-        maps = self.network(pixel_values).float()
+    def _maps(self, views: list[Image.Image]) -> np.ndarray:
+        """The maps (B, n, h, w) of grey views of one size: the network's own, or their mean with a mirror image's."""
+        maps = self.network(self.preprocessing.pixel_values(views))
         if not self.task.mirror:
             return maps
-        height, width = (round(self.task.mirror * side) for side in pixel_values.shape[-2:])
+        width, height = (round(self.task.mirror * side) for side in views[0].size)
         size = network_size((height, width), {"height": height, "width": width}, self.task.multiple)
-        mirror_image = F.interpolate(pixel_values.flip(-1), size=size, mode="bilinear", antialias=True)
-        mirrored = self.task.flip_maps(self.network(mirror_image).float())
-        return (maps + resize_maps(mirrored, maps.shape[-2:])) / 2
+        mirror_images = [
+            view.transpose(Image.Transpose.FLIP_LEFT_RIGHT).convert("F").resize(size[::-1], Image.Resampling.BILINEAR)
+            for view in views
+        ]
+        mirrored = self.task.flip_maps(self.network(self.preprocessing.pixel_values(mirror_images)))
+        return (maps + resized(mirrored, maps.shape[-2:])) / 2
 
-    @torch.inference_mode()
     def __call__(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Any:  # noqa: ANN401 - np.ndarray or list[Dot], by task
         """Answers for `picture` at the full size it has when upright; the picture itself stays as it is.
 
@@ -133,8 +113,7 @@ class Predictor:
             return self.task.decode(self.logits(picture, size), size)
         return self.task.decode_margin(self.margin(picture, size), size)
 
-    @torch.inference_mode()
-    def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> Tensor:
+    def margin(self, picture: Image.Image, size: tuple[int, int] | None = None) -> np.ndarray:
         """The log-odds of the object in an upright `picture`, float32 (h, w), for `MaskTask.decode_margin`.
 
         `size` is as for a call.
@@ -144,43 +123,41 @@ class Predictor:
         window, seen = self.window_size(size), self.seen_size(size)
         if seen == window:
             return task.margin(self.logits(picture, size))
-        grey = self._resized(picture, seen)
-        return blended(grey, window, lambda views: task.margin(self._maps(self._normalised(views))))
+        grey = self.preprocessing.resized(picture, seen)
+        return blended(grey, window, lambda views: task.margin(self._maps(views)))
 
-    @torch.inference_mode()
     def activations(self, picture: Image.Image) -> np.ndarray:
         """The network's maps for `picture`, to look at: float32 (n, h, w) in 0 to 1."""
-        return self.task.activations(self.logits(upright_rgb(picture))).numpy()
+        return self.task.activations(self.logits(upright_rgb(picture)))
 
     @classmethod
-    def from_network(cls, network: PreTrainedModel, processor: BaseImageProcessor, name: str = "") -> "Predictor":
+    def from_network(cls, network: "PreTrainedModel", processor: "BaseImageProcessor", name: str = "") -> "Predictor":
         """Wraps a network in memory, as validation does during training."""
-        return cls(torch_function(network), processor, task_for(network.config), name)
+        from carmask.inference.torch_network import torch_function
+
+        preprocessing = Preprocessing.from_settings(processor.to_dict())
+        return cls(torch_function(network), preprocessing, task_for(network.config.to_dict()), name)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, threads: int = 0, object_labels: Sequence[str] = ()) -> "Predictor":
-        """Opens a model folder, of torch or exported, or a model of the Hub.
+    def from_pretrained(
+        cls, model: str | Path, threads: int = 0, object_labels: Sequence[str] = (), runtime: str = ""
+    ) -> "Predictor":
+        """Opens a model folder or a model of the Hub.
 
-        `threads` says how many an exported network takes for one picture (0: one per core); torch has its own switch.
-        `object_labels` are the labels that mean the object, by name or number, in a network for masks that has many.
+        `threads` and `runtime` are as for `carmask.inference.loading.open_model`. `object_labels` are the labels that
+        mean the object, by name or number, in a network for masks that has many.
 
         Raises:
             ModelError: it cannot be opened, or is no network with finite weights for masks of the object or for dots.
         """
-        exported = exported_file(Path(model))
-        if exported:
-            function, config = load_exported(exported, threads)
-        else:
-            network = load_network(model)
-            function, config = torch_function(network), network.config
-        processor = load_processor(model)
+        network, settings, preprocessing = open_model(model, threads, runtime)
         with refused_as(ModelError, f"The config.json of {model} cannot be used; fetch or train the model again."):
             try:
-                task = task_for(config, object_labels)
+                task = task_for(settings, object_labels)
             except ValueError as error:
                 raise ModelError(f"The model {model} cannot be used: {error}.") from error
-        predictor = cls(function, processor, task, Path(model).name)
-        predictor.try_out(config.num_labels)
+        predictor = cls(network, preprocessing, task, Path(model).name)
+        predictor.try_out(len(labels_of(settings)))
         return predictor
 
     def try_out(self, labels: int) -> None:
@@ -197,17 +174,17 @@ class Predictor:
                 raise
             self._see(window, labels)  # some networks take no other size than their own
 
-    @torch.inference_mode()
     def _see(self, size: tuple[int, int], labels: int) -> None:
         wrong = f"The preprocessor_config.json of {self.name} makes no usable pixels; fetch or train the model again."
         with refused_as(ModelError, wrong), np.errstate(all="ignore"):
-            pixels = self._normalised([self._resized(Image.linear_gradient("L"), size)])
-            if pixels.shape != (1, 3, *size) or not pixels.abs().max() <= BRIGHTEST:
+            view = self.preprocessing.resized(Image.linear_gradient("L"), size)
+            pixels = self.preprocessing.pixel_values([view])
+            if pixels.shape != (1, 3, *size) or not np.abs(pixels).max() <= BRIGHTEST:
                 raise ModelError(wrong)
         wrong = f"The network of {self.name} gives no usable numbers; fetch or train the model again."
         with refused_as(ModelError, wrong):
-            maps = self._maps(pixels)
-            if maps.shape[:2] != (1, labels) or not maps.isfinite().all():
+            maps = self._maps([view])
+            if maps.shape[:2] != (1, labels) or not np.isfinite(maps).all():
                 raise ModelError(wrong)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import import_optional
@@ -14,7 +13,7 @@ from carmask.inference.runtimes import import_optional
 QUANTIZED = ["Conv", "MatMul", "Gemm"]  # where the operations are; all else stays float32
 
 
-def write_int8(onnx_file: Path, file: Path, pixel_values: Iterable[Tensor]) -> None:
+def write_int8(onnx_file: Path, file: Path, pixel_values: Iterable[np.ndarray]) -> None:
     """Writes an ONNX file again with int8 products, calibrated on `pixel_values`, each (1, 3, H, W).
 
     Activations take 7 of their 8 bits, because processors without VNNI add pairs of products in 16 bits.
@@ -35,7 +34,7 @@ def write_int8(onnx_file: Path, file: Path, pixel_values: Iterable[Tensor]) -> N
         def get_next(self) -> dict[str, np.ndarray] | None:
             """The next picture's input, or None after the last."""
             pixels = next(self.rest, None)
-            return None if pixels is None else {"pixel_values": pixels.numpy()}
+            return None if pixels is None else {"pixel_values": pixels}
 
     quantization.quantize_static(
         onnx_file,

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+
+from carmask.tasks.maps import resized
 
 OVERLAP = 0.25  # the least share of a window that its neighbour sees as well
 BATCH = 4  # windows that the network sees at a time
 
 
-def cut(length: int, window: int) -> list[tuple[int, Tensor]]:
+def cut(length: int, window: int) -> list[tuple[int, np.ndarray]]:
     """Cuts one side of a picture into overlapping windows, evenly spaced.
 
     Returns:
@@ -22,12 +21,12 @@ def cut(length: int, window: int) -> list[tuple[int, Tensor]]:
     """
     count = 1 + -(-(length - window) // max(1, int(window * (1 - OVERLAP))))
     starts = [round(start) for start in np.linspace(0, length - window, count)]
-    fade = torch.arange(1, window + 1).clamp(max=max(1, int(window * OVERLAP))).float()
-    weights = [fade.minimum(fade.flip(0)) for _ in starts]
-    total = torch.zeros(length)
-    for start, weight in zip(starts, weights, strict=True):
+    fade = np.arange(1, window + 1).clip(max=max(1, int(window * OVERLAP))).astype(np.float32)
+    weight = np.minimum(fade, fade[::-1])
+    total = np.zeros(length, np.float32)
+    for start in starts:
         total[start : start + window] += weight
-    return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]
+    return [(start, weight / total[start : start + window]) for start in starts]
 
 
 def number_of_windows(size: tuple[int, int], window: tuple[int, int]) -> int:
@@ -35,7 +34,9 @@ def number_of_windows(size: tuple[int, int], window: tuple[int, int]) -> int:
     return len(cut(size[0], window[0])) * len(cut(size[1], window[1]))
 
 
-def blended(grey: Image.Image, window: tuple[int, int], maps_of: Callable[[list[Image.Image]], Tensor]) -> Tensor:
+def blended(
+    grey: Image.Image, window: tuple[int, int], maps_of: Callable[[list[Image.Image]], np.ndarray]
+) -> np.ndarray:
     """One map of a whole picture, float32 (height, width), from the maps of its windows.
 
     Args:
@@ -43,12 +44,12 @@ def blended(grey: Image.Image, window: tuple[int, int], maps_of: Callable[[list[
         window: (height, width) of what the network sees at a time.
         maps_of: gives the maps (B, h, w) of B windows, at any stride; never gets more than `BATCH`.
     """
-    total = torch.zeros(grey.height, grey.width)
+    total = np.zeros((grey.height, grey.width), np.float32)
     places = list(product(cut(grey.height, window[0]), cut(grey.width, window[1])))
     for first in range(0, len(places), BATCH):
         batch = places[first : first + BATCH]
         views = [grey.crop((x, y, x + window[1], y + window[0])) for (y, _), (x, _) in batch]
-        maps = F.interpolate(maps_of(views)[:, None], size=window, mode="bilinear")[:, 0]
+        maps = resized(maps_of(views), window)
         for ((y, down), (x, across)), one_map in zip(batch, maps, strict=True):
             total[y : y + window[0], x : x + window[1]] += one_map * down[:, None] * across
     return total

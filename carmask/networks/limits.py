@@ -27,7 +27,9 @@ def checked_settings(file: Path) -> dict:
     with refused_as(ModelError, broken):
         if file.stat().st_size > MOST_SETTINGS_BYTES:
             raise ModelError(f"The {file.name} in {file.parent} is larger than 8 MB; fetch or train the model again.")
-        settings = dict(json.loads(file.read_text(encoding="utf-8")))
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ModelError(broken)
         fault = next(faults(settings), None)
     if fault:
         raise ModelError(f"The {file.name} in {file.parent} cannot be used: {fault}; fetch or train the model again.")

@@ -5,8 +5,6 @@ And which task, this or `carmask.tasks.dots_task`, a model folder was made for.
 
 from collections.abc import Sequence
 
-from transformers import PreTrainedConfig
-
 from carmask.files.words import DEFAULT_OBJECT
 from carmask.tasks.dots_task import MULTIPLE, DotsTask
 from carmask.tasks.mask_task import MaskTask
@@ -14,8 +12,8 @@ from carmask.tasks.mask_task import MaskTask
 MOST_PEAKS = 1000  # dots of one name in a picture
 
 
-def task_for(config: PreTrainedConfig, object_labels: Sequence[str] = ()) -> "MaskTask | DotsTask":
-    """The task a model folder was made for, from its configuration.
+def task_for(settings: dict, object_labels: Sequence[str] = ()) -> "MaskTask | DotsTask":
+    """The task a model folder was made for, from the settings of its config.json.
 
     `object_labels` are the labels that mean the object, by name in upper or lower case or by number, if it is made for
     masks. Without them it is the one beside "background" in a network with two labels, and "car" in one with more.
@@ -24,22 +22,34 @@ def task_for(config: PreTrainedConfig, object_labels: Sequence[str] = ()) -> "Ma
         ValueError: a setting is out of range, a network for masks lacks one of those labels or has no other, or one
             for dots is to have such labels.
     """
-    settings = config.to_dict()
     threshold = settings.get("threshold", 0.5)
     if not isinstance(threshold, float) or not 0 < threshold < 1:
         raise ValueError(f"the threshold in its config.json is {threshold}; it must be a number between 0 and 1")
     mirror = settings.get("mirror", 0.0)
     if not isinstance(mirror, float) or not 0 <= mirror <= 1:
         raise ValueError(f"the mirror in its config.json is {mirror}; it must be a number between 0.0 and 1.0")
-    labels = [config.id2label[index] for index in range(config.num_labels)]
+    labels = labels_of(settings)
     if settings.get("task") == "dots":
         if object_labels:
             raise ValueError("it places dots, and none of its labels can be the object; leave --object out")
         return dots_task(labels, settings)
     # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
-    multiple = 1 if config.model_type == "segformer" else MULTIPLE
+    multiple = 1 if settings.get("model_type") == "segformer" else MULTIPLE
     found = object_indices(labels, object_labels or [lone_object(labels) or DEFAULT_OBJECT])
     return MaskTask(found, threshold, mirror, multiple, labels[found[0]].strip())
+
+
+def labels_of(settings: dict) -> list[str]:
+    """The names of a network's maps, in their order; without names in its config.json those of transformers.
+
+    Raises:
+        ValueError: they are not numbered from 0 on.
+    """
+    names = settings.get("id2label") or {number: f"LABEL_{number}" for number in range(settings.get("num_labels", 2))}
+    names = {int(number): name for number, name in names.items()}
+    if sorted(names) != list(range(len(names))):
+        raise ValueError("the labels in its config.json are not numbered from 0 on")
+    return [names[number] for number in range(len(names))]
 
 
 def lone_object(labels: Sequence[str]) -> str | None:

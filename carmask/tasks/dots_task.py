@@ -1,17 +1,21 @@
-"""What the maps of named points mean: how truth becomes a target, how far maps are from it, and the dots in them."""
+"""What the maps of named points mean: how truth becomes a target, how far maps are from it, and the dots in them.
+
+Answers are numpy alone; what training needs imports torch when it is called.
+"""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from carmask.tasks.maps import sigmoid
 from carmask.tasks.peaks import find_peaks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MULTIPLE = 32  # the longest stride of the networks here
 THINNEST = 0.7  # cells: the radius below which a bump could fall between the cells
@@ -94,25 +98,27 @@ class DotsTask:
         order = [k for name in self._partners() for k, entry in enumerate(self.entries) if entry == name]
         return truth[order] * [-1, 1] + [1, 0]
 
-    def flip_maps(self, logits: Tensor) -> Tensor:
+    def flip_maps(self, logits: np.ndarray) -> np.ndarray:
         """Mirrors the maps (..., n, h, w) of a network; those of a left and a right name change places."""
-        return logits[..., [self.names.index(name) for name in self._partners()], :, :].flip(-1)
+        return logits[..., [self.names.index(name) for name in self._partners()], :, ::-1]
 
     def _partners(self) -> list[str]:
         """What each of the names is called in a mirrored picture."""
         partner = {name: other for pair in self.pairs for name, other in (pair, pair[::-1])}
         return [partner.get(name, name) for name in self.names]
 
-    def target(self, truth: np.ndarray, size: tuple[int, int]) -> Tensor:
+    def target(self, truth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Turns points into float32 (entries, 2): fractions of width and height, NaN where outside the picture.
 
         They do not depend on `size`: `loss` paints them at the size of the logits, whatever the network's stride.
         """
         inside = ((truth >= 0) & (truth <= 1)).all(axis=1, keepdims=True)
-        return torch.from_numpy(np.where(inside, truth, np.nan).astype(np.float32))
+        return np.where(inside, truth, np.nan).astype(np.float32)
 
-    def paint(self, target: Tensor, size: Sequence[int]) -> Tensor:
+    def paint(self, target: "Tensor", size: Sequence[int]) -> "Tensor":
         """Paints points (B, entries, 2) as maps (B, n, height, width): a bump of peak 1 for each dot, else 0."""
+        import torch
+
         height, width = size
         radius = max(self.sigma * max(size), THINNEST)
         across = torch.arange(width, device=target.device) + 0.5 - target[..., :1] * width  # (B, entries, width)
@@ -121,7 +127,7 @@ class DotsTask:
         bumps = torch.exp(distance / (-2 * radius**2)).nan_to_num(0.0)  # (B, entries, height, width)
         return torch.stack([group.amax(1) for group in bumps.split(list(self.peaks), dim=1)], dim=1)
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def loss(self, logits: "Tensor", target: "Tensor") -> "Tensor":
         """Binary cross-entropy between each pixel's sigmoid and the painted bumps, for logits (B, n, h, w).
 
         A mean over pixels would hardly hear one bump among thousands of empty ones, so the sum over a map is divided
@@ -132,6 +138,8 @@ class DotsTask:
 
         Source: Li et al. 2020, https://arxiv.org/abs/2006.04388 (focal weighting of soft targets).
         """
+        import torch.nn.functional as F
+
         bumps = self.paint(target, logits.shape[-2:])
         loss = F.binary_cross_entropy_with_logits(logits.float(), bumps, reduction="none")
         if self.focal:
@@ -139,11 +147,11 @@ class DotsTask:
         radius = max(self.sigma * max(logits.shape[-2:]), THINNEST)
         return loss.sum((-2, -1)).mean() / (2 * math.pi * radius**2)
 
-    def activations(self, logits: Tensor) -> Tensor:
+    def activations(self, logits: np.ndarray) -> np.ndarray:
         """What each map says: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
-        return logits.sigmoid()
+        return sigmoid(logits)
 
-    def decode(self, logits: Tensor, size: tuple[int, int]) -> list[Dot]:
+    def decode(self, logits: np.ndarray, size: tuple[int, int]) -> list[Dot]:
         """Turns `logits` (n, h, w) into the dots of a picture of `size` (height, width), name after name.
 
         Each name has at least one `Dot`, a name of several peaks up to as many as it may have. A dot whose score is

@@ -2,14 +2,12 @@
 
 import math
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 Peak = tuple[float, float, float]
 
 
-def find_peaks(logits: Tensor, count: int, apart: float) -> list[Peak]:
+def find_peaks(logits: np.ndarray, count: int, apart: float) -> list[Peak]:
     """Finds up to `count` peaks of one map, the highest first.
 
     Args:
@@ -20,25 +18,25 @@ def find_peaks(logits: Tensor, count: int, apart: float) -> list[Peak]:
     Returns:
         For each peak x and y in cells (the centre of the top left cell is (0.5, 0.5)), and its probability in 0 to 1.
     """
-    log_scores = F.logsigmoid(logits)
+    log_scores = -np.logaddexp(0, -logits)
     open_cells = log_scores
     if count > 1:
-        highest = F.max_pool2d(log_scores[None], kernel_size=3, stride=1, padding=1)[0]
-        open_cells = log_scores.masked_fill(log_scores < highest, -math.inf)
-    rows, columns = (torch.arange(length) for length in logits.shape)
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(log_scores, 1, constant_values=-np.inf), (3, 3))
+        open_cells = np.where(log_scores < around.max((-2, -1)), -np.inf, log_scores)
+    rows, columns = (np.arange(length) for length in logits.shape)
     peaks: list[Peak] = []
     while len(peaks) < count:
-        score, cell = open_cells.flatten().max(0)
-        if peaks and score == -math.inf:
+        y, x = map(int, np.unravel_index(open_cells.argmax(), logits.shape))
+        score = open_cells[y, x]
+        if peaks and score == -np.inf:
             break
-        y, x = divmod(int(cell), logits.shape[1])
         peaks.append((x + 0.5 + offset(log_scores[y], x), y + 0.5 + offset(log_scores[:, x], y), math.exp(score)))
         near = (rows[:, None] - y) ** 2 + (columns - x) ** 2 < apart**2
-        open_cells = open_cells.masked_fill(near, -math.inf)
+        open_cells = np.where(near, -np.inf, open_cells)
     return peaks
 
 
-def offset(line: Tensor, peak: int) -> float:
+def offset(line: np.ndarray, peak: int) -> float:
     """How far, in -0.5 to 0.5, the top of a parabola through three cells lies from the cell `peak` of `line` (n).
 
     The logarithm of a Gaussian bump is a parabola, so this is exact for a bump as painted; at an edge the three cells

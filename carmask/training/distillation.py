@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.tasks.auto import lone_object, task_for
+from carmask.tasks.auto import labels_of, lone_object, task_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.loader import to_pixels
@@ -123,8 +123,9 @@ def teacher_task(config: PreTrainedConfig, task: MaskTask | DotsTask) -> MaskTas
     Raises:
         ValueError: none of many has.
     """
-    lone = lone_object(list(config.id2label.values()))
-    return task_for(config, [task.labels[-1]] if config.to_dict().get("task") != "dots" and not lone else [])
+    settings = config.to_dict()
+    lone = lone_object(labels_of(settings))
+    return task_for(settings, [task.labels[-1]] if settings.get("task") != "dots" and not lone else [])
 
 
 def batch_loss(

@@ -71,7 +71,7 @@ class Examples(Dataset):
 
     def finished(self, grey: np.ndarray, truth: np.ndarray, name: str, fault: str = "") -> dict[str, Tensor | str]:
         """An example of a crop."""
-        target = self.task.target(truth, (self.crop, self.crop))
+        target = torch.from_numpy(self.task.target(truth, (self.crop, self.crop)))
         return {"grey": torch.from_numpy(grey), "target": target, "name": name, "fault": fault}
 
     def row(self, number: int) -> int:

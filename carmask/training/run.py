@@ -13,6 +13,7 @@ from datasets import DatasetDict
 from safetensors import SafetensorError
 from transformers.image_processing_utils import BaseImageProcessor
 
+from carmask.data.card import grouped_by_of
 from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import CheckpointError, DataError, ModelError, RunError
@@ -24,6 +25,7 @@ from carmask.hub.licences import origins
 from carmask.hub.model_card import describe_inference_settings, write_report
 from carmask.hub.provenance import made_with
 from carmask.hub.upload import PublishError, upload
+from carmask.inference.exporting import refresh_exported
 from carmask.inference.model_folder import LOCK, LOGS
 from carmask.inference.predictor import Predictor
 from carmask.networks.initial_weights import DEFAULT_INITIAL_WEIGHTS, initialise_network
@@ -47,6 +49,7 @@ SPLITTERS = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # what spreads the weights of 
 def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> None:
     """Scores the best model on validation and, if there is one, test; writes the model card and the pictures."""
     output = Path(config.output)
+    refresh_exported(output)
     predictor = Predictor.from_pretrained(output)
     scores = {}
     for split in [name for name in ("validation", "test") if name in splits]:
@@ -54,6 +57,7 @@ def finish(run: Run, config: TrainConfig, splits: DatasetDict, facts: dict) -> N
         write_worst(output, worst)
     facts = facts | {"network": config.network, "seed": config.seed, "task": config.task}
     facts |= {"inference_settings": describe_inference_settings(predictor), "labels": predictor.task.labels}
+    facts["grouped_by"] = grouped_by_of(config.data)
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
     (output / LOCK).unlink()

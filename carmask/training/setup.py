@@ -18,7 +18,8 @@ from carmask.data.streams import is_stream
 from carmask.errors import RunError
 from carmask.files.words import DEFAULT_OBJECT
 from carmask.hub.licences import find_folder
-from carmask.inference.loading import load_network, load_processor
+from carmask.inference.loading import load_preprocessing
+from carmask.inference.torch_network import load_network
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.distillation import DistillationLoss
@@ -85,8 +86,8 @@ def make_distillation_loss(
     if not teacher:
         return DistillationLoss(network, examples.task)
     try:
-        opened, its_processor = load_network(teacher), load_processor(teacher)
-        if (processor.image_mean, processor.image_std) != (its_processor.image_mean, its_processor.image_std):
+        opened, its = load_network(teacher), load_preprocessing(teacher)
+        if (tuple(processor.image_mean), tuple(processor.image_std)) != (its.mean, its.deviation):
             raise ValueError("Its image_mean or image_std is not that of a SegFormer; choose another teacher.")
         criterion = DistillationLoss(network, examples.task, opened)
         if teacher_features:

@@ -13,10 +13,11 @@ import urllib.request
 from importlib.resources import files
 from pathlib import Path
 
-from transformers.image_processing_utils import BaseImageProcessor
+from PIL import Image
 
 from carmask.errors import DataError
 from carmask.files.words import capital, one
+from carmask.inference.preprocessing import Preprocessing
 from carmask.tasks.mask_task import MaskTask
 
 ASSETS = files("carmask.web") / "assets"
@@ -30,7 +31,6 @@ RUNTIME = {  # of dist/ in the npm package: bytes and SHA-384
     "ort-wasm-simd-threaded.wasm": (14239897, "vjBJ1z7qrhkTyYsNqKeF6c7N+nOJSU94czEo+tvZcu8G75JparGq9kB+kTnEUNVM"),
 }
 SECONDS = 60  # for the CDN to go on sending
-BILINEAR = 2
 
 README = """---
 title: {title}
@@ -63,28 +63,26 @@ def sha384(content: bytes) -> str:
     return base64.b64encode(hashlib.sha384(content).digest()).decode()
 
 
-def network_settings(task: MaskTask, processor: BaseImageProcessor) -> dict:
+def network_settings(task: MaskTask, preprocessing: Preprocessing) -> dict:
     """What the page must know to give `Predictor`'s masks.
 
     Raises:
         DataError: pictures are resized in a way that the page does not know.
     """
-    stored = processor.to_dict()
-    if stored.get("resample") != BILINEAR:
+    if preprocessing.resample != Image.Resampling.BILINEAR:
         raise DataError(
             "The page resizes bilinearly; set resample to 2 in preprocessor_config.json and tune the model."
         )
-    normalised = stored.get("do_normalize", True)
     return {
         "name": task.name,
         "object": list(task.object),
         "threshold": task.threshold,
         "mirror": task.mirror,
         "multiple": task.multiple,
-        "size": {side: length for side, length in dict(processor.size).items() if length is not None},
-        "scale": stored["rescale_factor"] if stored.get("do_rescale", True) else 1,
-        "mean": stored["image_mean"] if normalised else [0, 0, 0],
-        "std": stored["image_std"] if normalised else [1, 1, 1],
+        "size": preprocessing.size,
+        "scale": preprocessing.scale,
+        "mean": preprocessing.mean,
+        "std": preprocessing.deviation,
     }
 
 

@@ -8,10 +8,11 @@ from conftest import drawn_car
 from PIL import Image
 
 from benchmarks import accuracy
-from benchmarks.accuracy import DISTURBANCES, Pictures, colour_line, measure, robustness_table, worst_table
+from benchmarks.accuracy import Pictures, by_size, colour_line, measure, robustness_table, short_table, worst_table
+from benchmarks.disturbances import DISTURBANCES, enlarged
 from carmask import Predictor
 from carmask.data.sources import open_data
-from carmask.evaluation.mask_metrics import picture_counts
+from carmask.evaluation.mask_metrics import NARROW_BAND, picture_counts
 from carmask.evaluation.validation import validate
 from carmask.inference.loading import mask_folders
 
@@ -31,6 +32,50 @@ def test_the_program_prints_what_validation_scores(tiny_mask_model, tiny_data, m
     assert cells[3].startswith(f"{scores['boxes']['iou']:.3f} (")
     assert cells[4].startswith(f"{scores['boxes']['mean_iou']:.3f} (")
     assert cells[5] == f"{scores['boxes']['boundary_iou']:.3f}"
+
+
+def counted(mask, truth):
+    return {"counts": [picture_counts(mask, truth)], "narrow": [picture_counts(mask, truth, NARROW_BAND)]}
+
+
+def test_a_narrow_band_sees_an_error_that_a_wide_one_forgives():
+    truth, mask = np.zeros((600, 800), np.uint8), np.zeros((600, 800), np.uint8)
+    truth[100:500, 100:700], mask[103:500, 100:700] = 255, 255
+    wide, narrow = map(float, accuracy.edges(Pictures(**counted(mask, truth))))
+    assert narrow < wide < 1
+
+
+def test_objects_are_sorted_by_what_they_fill_of_the_picture_and_pictures_without_one_are_left_out():
+    truth = np.zeros((100, 100), np.uint8)
+    pictures = Pictures()
+    for pixels in (0, 1, 100, 101, 500, 501, 10000):
+        truth.flat[:pixels] = 255
+        pictures.counts += counted(truth, truth)["counts"]
+        pictures.narrow += counted(truth, truth)["narrow"]
+    table = short_table("a car fills", by_size(pictures)).splitlines()[2:]
+    assert [line.split("|")[1:3] for line in table] == [
+        [" under 1 % ", " 2 "],
+        [" 1 to 5 % ", " 2 "],
+        [" over 5 % ", " 2 "],
+    ]
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_an_enlarged_picture_keeps_what_its_truth_says_and_a_large_one_is_left_alone(value):
+    picture, truth = Image.new("RGB", (30, 20)), np.zeros((20, 30), np.uint8)
+    truth[5:15, 5:20] = value
+    large, larger_truth = enlarged(picture, truth, 0.06)
+    assert large.size == larger_truth.shape[::-1] == (300, 200)
+    assert set(np.unique(larger_truth)) == {0, value}
+    assert (larger_truth[60:140, 60:190] == value).all()
+    assert np.mean(larger_truth == value) == pytest.approx(np.mean(truth == value), rel=0.02)
+    assert enlarged(picture, truth, 0.0001)[1] is truth
+
+
+def test_pictures_are_also_scored_enlarged(tiny_mask_model, tiny_data, monkeypatch, capsys):
+    printed = run(monkeypatch, capsys, tiny_mask_model, "--data", tiny_data, "--enlarge", 0.02)
+    table = printed.split("| enlarged to 0.02 megapixels ")[1]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:4]] == ["boxes", "all"]
 
 
 def test_robustness_has_a_line_for_each_disturbance(tiny_mask_model, tiny_data, monkeypatch, capsys):
@@ -74,7 +119,7 @@ def test_sources_without_a_car_have_no_iou_but_false_car_pixels():
         pictures.calibration = nothing
     rows = {line.split("|")[1].strip(): line for line in accuracy.accuracy_table(measured).splitlines()}
     assert "1.000 (1.000–1.000)" in rows["a"]
-    assert "| b | 1 | – | – | – | 25.00% |" in rows["b"]
+    assert "| b | 1 | – | – | – | – | 25.00% |" in rows["b"]
     assert "IoU b" not in robustness_table(measured, {})
 
 

@@ -54,7 +54,7 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     predictor = Predictor.from_pretrained(model)
     assert predictor.task.mirror == float(mirror)
     assert predictor.threshold == float(threshold)
-    assert dict(predictor.processor.size)["max_height"] == int(side[2:])
+    assert predictor.preprocessing.size["max_height"] == int(side[2:])
     card = (model / "README.md").read_text()
     assert describe_inference_settings(predictor) in card
     assert "0.1235" not in card

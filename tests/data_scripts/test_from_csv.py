@@ -219,9 +219,9 @@ def test_a_name_with_an_umlaut_is_found_in_each_encoding(tmp_path, encoding):
 
 def test_folders_called_train_and_test_keep_their_pictures(tmp_path):
     arguments = table(tmp_path, GOOD[0], "train/a.jpg,10,15,1,1", "test/b.jpg,1,1,40,30", names=())
-    for name in ("train/a", "test/b"):
+    for seed, name in enumerate(("train/a", "test/b")):
         (tmp_path / f"images/{name}").parent.mkdir()
-        picture().save(tmp_path / f"images/{name}.jpg")
+        picture(seed).save(tmp_path / f"images/{name}.jpg")
     assert from_csv.main(arguments) == 0
     assert [row["group"] for split in ("train", "test") for row in rows(tmp_path / "out", split)] == [
         "train_a",

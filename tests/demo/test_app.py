@@ -32,6 +32,24 @@ def test_the_mask_of_the_api_is_the_predictors_bit_for_bit(client, picture_path,
     assert set(np.unique(expected)) == {0, 255}
 
 
+def test_the_api_cuts_the_object_out_and_lays_a_colour_or_a_picture_behind_it(client, picture_path, tmp_path):
+    Image.new("RGB", (50, 50), (10, 200, 30)).save(tmp_path / "wall.png")
+    mask = np.asarray(Image.open(client.predict(handle_file(picture_path), api_name="/mask")[0])) > 127
+    path, line = client.predict(handle_file(picture_path), api_name="/cutout")
+    alpha = np.asarray(Image.open(path))[..., 3]
+    assert np.array_equal(alpha > 127, mask)
+    assert path.endswith("holiday_cutout.png")
+    assert "64 × 96 pixels" in line
+    for given, seen in (
+        ({"behind": "colour", "colour": "#102030"}, (16, 32, 48)),
+        ({"behind": "picture", "background": handle_file(tmp_path / "wall.png")}, (10, 200, 30)),
+    ):
+        path, _ = client.predict(handle_file(picture_path), **given, api_name="/cutout")
+        assert (np.asarray(Image.open(path))[alpha == 0] == seen).all()
+    with pytest.raises(AppError, match="This is no colour; write it like #336699"):
+        client.predict(handle_file(picture_path), behind="colour", colour="pale", api_name="/cutout")
+
+
 def test_the_mask_keeps_the_persons_file_name(client, picture_path):
     mask_path, line = client.predict(handle_file(picture_path), api_name="/mask")
     assert mask_path.endswith("holiday_mask.png")

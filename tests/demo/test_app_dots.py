@@ -70,8 +70,8 @@ def test_the_masks_stay_as_they_are_beside_the_dots(client, picture_path, tiny_m
     assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
 
 
-def test_the_api_names_masks_batches_and_dots_and_nothing_else(client):
-    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/batch", "/dots"}
+def test_the_api_names_masks_cut_outs_batches_and_dots_and_nothing_else(client):
+    assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/cutout", "/batch", "/dots"}
 
 
 @pytest.fixture

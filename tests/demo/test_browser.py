@@ -109,10 +109,39 @@ def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, une
         expect(page.locator("#download-cutout")).to_be_enabled()
         cut = downloaded(page, "#download-cutout")
         assert cut.suggested_filename == "holiday_cutout.png"
-        assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3], mask)
+        assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3] > 127, mask > 127)
         assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download").path())), mask)
         assert np.array_equal(shown(page, "overlay"), overlay_mask(picture, mask))
         assert np.array_equal(shown(page, "doubtful"), draw_doubtful(picture, object_margin(predictor, picture)))
+
+
+def cut_out_after(page, action):
+    """The pixels of the cut-out that is shown after an action that changes it."""
+    source = page.locator("#cutout img").get_attribute("src")
+    action()
+    expect(page.locator("#cutout img")).not_to_have_attribute("src", source)
+    return np.asarray(shown(page, "cutout"))
+
+
+def test_a_person_lays_a_colour_and_then_a_picture_behind_the_cut_out(page, unet_model, tmp_path):
+    picture, _ = drawn_car()
+    choose_model(page, "unet")
+    upload(page, "picture", picture, tmp_path / "holiday.png")
+    expect(page.locator("#download-cutout")).to_be_enabled()
+    gone = np.asarray(Image.open(downloaded(page, "#download-cutout").path()))[..., 3] == 0
+    white = cut_out_after(page, page.get_by_label("colour", exact=True).check)
+    assert (white[gone][:, :3] == 255).all()
+    page.locator("#behind-colour button").first.click()
+    page.locator("#behind-colour input").fill("#102030")
+    blue = cut_out_after(page, lambda: page.keyboard.press("Enter"))
+    assert (blue[gone][:, :3] == (16, 32, 48)).all()
+    page.get_by_label("picture", exact=True).check()
+    Image.new("RGB", (300, 50), (10, 200, 30)).save(tmp_path / "wall.png")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#behind-picture").click()
+    green = cut_out_after(page, lambda: chooser.value.set_files(tmp_path / "wall.png"))
+    assert (green[gone][:, :3] == (10, 200, 30)).all()
+    assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download-cutout").path())), green[..., :3])
 
 
 def test_a_person_gives_many_pictures_and_downloads_their_masks_in_one_zip(page, tiny_mask_model, tmp_path):

@@ -222,7 +222,7 @@ def test_the_host_collects_only_where_a_folder_is_named(tmp_path, monkeypatch):
 def test_correcting_and_collecting_are_not_for_programs(shared, tmp_path):
     page = app.build_page(["one"], lambda name: None, None, tmp_path if shared else None)
     api = page.get_api_info()
-    assert set(api["named_endpoints"]) == {"/mask", "/batch"}
+    assert set(api["named_endpoints"]) == {"/mask", "/cutout", "/batch"}
     assert not api["unnamed_endpoints"]
 
 

@@ -1,6 +1,5 @@
 """The Mask tab without a browser: models, thresholds and views."""
 
-import copy
 import dataclasses
 import json
 import os
@@ -16,8 +15,8 @@ from PIL import Image
 import app
 from carmask import Predictor
 from carmask.demo import mask_answer, uploads
-from carmask.demo.mask_answer import describe_mask, mask_at, object_margin
-from carmask.demo.mask_tab import apply_threshold, make_answer, show_views
+from carmask.demo.mask_answer import BEHIND, COLOUR, PICTURE, describe_mask, mask_at, object_margin, soft_edge
+from carmask.demo.mask_tab import WHITE, apply_threshold, make_answer, make_cutout, redraw_cut, show_views
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +54,8 @@ def test_the_kept_margin_gives_the_predictors_mask_bit_for_bit(predictor, thresh
 
 
 def test_looking_closer_sees_the_picture_four_times_as_large_magnified(predictor):
-    small = copy.deepcopy(predictor.processor)
-    small.size = {"max_height": 96, "max_width": 96}
-    predictor = dataclasses.replace(predictor, processor=small)
+    small = dataclasses.replace(predictor.preprocessing, size={"max_height": 96, "max_width": 96})
+    predictor = dataclasses.replace(predictor, preprocessing=small)
     picture, _ = drawn_car((320, 480))
     margin = object_margin(predictor, picture, sliding_window=True)
     assert margin.shape == (256, 384)
@@ -81,10 +79,38 @@ def test_the_cut_out_is_the_car_alone_under_the_persons_file_name(predictor, upl
     assert (Path(overlay["over"]).name, Path(cut).name) == ("holiday_overlay.png", "holiday_cutout.png")
     assert np.array_equal(pixels(overlay["under"]), np.asarray(drawn_car()[0]))
     assert pixels(cut).shape == (64, 96, 4)
-    assert np.array_equal(pixels(cut)[..., 3], pixels(mask))
-    car = pixels(mask) > 0
-    assert np.array_equal(pixels(cut)[car][:, :3], np.asarray(drawn_car()[0])[car])
-    assert not pixels(cut)[~car].any()
+    assert np.array_equal(pixels(cut)[..., 3] > 127, pixels(mask) > 127)
+    seen = pixels(cut)[..., 3] > 0
+    assert np.array_equal(pixels(cut)[seen][:, :3], np.asarray(drawn_car()[0])[seen])
+    assert not pixels(cut)[~seen].any()
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("size", [(64, 96), (31, 17), (300, 401)])
+def test_a_soft_edge_follows_the_mask_at_any_threshold_and_size(threshold, size):
+    margin = np.random.default_rng(0).normal(0, 2, (40, 60)).astype(np.float32)
+    mask = mask_at(margin, threshold, size)
+    alpha = soft_edge(margin, mask, threshold)
+    assert alpha.shape == mask.shape
+    assert np.array_equal(alpha > 127, mask == 255)
+    assert ((alpha > 0) & (alpha < 255)).any()
+
+
+def test_away_from_the_outline_all_is_opaque_or_gone_however_much_the_network_doubts():
+    margin = np.full((30, 40), -0.1, np.float32)
+    margin[10:20, 10:30] = 0.1
+    mask = mask_at(margin, 0.5, (300, 400))
+    alpha = soft_edge(margin, mask, 0.5)
+    assert 100 < alpha[120, 100] < 155  # on the outline
+    assert (alpha[125:175, 125:275] == 255).all()
+    assert not alpha[:80].any()
+
+
+def test_a_sure_network_gives_a_hard_edge_between_two_cells():
+    margin = np.full((30, 40), -50, np.float32)
+    margin[:, 20:] = 50
+    alpha = soft_edge(margin, mask_at(margin, 0.5, (30, 40)), 0.5)
+    assert set(np.unique(alpha)) == {0, 255}
 
 
 def test_the_doubtful_pixels_are_those_between_two_thresholds_and_need_no_second_run(predictor, uploaded):
@@ -106,11 +132,56 @@ def test_a_sure_network_leaves_nothing_doubtful(predictor, uploaded):
     assert "doubtful: 0.0%" in line
 
 
+@pytest.mark.parametrize("colour", ["#336699", "#369", "rgb(51, 102, 153)"])
+def test_a_colour_lies_behind_the_cut_out(predictor, uploaded, colour):
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    plain, _ = redraw_cut(stored, BEHIND[0], WHITE, None)
+    cut, button = redraw_cut(stored, COLOUR, colour, None)
+    alpha = pixels(plain)[..., 3:] / 255
+    expected = alpha * np.asarray(drawn_car()[0]) + (1 - alpha) * [51, 102, 153]
+    assert np.abs(pixels(cut) - expected).max() < 1
+    assert button.value["path"] == cut
+    assert np.array_equal(pixels(show_views(stored, COLOUR, colour, None)[-2]), pixels(cut))
+
+
+def test_a_picture_of_any_shape_lies_behind_the_cut_out_and_none_is_transparent(predictor, uploaded, tmp_path):
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    Image.new("L", (30, 200), 77).save(tmp_path / "wall.png")
+    cut, _ = redraw_cut(stored, PICTURE, WHITE, {"path": str(tmp_path / "wall.png")})
+    nothing, _ = redraw_cut(stored, PICTURE, WHITE, None)
+    assert pixels(cut).shape == (64, 96, 3)
+    assert (pixels(cut)[pixels(nothing)[..., 3] == 0] == 77).all()
+
+
+@pytest.mark.parametrize(
+    ("behind", "colour"),
+    [
+        ("a car", WHITE),
+        *((COLOUR, words) for words in ("car", "", "#12345", "rgb(1,2)", "#" * 1000)),
+    ],
+)
+def test_what_cannot_lie_behind_a_cut_out_is_refused_in_one_sentence(predictor, uploaded, behind, colour):
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    with pytest.raises(gr.Error, match="no such choice; choose one of|no colour; write it like #336699"):
+        redraw_cut(stored, behind, colour, None)
+
+
+def test_a_program_gets_the_pages_cut_out_and_an_empty_one_where_there_is_no_car(predictor, uploaded):
+    answer = answer_of(predictor, lambda margin: margin)
+    cut, line = make_cutout(answer)(uploaded, "one", False, COLOUR, "#000000")
+    assert np.array_equal(pixels(cut), pixels(redraw_cut(answer(uploaded)[2], COLOUR, "#000000", None)[0]))
+    assert "Car: " in line
+    nothing, line = make_cutout(answer_of(predictor, lambda margin: margin - 100))(uploaded)
+    assert not pixels(nothing).any()
+    assert "No car found" in line
+
+
 def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     _, line, stored = answer_of(predictor, lambda margin: margin - 100)(uploaded)
     _, mask_button, cut_button, _, overlay, cut, _ = show_views(stored)
     assert "No car found." in line
     assert (mask_button.interactive, cut_button.interactive, cut) == (True, False, None)
+    assert redraw_cut(stored, COLOUR, WHITE, None) == [gr.skip()] * 2
     assert np.array_equal(pixels(overlay["over"]), np.asarray(drawn_car()[0]))
 
 

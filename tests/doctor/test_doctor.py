@@ -12,8 +12,8 @@ from PIL import Image
 from training_runs import options
 from training_runs import run as run_training
 
+from carmask.data.splits.look_alikes import FARTHEST, perceptual_hash
 from carmask.doctor.findings import KINDS
-from carmask.doctor.near_duplicates import FARTHEST, perceptual_hash
 from data_scripts import doctor, draw_cars
 from data_scripts.drawn_cars.scene import draw_picture
 

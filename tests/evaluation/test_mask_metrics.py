@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from carmask.evaluation.bootstrap import bootstrap_intervals
+from carmask.evaluation.bootstrap import bootstrap_intervals, few_groups
 from carmask.evaluation.mask_metrics import (
     MaskScores,
     boundary,
@@ -71,6 +71,13 @@ def test_pixels_that_are_not_judged_change_no_score():
     assert mask_scores([found], [truth]) == mask_scores([other], [truth])
 
 
+@pytest.mark.parametrize("band", [0.005, 0.02, 0.1])
+def test_the_band_is_that_share_of_the_diagonal_wide(band):
+    edge = boundary(np.ones((600, 800), bool), band)
+    width = 1000 * band
+    assert edge.sum() == 600 * 800 - (600 - 2 * width) * (800 - 2 * width)
+
+
 def test_the_boundary_is_a_band_inside_the_mask():
     mask = box(5, 5, 35, 45) > 0
     edge = boundary(mask)
@@ -128,7 +135,15 @@ def test_frames_of_a_film_count_as_one_thing_seen():
     films = counts_of(ious.repeat(4))
     together = bootstrap_intervals(films, groups=np.arange(12).repeat(4).tolist())
     assert together == bootstrap_intervals(counts_of(ious))
-    assert bootstrap_intervals(films, groups=np.arange(4).repeat(12).tolist()) == bootstrap_intervals(films)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_of_few_films_the_lowest_and_the_highest_score_are_told_since_they_prove_no_interval(number):
+    ious = np.linspace(0.2, 0.8, number)
+    films, groups = counts_of(ious.repeat(12)), np.arange(number).repeat(12).tolist()
+    assert few_groups(groups) == number
+    assert bootstrap_intervals(films, groups)["iou"] == pytest.approx((ious[0].round(1), ious[-1].round(1)), abs=0.05)
+    assert few_groups(range(3)) == few_groups(list(range(6)) * 2) == 0  # single pictures; enough films
 
 
 def test_the_interval_of_the_mean_is_that_of_the_standard_error():

@@ -47,6 +47,21 @@ def test_cut_out_keeps_the_object_and_forgets_the_rest(grey_picture, square_mask
     assert (cut[square_mask == 255] == (120, 120, 120, 255)).all()
 
 
+def test_a_cut_out_is_as_opaque_as_asked_and_keeps_its_colours(grey_picture, square_mask):
+    alpha = square_mask // 3
+    cut = np.asarray(cut_out(grey_picture, alpha))
+    assert np.array_equal(cut[..., 3], alpha)
+    assert (cut[alpha > 0][:, :3] == 120).all()
+    assert not cut[alpha == 0].any()
+
+
+def test_a_cut_out_lies_on_the_ground_that_is_given(grey_picture, square_mask):
+    alpha = square_mask // 3
+    cut = np.asarray(cut_out(grey_picture, alpha, Image.new("RGB", grey_picture.size, (0, 60, 240))))
+    expected = np.where(alpha[..., None] > 0, [40, 80, 200], [0, 60, 240])  # a third of 120, two thirds of the ground
+    assert np.array_equal(cut, expected)
+
+
 @pytest.mark.parametrize("function", [overlay_mask, cut_out])
 def test_a_mask_of_another_size_is_refused(function, grey_picture):
     with pytest.raises(ValueError, match="mask has shape"):

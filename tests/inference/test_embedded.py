@@ -7,7 +7,7 @@ from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
 from carmask.evaluation.mask_metrics import mask_scores
-from carmask.inference.loading import MODELS
+from carmask.inference.model_folder import MODELS
 from data_scripts.drawn_cars.scene import draw_picture
 
 pytestmark = pytest.mark.slow

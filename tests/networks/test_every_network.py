@@ -10,7 +10,7 @@ from transformers import AutoModelForSemanticSegmentation, SegformerImageProcess
 
 from carmask import Predictor
 from carmask.commands.export import export
-from carmask.inference.loading import load_network
+from carmask.inference.torch_network import load_network
 from carmask.networks.auto import make_fast
 from carmask.tasks.auto import task_for
 from carmask.tasks.dots_task import DotsTask
@@ -52,7 +52,7 @@ def test_a_saved_network_comes_back_bit_for_bit_and_knows_its_task(made, folder)
     loaded = AutoModelForSemanticSegmentation.from_pretrained(folder)
     stored = loaded.state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in network.state_dict().items())
-    found = task_for(loaded.config)
+    found = task_for(loaded.config.to_dict())
     assert (found.kind, found.labels, found.settings) == (task.kind, task.labels, task.settings)
     pixel_values = torch.rand(1, 3, 64, 96)
     assert torch.equal(load_network(folder)(pixel_values).logits, make_fast(network)(pixel_values).logits)
@@ -94,7 +94,7 @@ def test_twenty_steps_on_four_pictures_take_a_tenth_off_the_loss(made):
         rows = [drawn_dots(seed=seed) for seed in range(4)]
     pixels = torch.stack([torch.from_numpy(grey.copy()) for grey, _ in rows])[:, None].float().repeat(1, 3, 1, 1)
     pixels = (pixels - pixels.mean()) / pixels.std()
-    target = torch.stack([task.target(truth, (64, 96)) for _, truth in rows])
+    target = torch.from_numpy(np.stack([task.target(truth, (64, 96)) for _, truth in rows]))
     optimizer, losses = AdamW(network.train().parameters(), lr=3e-3), []
     for _ in range(20):
         losses.append(task.loss(network(pixels).logits, target))

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from carmask.errors import NetworkError
-from carmask.inference.loading import load_network
+from carmask.inference.torch_network import load_network
 from carmask.networks.auto import make_fast
 from carmask.networks.fcn import FcnForSemanticSegmentation
 from carmask.networks.initial_weights import NETWORKS, build_network, read_settings

@@ -18,9 +18,9 @@ def one_dot(**settings):
 
 
 def painted(task, truth, size):
-    """Logits that say exactly what is painted."""
-    maps = task.paint(task.target(np.array(truth, dtype=float), size)[None].double(), size)[0]
-    return torch.logit(maps, eps=1e-12)
+    """Logits, of numpy, that say exactly what is painted."""
+    target = torch.from_numpy(task.target(np.array(truth, dtype=float), size))
+    return torch.logit(task.paint(target[None].double(), size)[0], eps=1e-12).numpy()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -51,7 +51,7 @@ def test_a_mirrored_picture_has_mirrored_dots_and_left_is_right():
     task = DotsTask(names, (1, 1, 1), left_right_pairs(names))
     truth = np.array([[0.2, 0.3], [0.7, 0.35], [np.nan, np.nan]])
     logits = painted(task, truth, (48, 64))
-    dots = task.decode(logits.flip(-1)[[1, 0, 2]], (480, 640))
+    dots = task.decode(logits[[1, 0, 2], :, ::-1], (480, 640))
     mirrored = task.flip(truth)
     assert np.allclose([[dot.x, dot.y] for dot in dots[:2]], mirrored[:2] * [640, 480], atol=0.5)
     assert dots[2].x is None
@@ -67,7 +67,7 @@ def test_left_and_right_are_paired_by_name():
 
 
 def test_a_map_without_a_bump_gives_a_dot_that_is_nowhere_but_has_a_score():
-    dot = one_dot(threshold=0.4).decode(torch.full((1, 16, 16), -3.0), (100, 100))[0]
+    dot = one_dot(threshold=0.4).decode(np.full((1, 16, 16), -3.0), (100, 100))[0]
     assert (dot.x, dot.y) == (None, None)
     assert dot.score == pytest.approx(torch.tensor(-3.0).sigmoid().item())
 
@@ -81,15 +81,15 @@ def test_a_name_of_several_peaks_gives_each_once_and_no_more_than_there_are():
 
 def test_slopes_and_neighbours_of_a_peak_are_no_second_peak():
     task = DotsTask(("wheel",), (2,), threshold=0.3)
-    noisy = painted(task, [(0.5, 0.5), (np.nan, np.nan)], (64, 64)).clamp(-9, 9)
-    noisy += torch.randn(noisy.shape, generator=torch.Generator().manual_seed(0)) * 0.3
+    noisy = painted(task, [(0.5, 0.5), (np.nan, np.nan)], (64, 64)).clip(-9, 9)
+    noisy += np.random.default_rng(0).normal(0, 0.3, noisy.shape)
     assert len(task.decode(noisy, (64, 64))) == 1
 
 
 def test_a_dot_outside_the_crop_paints_nothing():
     task = DotsTask(("nose", "ear"), (1, 1))
     target = task.target(np.array([[1.2, 0.5], [0.5, 0.5]]), (32, 32))
-    maps = task.paint(target[None], (32, 32))[0]
+    maps = task.paint(torch.from_numpy(target)[None], (32, 32))[0]
     assert not maps[0].any()
     assert maps[1].max() > 0.7
 
@@ -97,9 +97,9 @@ def test_a_dot_outside_the_crop_paints_nothing():
 def test_the_loss_is_lowest_at_the_painted_maps_and_a_rare_bump_still_counts():
     for focal in (0.0, 2.0):
         task = one_dot(focal=focal)
-        target = task.target(np.array([[0.4, 0.6]]), (64, 64))[None]
-        right = painted(task, [(0.4, 0.6)], (64, 64))[None].float().clamp(-12, 12)
-        wrong = painted(task, [(0.6, 0.4)], (64, 64))[None].float().clamp(-12, 12)
+        target = torch.from_numpy(task.target(np.array([[0.4, 0.6]]), (64, 64)))[None]
+        painted_at = [painted(task, [place], (64, 64))[None] for place in ((0.4, 0.6), (0.6, 0.4))]
+        right, wrong = (torch.from_numpy(logits).float().clamp(-12, 12) for logits in painted_at)
         nothing = torch.full_like(right, -12)
         assert task.loss(right, target) < 0.2 * task.loss(nothing, target)
         assert task.loss(nothing, target) < task.loss(wrong, target)

@@ -89,7 +89,7 @@ def test_twenty_steps_on_four_pictures_lower_the_loss_for_dots(name):
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
     drawn = [drawn_dots((64, 64), seed=seed) for seed in range(4)]
     pixel_values = torch.stack([torch.from_numpy(grey).float().expand(3, -1, -1) / 64 - 2 for grey, _ in drawn])
-    target = torch.stack([task.target(truth, (64, 64)) for _, truth in drawn])
+    target = torch.from_numpy(np.stack([task.target(truth, (64, 64)) for _, truth in drawn]))
     losses = []
     for _ in range(20):
         losses.append(task.loss(network(pixel_values).logits, target))

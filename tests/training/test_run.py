@@ -55,7 +55,7 @@ def test_twenty_steps_on_four_pictures_lower_the_loss(name):
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     drawn = [drawn_car(seed=seed) for seed in range(4)]
     greys = torch.stack([torch.from_numpy(np.array(picture.convert("L"))) for picture, _ in drawn])
-    target = torch.stack([MaskTask().target(mask, mask.shape) for _, mask in drawn])
+    target = torch.from_numpy(np.stack([MaskTask().target(mask, mask.shape) for _, mask in drawn]))
     pixel_values = (greys[:, None].float().expand(-1, 3, -1, -1) / 255 - 0.45) / 0.22
     losses = []
     for _ in range(20):

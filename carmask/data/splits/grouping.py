@@ -1,0 +1,96 @@
+"""Which pictures belong together and must stay in one split: said by a pattern, or found by names and by looks."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from carmask.data.splits.look_alikes import look_alikes
+from carmask.data.splits.series import ROBOFLOW, Series, films, natural_order, numbered_series, sets_of_views
+from carmask.errors import DataError
+
+
+class Grouping(NamedTuple):
+    """The group of each picture, and by what they were found, for people; "" where nothing was."""
+
+    groups: list[str]
+    by: str = ""
+
+
+def group_by_pattern(names: Sequence[str], pattern: str) -> Grouping:
+    """Groups pictures by what the brackets of a regular expression find in their names.
+
+    Raises:
+        DataError: it is none, has no brackets, or does not fit a name.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"--group-pattern {pattern} is no regular expression: {error}.") from None
+    if not compiled.groups:
+        raise DataError(f"--group-pattern {pattern} needs a group in round brackets, such as ^([^_]+)_.")
+    found = [compiled.search(name) for name in names]
+    groups = [match[1] if match and match[1] else "" for match in found]
+    if "" in groups:
+        name = names[groups.index("")]
+        raise DataError(f"--group-pattern does not fit the name {name}; every picture needs a group.")
+    return Grouping(groups, f"the pattern {pattern} in their names")
+
+
+def find_groups(names: Sequence[str], hashes: np.ndarray) -> Grouping:
+    """Groups pictures by themselves: frames of a film, views of one thing, copies, and pictures that look alike.
+
+    Args:
+        names: of the pictures, which differ, with their folders in front.
+        hashes: `perceptual_hash` of each picture, bool (n, 256).
+    """
+    stems = [ROBOFLOW.sub("", name) for name in names]
+    series = numbered_series(stems)
+    numbers = look_alikes(hashes)
+    if Counter(numbers.tolist()).most_common(1)[0][1] > len(names) / 2:
+        numbers = look_alikes(hashes, 0)  # before one ground all things look alike, which tells nothing
+    views = sets_of_views(series)
+    frames = films([one for one in series if one not in views], hashes, numbers)
+    by = [f"{len(frames)} film{'s' * (len(frames) > 1)} of numbered names"] * bool(frames)
+    by += [f"{len(views)} sets of numbered names"] * bool(views)
+    groups = joined(names, [*frames, *views], [("copies of one picture", stems), ("looks", numbers.tolist())], by)
+    return Grouping(groups, " and ".join(filter(None, [", ".join(by[:-1]), *by[-1:]])))
+
+
+def joined(names: Sequence[str], series: list[Series], labels: list[tuple[str, list]], by: list[str]) -> list[str]:
+    """The group of each picture when whatever has one label or series in common belongs together.
+
+    Args:
+        names: of the pictures.
+        series: of pictures that belong together.
+        labels: what each kind of label is called, and the label of each picture.
+        by: the kinds of label that join pictures which nothing before them has joined are added here.
+
+    Returns:
+        The name of a group's first series, else of its first picture.
+    """
+    numbers = np.arange(len(names))
+    for one in series:
+        join(numbers, one.members)
+    for kind, own in labels:
+        members: dict = {}
+        for index, label in enumerate(own):
+            members.setdefault(label, []).append(index)
+        if any([join(numbers, together) for together in members.values()]):
+            by.append(kind)
+    titles: dict[int, str] = {}
+    for index in sorted(range(len(names)), key=lambda index: natural_order(names[index])):
+        titles.setdefault(int(numbers[index]), names[index])
+    for one in reversed(series):
+        titles[int(numbers[one.members[0]])] = one.name
+    return [titles[number] for number in numbers.tolist()]
+
+
+def join(numbers: np.ndarray, together: list[int]) -> bool:
+    """Gives pictures and all that have their numbers one number; whether they had several."""
+    several = np.unique(numbers[together])
+    if len(several) > 1:
+        numbers[np.isin(numbers, several)] = several[0]
+    return len(several) > 1
