@@ -8,7 +8,7 @@ COMMANDS = {
     "tune": "find the size, the threshold and whether to mirror at which a model is best",
     "compare": "say whether one model is better than another, and how sure that is",
     "uncertain": "find the pictures to label next",
-    "export": "write a model for ONNX Runtime or OpenVINO",
+    "export": "write a model for ONNX Runtime or OpenVINO, or a site that needs no server",
     "publish": "put a model folder on the Hugging Face Hub",
 }
 USAGE = "usage: carmask COMMAND [options]; carmask COMMAND --help lists them\n\n" + "\n".join(

@@ -1,6 +1,7 @@
 """Takes the pictures of the demo: start `python app.py`, then run this program.
 
     python docs/make_screenshot.py
+    python docs/make_screenshot.py --state site --address http://localhost:8000  # of carmask export --to web
     python docs/make_screenshot.py photo.jpg --state dots --width 390 --dark --output dots-on-a-phone.png
 
 Without pictures it takes those of docs/, of the drawn examples. It needs the packages of the extra dev and
@@ -29,6 +30,10 @@ SHOTS = {
     "dots-page.png": ["--state", "dots"],
     "dark.png": ["--state", "mask", "--dark"],
     "phone.png": ["--state", "mask", "--width", "390", "--full"],
+}
+SITE_SHOTS = {
+    "web.png": ["--state", "site", "--full"],
+    "web-phone.png": ["--state", "site", "--width", "390", "--full"],
 }
 
 
@@ -87,6 +92,13 @@ def show_many(page: Page, pictures: list[Path]) -> None:
     expect(page.locator("#gallery img").first).to_be_visible()
 
 
+def show_site(page: Page, pictures: list[Path]) -> None:
+    """Gives a picture to the page of `carmask export --to web` and waits for its mask."""
+    expect(page.locator("#bar")).to_be_hidden()
+    page.set_input_files("#files", pictures[0])
+    expect(page.locator("#line")).to_contain_text("% of it is")
+
+
 STATES: dict[str, Callable[[Page, list[Path]], None]] = {
     "empty": lambda page, pictures: expect(page.locator("#line")).to_be_visible(),
     "waiting": show_waiting,
@@ -95,6 +107,7 @@ STATES: dict[str, Callable[[Page, list[Path]], None]] = {
     "many": show_many,
     "correct": show_correction,
     "dots": show_dots,
+    "site": show_site,
 }
 
 
@@ -103,9 +116,10 @@ def take_screenshot(arguments: argparse.Namespace, chromium: str) -> None:
     expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": arguments.width, "height": arguments.height})
+        size, scheme = {"width": arguments.width, "height": arguments.height}, "dark" if arguments.dark else "light"
+        page = browser.new_page(viewport=size, color_scheme=scheme)
         page.set_default_timeout(SECONDS * 1000)
-        page.goto(f"{arguments.address}/?__theme={'dark' if arguments.dark else 'light'}")
+        page.goto(f"{arguments.address}/?__theme={scheme}")
         STATES[arguments.state](page, arguments.pictures)
         page.mouse.move(0, 0)
         page.wait_for_timeout(500)  # colours fade in
@@ -137,7 +151,8 @@ def main() -> None:
     if not arguments.pictures:
         drawn = [str(EXAMPLES / "street.jpg"), *map(str, sorted(EXAMPLES.glob("*.jpg")))]
         common = [*drawn, "--address", arguments.address]
-        shots = [read_options([*common, *words, "--output", str(HERE / name)]) for name, words in SHOTS.items()]
+        wanted = SITE_SHOTS if arguments.state == "site" else SHOTS
+        shots = [read_options([*common, *words, "--output", str(HERE / name)]) for name, words in wanted.items()]
         for shot in shots:
             shot.pictures = shot.pictures[1:] if shot.state == "many" else shot.pictures[:1]
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
