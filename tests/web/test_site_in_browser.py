@@ -26,7 +26,7 @@ from static_site import (
 from carmask import Predictor
 from carmask.commands.export import main as export_command
 from carmask.files.pictures import open_picture, open_reduced
-from carmask.web.site import RUNTIME
+from carmask.web.site import COPIED, RUNTIME
 
 pytestmark = pytest.mark.slow
 
