@@ -1,13 +1,15 @@
 """The laws on the models that people meet first, on drawn pictures they were not trained on."""
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
 from carmask.evaluation.mask_metrics import mask_scores
-from carmask.inference.model_folder import MODELS
+from carmask.inference.model_folder import MODELS, fingerprint
+from carmask.inference.runtimes import WEIGHTS
 from data_scripts.drawn_cars.scene import draw_picture
 
 pytestmark = pytest.mark.slow
@@ -35,6 +37,21 @@ def test_an_embedded_model_is_small_and_stored_as_float16(name):
     header = weights.read_bytes()[:100_000]
     assert b'"F16"' in header
     assert b'"F32"' not in header
+
+
+@pytest.mark.parametrize("name", [*MASK_MODELS, DOTS.name])
+def test_its_exported_network_is_small_and_of_its_weights(name):
+    file = MODELS / name / "model.onnx"
+    assert file.stat().st_size < 10_000_000
+    (found,) = [one.value for one in onnx.load(file).metadata_props if one.key == WEIGHTS]
+    assert found == fingerprint(MODELS / name)
+
+
+@pytest.mark.parametrize("name", MASK_MODELS)
+def test_onnx_runtime_draws_the_masks_of_torch_on_twenty_pictures(name, drawn):
+    by_onnx, by_torch = (Predictor.from_pretrained(MODELS / name, runtime=runtime) for runtime in ("onnx", "torch"))
+    equal = [(by_onnx(one.picture) == by_torch(one.picture)).mean() for one in drawn[:20]]
+    assert np.mean(equal) >= 0.9999
 
 
 def test_it_finds_drawn_cars(predictor, drawn):
