@@ -31,7 +31,7 @@ DEFAULTS = {  # what may say car: the default, the embedded models, and measurem
     "carmask/files/words.py", "carmask/data/object_choice.py", "carmask/inference/loading.py",
     # what --help and docstrings say of that default
     "carmask/tasks/auto.py", "carmask/commands/predict.py", "carmask/training/config.py", "carmask/data/card.py",
-    "carmask/commands/compare.py", "carmask/commands/export.py",  # name an embedded model
+    "carmask/commands/compare.py", "carmask/commands/export.py", "carmask/training/setup.py",  # name an embedded model
     "carmask/doctor/data_set_checks.py", "carmask/evaluation/validation.py",  # measured on cars
     "carmask/evaluation/mask_metrics.py",  # the old key of a score
     "carmask/data/importing.py", "carmask/data/rows.py",

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from carmask.errors import RunError
-from carmask.networks.initial_weights import is_own
+from carmask.networks.fetching import is_own
 
 RESEARCH_ONLY = " The weights of nvidia/ may be used for research only, and so may what was trained from them."
 OF_NVIDIA = re.compile(r"nvidia/|nvlabs/segformer|nvidia-(source|segformer)", re.IGNORECASE)

@@ -117,6 +117,11 @@ def halve_weights(graph: Any) -> None:  # noqa: ANN401 (of onnx)
     The run-time casts them once, when it opens the file.
     """
     onnx = import_optional("onnx")
+    # Equal weights are stored once and passed on by identities, which ONNX Runtime loses track of behind a cast.
+    same = {weight.name: weight.name for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in same:
+            same[node.output[0]] = same[node.input[0]]
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
@@ -125,7 +130,9 @@ def halve_weights(graph: Any) -> None:  # noqa: ANN401 (of onnx)
         name, stored = weight.name, f"{weight.name}.half"
         weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
         casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
+    nodes = [*casts, *(node for node in graph.node if node.output[0] not in same)]
+    for node in nodes:
+        node.input[:] = [same.get(name, name) for name in node.input]
     del graph.node[:]
     graph.node.extend(nodes)
 

@@ -16,8 +16,32 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 REFUSED = (401, 403, 404)  # statuses of HTTP: the Hub says the first of a name that it does not know
 SECONDS = 5.0  # that the Hub has to answer
 SAFE, PICKLED = ("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+OWN_WEIGHTS = {
+    "segformer": ["scratch-b0", "scratch-b1", "scratch-b2"],
+    "fcn": ["efficientnet-lite0"],
+    "unet": ["scratch"],
+}
 LIMITS = {"side": (32, 4096), "threshold": (0.001, 0.999), "mirror": (0.0, 1.0)}
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+
+
+def is_own(weights: str) -> bool:
+    """Whether initial weights are ours, not a model folder or a model of the Hub."""
+    return any(weights in own for own in OWN_WEIGHTS.values())
+
+
+def check_name(weights: str) -> None:
+    """Demands that initial weights are ours, a folder that is there, or called as a model of the Hub can be.
+
+    Raises:
+        NetworkError: they are none of these.
+    """
+    if not (is_own(weights) or Path(weights).exists() or HUB_NAME.fullmatch(weights)):
+        own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
+        raise NetworkError(
+            f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, a name such as "
+            f"nvidia/mit-b0, or {own}."
+        )
 
 
 def fetch(weights: str) -> Path:
@@ -29,11 +53,7 @@ def fetch(weights: str) -> Path:
     """
     folder = Path(weights)
     if not folder.exists():
-        if not HUB_NAME.fullmatch(weights):
-            raise NetworkError(
-                f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, or a name "
-                "such as nvidia/mit-b0."
-            )
+        check_name(weights)
         folder = from_hub(weights)
     elif not (folder / "config.json").is_file():
         raise NetworkError(f"The initial weights {weights} have no config.json; give a model folder.")

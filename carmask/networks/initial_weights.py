@@ -15,7 +15,7 @@ from carmask.errors import NetworkError, RunError, first_line, refused_as, short
 from carmask.networks.auto import make_fast
 from carmask.networks.efficientnet import pretrained_efficientnet_lite
 from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
-from carmask.networks.fetching import holds_safetensors
+from carmask.networks.fetching import OWN_WEIGHTS, holds_safetensors
 from carmask.networks.limits import faults
 from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
@@ -31,22 +31,11 @@ SEGFORMER_SIZES: dict[str, dict] = {
 
 WIDEST = 4096  # channels of a network to train
 
-OWN_WEIGHTS = {
-    "segformer": [f"scratch-{size}" for size in SEGFORMER_SIZES],
-    "fcn": ["efficientnet-lite0"],
-    "unet": ["scratch"],
-}
-
 NETWORKS = {
     "segformer": SegformerForSemanticSegmentation,
     "fcn": FcnForSemanticSegmentation,
     "unet": UnetForSemanticSegmentation,
 }
-
-
-def is_own(weights: str) -> bool:
-    """Whether initial weights are ours, not a model folder or a model of the Hub."""
-    return any(weights in own for own in OWN_WEIGHTS.values())
 
 
 def network_for(weights: str, folder: Path | None, asked: str = "auto") -> str:
@@ -57,17 +46,13 @@ def network_for(weights: str, folder: Path | None, asked: str = "auto") -> str:
     Raises:
         NetworkError: it is another one, or none that is trained here.
     """
-    stored = next((name for name, own in OWN_WEIGHTS.items() if weights in own), None)
+    stored = next((name for name, own in OWN_WEIGHTS.items() if weights in own), "")
     if folder:
         kind = stored_type(folder)
-        stored = next((name for name, one in NETWORKS.items() if one.config_class.model_type == kind), None)
-        if not stored and is_backbone(kind):
-            stored = "fcn"
+        fitting = [name for name, one in NETWORKS.items() if one.config_class.model_type == kind]
+        stored = next(iter(fitting), "fcn" if is_backbone(kind) else "")
         if not stored:
             raise NetworkError(f"The initial weights {weights} are of the type {kind}, which is not trained here.")
-    if not stored:
-        own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
-        raise NetworkError(f"There are no initial weights {weights}; use {own} or a model.")
     if asked not in ("auto", stored):
         raise NetworkError(
             f"The initial weights {weights} are a network of the type {stored}, not {asked}; leave out --network or "

@@ -12,15 +12,15 @@ from transformers.hf_argparser import HfArg
 
 from carmask.data.label_options import LabelOptions, colour, numbers
 from carmask.data.object_choice import ObjectChoice, object_choice
-from carmask.errors import RunError, first_line, shortened
+from carmask.errors import NetworkError, RunError, first_line, shortened
 from carmask.files.masks import MaskOptions
 from carmask.hub.checks import check_hub
+from carmask.networks.fetching import check_name
 from carmask.training.output_folder import check_output
 
 SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` times the crop's side
 LARGEST_SCALE = 3.0
-STEPS, SIDE = 500, 512  # where nobody says how many, or how large
-MOST_PROCESSES = 512
+STEPS, SIDE, MOST_PROCESSES = 500, 512, 512  # the first two where nobody says how many, or how large
 HEADINGS = {  # in --help, by the first option below each
     "data": "what most people need first",
     "object": "labels that do not say what they mean (docs/your-own-data.md)",
@@ -125,6 +125,11 @@ def check(config: TrainConfig) -> None:
     """
     check_texts(config)
     check_numbers(config)
+    try:
+        for name in filter(None, (config.model, config.teacher)):
+            check_name(name)
+    except NetworkError as error:
+        raise RunError(str(error)) from error
     if config.teacher_features and not (config.teacher and config.network in ("auto", "segformer")):
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and not config.teacher:

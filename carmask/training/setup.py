@@ -21,11 +21,11 @@ from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import RunError, refused_as
 from carmask.files.words import DEFAULT_OBJECT
-from carmask.inference.loading import load_preprocessing
-from carmask.inference.model_folder import MODELS, SETTINGS
+from carmask.inference.loading import EMBEDDED, load_preprocessing
+from carmask.inference.model_folder import SETTINGS
 from carmask.inference.torch_network import load_network
-from carmask.networks.fetching import fetch, inference_settings
-from carmask.networks.initial_weights import is_own, network_for
+from carmask.networks.fetching import fetch, inference_settings, is_own
+from carmask.networks.initial_weights import network_for
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import SIDE, TrainConfig
@@ -34,10 +34,7 @@ from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
-DEFAULT_START = {  # the embedded model that learns fastest, by task and network: benchmarks/starts.py
-    "mask": {"auto": "car-mask-fcn", "fcn": "car-mask-fcn", "segformer": "car-mask-b0"},
-    "dots": {"auto": "car-dots-fcn", "fcn": "car-dots-fcn", "segformer": "car-dots-b0"},
-}
+ENDINGS = {"auto": "fcn", "fcn": "fcn", "segformer": "b0"}  # of embedded models: an FCN learns fastest
 NEVER_ABSENT = (
     "No dot is missing from any picture, so the model will not learn when to place none, and that is not scored: add "
     "pictures without them (docs/dots.md)."
@@ -69,7 +66,7 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """The initial weights by their last two names, as models/car-mask-fcn."""
+        """The initial weights by the last two parts of their path."""
         return "/".join(Path(self.weights).parts[-2:])
 
     def words(self, named: str) -> str:
@@ -91,9 +88,8 @@ def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask
     Raises:
         NetworkError: there are no such weights, or they are of another network.
     """
-    start = DEFAULT_START[task.kind].get(network)
-    weights = model or (str(MODELS / start) if start else "scratch")
-    folder = None if is_own(weights) or weights.startswith("scratch") else fetch(weights)
+    weights = model or (embedded(task.kind, ENDINGS[network]) if network in ENDINGS else "scratch")
+    folder = None if is_own(weights) else fetch(weights)
     network = network_for(weights, folder, network)
     settings = {"side": SIDE, "threshold": task.threshold, "mirror": task.mirror}
     theirs = inference_settings(folder, task.kind) if folder else {}
@@ -107,6 +103,12 @@ def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask
         float(settings["mirror"]),
         inherited=bool(theirs),
     )
+
+
+def embedded(task: str, ending: str) -> str:
+    """The folder of the embedded model for a task whose name ends so."""
+    folder = EMBEDDED[task]
+    return str(folder.with_name(f"{folder.name.rpartition('-')[0]}-{ending}"))
 
 
 def choice_of(output: Path) -> Choice | None:

@@ -1,5 +1,6 @@
 import json
 import random
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -38,7 +39,7 @@ def test_pictures_that_show_none_of_the_dots_are_told_with_one_option(tmp_path):
     for name in "ab":
         picture().save(others / f"{name}.jpg")
     assert from_csv.main([*table(tmp_path, *GOOD), "--no-dots", str(others)]) == 0
-    found = {row["group"]: row["dots"] for row in rows(tmp_path / "out")}
+    found = {Path(row["file_name"]).stem: row["dots"] for row in rows(tmp_path / "out")}
     assert found["a"] == [[0.25, 0.5], [0.0, 0.0]]
     assert found["no_dots_a"] == found["no_dots_b"] == [None, None]
 

@@ -59,8 +59,7 @@ def test_without_a_choice_training_goes_on_from_an_embedded_model(task, asked, n
 def test_a_run_that_nobody_told_where_to_begin_says_where_and_how_to_change_it(
     tmp_path, start, tiny_data, monkeypatch, capsys
 ):
-    monkeypatch.setattr("carmask.training.setup.MODELS", start.parent)
-    monkeypatch.setitem(training_run.settle.__globals__["DEFAULT_START"], "mask", {"auto": start.name})
+    monkeypatch.setattr("carmask.training.setup.embedded", lambda task, ending: str(start))
     arguments = without(options(tiny_data, "", tmp_path / "model", steps=1), "--model")
     assert run(monkeypatch, *arguments) == 0
     said = capsys.readouterr().out
