@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
+import carmask.networks.auto  # noqa: F401 (registers the networks)
 from carmask.files import progress
 from carmask.inference.predictor import Predictor
 from carmask.networks.efficientnet import EfficientNetLiteConfig
