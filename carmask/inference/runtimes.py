@@ -90,6 +90,7 @@ def open_onnx(file: Path, threads: int, weights: str = "") -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.dynamic_block_base", "4")  # small blocks: no thread waits long
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # which keep memory for every size of a picture
     options.log_severity_level = 4  # what is wrong with a file is said above, in one sentence
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     if weights and session.get_modelmeta().custom_metadata_map.get(WEIGHTS) != weights:
