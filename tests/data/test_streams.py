@@ -111,7 +111,7 @@ def test_a_bad_picture_of_one_process_stops_all_with_its_name_in_one_sentence(tm
     ("flags", "sentence"),
     [
         (["--paste", "0.5"], "--paste needs all pictures"),
-        (["--unlabelled", "x", "--teacher", "y"], "--unlabelled needs all pictures"),
+        (["--unlabelled", "x", "--teacher", "anna/y"], "--unlabelled needs all pictures"),
         (["--task", "dots"], "--streaming is for masks"),
     ],
 )
