@@ -3,7 +3,7 @@
     python train_segformer.py --data my-set --output my-model
     python train_segformer.py --data my-set --output my-model --task dots
 
-Training goes on from the embedded model that learns fastest, or from `--model`. On a CPU it takes a process for each
+Training goes on from the embedded FCN, or from `--model`. On a CPU it takes a process for each
 core, which share each batch. The options are in carmask/training/config.py, the steps of a run in
 carmask/training/run.py.
 """

@@ -1,13 +1,13 @@
 """Folders of pictures in, one answer a picture out."""
 
-import io
+import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
-from PIL import Image
 
 from carmask.errors import PictureError
 from carmask.files.disk import write_whole
@@ -75,10 +75,21 @@ def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]
 
 
 def mask_as_png(mask: np.ndarray) -> bytes:
-    """The content of a PNG file of a mask, uint8 (height, width)."""
-    store = io.BytesIO()
-    Image.fromarray(mask).save(store, "PNG", compress_type=zlib.Z_RLE)  # as small for masks, and faster
-    return store.getvalue()
+    """The content of a PNG file of a mask, uint8 (height, width).
+
+    Its rows are not filtered, and runs of equal pixels are all that is looked for: Pillow would try five filters for
+    every row, which takes twice the time and makes a mask larger.
+    """
+    height, width = mask.shape
+    rows = np.zeros((height, 1 + width), np.uint8)  # each begins with the number of its filter
+    rows[:, 1:] = mask
+    packer = zlib.compressobj(strategy=zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # 8 bits, grey
+    content = ((b"IHDR", header), (b"IDAT", packer.compress(rows.data) + packer.flush()), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data)) for kind, data in content
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def write_answers(

@@ -41,7 +41,7 @@ class TrainConfig:
     model: str = HfArg(
         default="",
         help="Initial weights: a model folder or backbone, one of the Hub, or scratch-b0, -b1, -b2 (default: the "
-        "embedded model that learns fastest).",
+        "embedded FCN).",
     )
     task: Literal["mask", "dots"] = HfArg(default="mask", help="What the network learns: a mask, or named dots.")
     network: Literal["auto", "segformer", "fcn", "unet"] = HfArg(

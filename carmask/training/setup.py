@@ -34,7 +34,7 @@ from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, to_pixels
 
 FEATURE_CROPS = 256  # on which a teacher's features are measured
-ENDINGS = {"auto": "fcn", "fcn": "fcn", "segformer": "b0"}  # of embedded models: an FCN learns fastest
+ENDINGS = {"auto": "fcn", "fcn": "fcn", "segformer": "b0"}  # of embedded models
 NEVER_ABSENT = (
     "No dot is missing from any picture, so the model will not learn when to place none, and that is not scored: add "
     "pictures without them (docs/dots.md)."
@@ -83,7 +83,7 @@ class Choice:
 def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask) -> Choice:
     """Settles on initial weights, on their network, and on the inference settings, which are theirs if they have any.
 
-    An empty `model` is the embedded one that learns fastest, of that `network` unless it is "auto".
+    An empty `model` is the embedded FCN, or the one `network`.
 
     Raises:
         NetworkError: there are no such weights, or they are of another network.
@@ -134,7 +134,7 @@ def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelera
     with accelerator.main_process_first():  # which fetches them
         choice = choose(config.model, config.network, config.side, task)
     if not config.model:
-        fastest = ", which learns fastest (docs/your-own-data.md)" if config.network == "auto" else ""
+        fastest = ", the default" if config.network == "auto" else ""
         accelerator.print(
             f"Training goes on from {choice.name}{fastest}; --model names other initial weights.", flush=True
         )

@@ -10,6 +10,16 @@ from PIL import Image
 
 from carmask import Predictor
 from carmask.commands.predict import main
+from carmask.inference.folders import mask_as_png
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (1, 2000), (333, 47)])
+def test_the_file_of_a_mask_is_a_plain_png_of_its_pixels(size, tmp_path):
+    mask = np.where(np.random.default_rng(0).random(size) > 0.5, 255, 0).astype(np.uint8)
+    (tmp_path / "a.png").write_bytes(mask_as_png(mask))
+    opened = Image.open(tmp_path / "a.png")
+    assert (opened.format, opened.mode, opened.info) == ("PNG", "L", {})
+    assert np.array_equal(opened, mask)
 
 
 def run(tiny_mask_model, *arguments):
