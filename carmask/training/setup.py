@@ -83,7 +83,7 @@ class Choice:
 def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask) -> Choice:
     """Settles on initial weights, on their network, and on the inference settings, which are theirs if they have any.
 
-    An empty `model` is the embedded FCN, or the one `network`.
+    An empty `model` is the embedded FCN, or the embedded model of `network`.
 
     Raises:
         NetworkError: there are no such weights, or they are of another network.
