@@ -89,6 +89,7 @@ def other_processes(count: int) -> Iterator[None]:
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(1, count)]
     others = [subprocess.Popen(command, env=os.environ | rank) for rank in ranks]
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # not without ending the others
     try:
         yield
     finally:
