@@ -109,9 +109,8 @@ def main() -> int:
     try:
         check(config)
         with other_processes(1 if "WORLD_SIZE" in os.environ else count_processes(config)):
-            import_module("carmask.training.run").train(
-                config
-            )  # torch takes seconds, which no refusal should wait for
+            run = import_module("carmask.training.run")  # torch takes seconds, which no refusal should wait for
+            run.train(config)
         return 0
     except RunError as error:
         sentence, this_process_only = str(error), error.this_process_only

@@ -91,9 +91,8 @@ def spend(evening: str, data: Path, out: Path, steps: int, singly: bool) -> list
     """Spends an evening in the folder `out`; returns a row of the table."""
     out.mkdir(parents=True)
     mine, hidden = imports(evening, data, out, singly)
-    train = ["train_segformer.py", "--data", str(out / "my-set"), "--network", "fcn", "--model", "models/car-mask-fcn"]
-    train += ["--task", "dots"] * (evening == "points") + ["--output", str(out / "my-model"), "--steps", str(steps)]
-    train += ["--validate-every", str(steps)]
+    train = ["train_segformer.py", "--data", str(out / "my-set"), "--output", str(out / "my-model")]
+    train += ["--task", "dots"] * (evening == "points") + ["--steps", str(steps)]
     minutes = call(mine) + call(train)
     call(hidden)
     card = json.loads((out / "my-model/scores.json").read_text(encoding="utf-8"))["scores"]["test"]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import torch
 
+from benchmarks.machine import describe_machine
 from carmask.data.rows import grey_rows
 from carmask.data.sources import open_data
 from carmask.files.system import keep_freed_memory
@@ -83,7 +84,7 @@ def main() -> None:
     )
     timed = list(itertools.islice(steps, WARM_STEPS, WARM_STEPS + given.steps))
     parts = {part: 1000 * statistics.median(seconds[part] for seconds in timed) for part in timed[0]}
-    print(f"{given.network}, {given.batch_size} crops of {given.crop} × {given.crop}; torch {torch.__version__}")
+    print(f"{describe_machine('torch')}\n{given.network}, {given.batch_size} crops of {given.crop} × {given.crop}")
     print(f"{1000 * decoding:.1f} ms to read and decode a picture and its mask, once\n")
     print("| part | ms | share |\n|---|---:|---:|")
     for part, milliseconds in parts.items():

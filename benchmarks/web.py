@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.machine import describe_machine
 from benchmarks.photos import save_photo
 from carmask import Predictor
 from carmask.commands.export import export, export_site
@@ -38,14 +39,15 @@ WAIT = 600_000  # milliseconds
 
 
 @contextlib.contextmanager
-def served(site: Path, headers: dict[str, str]) -> Iterator[str]:
-    """Serves a folder with these headers; gives its address."""
+def served(site: Path, headers: dict[str, str], asked: list[str]) -> Iterator[str]:
+    """Serves a folder with these headers; gives its address, and adds the path of each request to `asked`."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        """A quiet server of static files."""
+        """A server of static files that says nothing."""
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Notes the request."""
+            asked.append(self.path.split("?")[0])
 
         def end_headers(self) -> None:
             """Adds the headers."""
@@ -92,6 +94,7 @@ def main() -> None:
     parser.add_argument("--runtime", required=True, help="folder dist/ of the npm package")
     parser.add_argument("--count", type=int, default=10, help="photos (%(default)s)")
     arguments = parser.parse_args()
+    print(describe_machine("onnxruntime"))
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("There is no Chromium on this machine; install chromium and try again.")
@@ -104,7 +107,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         found = {}
         for label, headers in (("Chromium, one thread", {}), ("Chromium, isolated", ISOLATION)):
-            with served(folder / "site", headers) as address:
+            with served(folder / "site", headers, []) as address:
                 found[label] = in_browser(browser, address, photos)
         browser.close()
         found |= {"Python, one thread": in_python(folder / "onnx", photos, 1)}

@@ -1,13 +1,10 @@
 """A site of `carmask export --to web`, served and opened as the tests share it."""
 
-import functools
-import http.server
 import io
 import os
 import subprocess
 import tarfile
 import tempfile
-import threading
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +15,8 @@ from browsing import SECONDS, chromium
 from PIL import Image
 from playwright.sync_api import expect
 
+from benchmarks.web import served
 from carmask.web.site import PACKAGE
-
-ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 
 def npm_runtime():
@@ -45,24 +41,9 @@ def npm_runtime():
     return kept / "package/dist"
 
 
-@contextmanager
 def served_site(folder, headers=(), asked=None):
     """Gives the address of a plain server of static files; `asked` gets the path of each request."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            if asked is not None:
-                asked.append(self.path.split("?")[0])
-
-        def end_headers(self):
-            for name, value in dict(headers).items():
-                self.send_header(name, value)
-            super().end_headers()
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
+    return served(folder, dict(headers), [] if asked is None else asked)
 
 
 @contextmanager

@@ -97,4 +97,9 @@ def settings_file(model: str | Path, name: str) -> Path:
 def fingerprint(folder: Path) -> str:
     """The SHA-256 of the weights for torch in a model folder; "" without any."""
     files = sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as weights:
+            while part := weights.read(2**20):
+                digest.update(part)
+    return digest.hexdigest() if files else ""

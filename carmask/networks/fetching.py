@@ -84,11 +84,9 @@ def from_hub(name: str) -> Path:
             if isinstance(error, HFValidationError) or status_of(error) in REFUSED:
                 raise NetworkError(f"The Hub has no model {name} that it would show you; check the name.") from error
     with refused_as(NetworkError, f"{name} is not in the cache and {reason}; connect, or give a model folder."):
-        return next(
-            folder
-            for folder in [Path(snapshot_download(name, local_files_only=True))]
-            if (folder / "config.json").is_file()
-        )
+        folder = Path(snapshot_download(name, local_files_only=True))
+        checked_settings(folder / "config.json")
+        return folder
 
 
 def status_of(error: Exception) -> int:

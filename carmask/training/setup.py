@@ -134,10 +134,9 @@ def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelera
     with accelerator.main_process_first():  # which fetches them
         choice = choose(config.model, config.network, config.side, task)
     if not config.model:
-        fastest = ", the default" if config.network == "auto" else ""
-        accelerator.print(
-            f"Training goes on from {choice.name}{fastest}; --model names other initial weights.", flush=True
-        )
+        default = ", the default" if config.network == "auto" else ""
+        remedy = "--model names other initial weights"
+        accelerator.print(f"Training goes on from {choice.name}{default}; {remedy}.", flush=True)
     return choice
 
 

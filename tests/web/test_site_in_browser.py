@@ -12,7 +12,6 @@ from PIL import Image
 from playwright.sync_api import Error, expect
 from serving import ROOT
 from static_site import (
-    ISOLATED,
     as_mask,
     await_network,
     downloaded,
@@ -23,6 +22,7 @@ from static_site import (
     served_site,
 )
 
+from benchmarks.web import ISOLATION
 from carmask import Predictor
 from carmask.commands.export import main as export_command
 from carmask.files.pictures import open_picture, open_reduced
@@ -108,7 +108,7 @@ def test_any_network_gives_the_masks_of_carmask_predict(browser, runtime, name, 
 @pytest.mark.parametrize("model", ["car-mask-fcn", "car-mask-b0"])
 def test_an_embedded_model_gives_the_masks_of_carmask_predict(browser, runtime, model, tmp_path):
     site = site_of(ROOT / "models" / model, tmp_path / "site", "--self-contained", runtime)
-    with served_site(site, ISOLATED) as address, opened_site(browser, address) as page:
+    with served_site(site, ISOLATION) as address, opened_site(browser, address) as page:
         assert page.evaluate("crossOriginIsolated")
         check_masks(page, ROOT / "models" / model, sorted((ROOT / "examples").glob("*.jpg")))
 
@@ -218,7 +218,7 @@ def test_the_run_time_of_the_cdn_is_taken_only_if_it_is_the_pinned_one(
     with served_site(tmp_path / "cdn", {"Access-Control-Allow-Origin": "*"}) as cdn:
         monkeypatch.setattr("carmask.web.site.CDN", cdn)
         site = site_of(tiny_mask_model, tmp_path / "site")
-        with served_site(site, ISOLATED) as address:
+        with served_site(site, ISOLATION) as address:
             page = browser.new_page()
             page.goto(address)
             if change:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from carmask.data.splits.look_alikes import look_alikes
+from carmask.data.splits.look_alikes import join, look_alikes
 from carmask.data.splits.series import ROBOFLOW, Series, films, natural_order, numbered_series, sets_of_views
 from carmask.errors import DataError
 
@@ -86,11 +86,3 @@ def joined(names: Sequence[str], series: list[Series], labels: list[tuple[str, l
     for one in reversed(series):
         titles[int(numbers[one.members[0]])] = one.name
     return [titles[number] for number in numbers.tolist()]
-
-
-def join(numbers: np.ndarray, together: list[int]) -> bool:
-    """Gives pictures and all that have their numbers one number; whether they had several."""
-    several = np.unique(numbers[together])
-    if len(several) > 1:
-        numbers[np.isin(numbers, several)] = several[0]
-    return len(several) > 1

@@ -1,7 +1,7 @@
 """Pictures that look alike, found by a perceptual hash."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -48,7 +48,13 @@ def look_alikes(hashes: np.ndarray, farthest: int = FARTHEST) -> np.ndarray:
     numbers = np.arange(len(hashes))
     for start, bits in differing_bits(hashes):
         for row, alike in enumerate(bits <= farthest, start):
-            joined = np.unique(numbers[: row + 1][alike[: row + 1]])
-            if len(joined) > 1:
-                numbers[np.isin(numbers, joined)] = joined[0]
+            join(numbers, np.flatnonzero(alike[: row + 1]))
     return numbers
+
+
+def join(numbers: np.ndarray, together: Sequence[int] | np.ndarray) -> bool:
+    """Gives pictures and all that have their numbers one number; whether they had several."""
+    several = np.unique(numbers[together])
+    if len(several) > 1:
+        numbers[np.isin(numbers, several)] = several[0]
+    return len(several) > 1
