@@ -5,6 +5,7 @@ import os
 import shutil
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from conftest import drawn_car
 from PIL import Image
@@ -76,6 +77,15 @@ def shown(page, field, image="img"):
     image = page.locator(f"#{field} {image}").last
     expect(image).to_be_visible()
     return Image.open(io.BytesIO(page.request.get(image.evaluate("image => image.src")).body()))
+
+
+def assert_shown(page, field, expected):
+    """A field shows this picture, up to one pixel in a thousand: other threads round otherwise, at the threshold."""
+    found = np.array(shown(page, field))
+    expected = np.asarray(expected)
+    assert found.shape == expected.shape
+    differing = (found != expected).reshape(*found.shape[:2], -1).any(-1)
+    assert differing.mean() <= 0.001, f"{differing.sum()} of {differing.size} pixels of {field} differ"
 
 
 def downloaded(page, button):

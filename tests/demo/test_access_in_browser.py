@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from browsing import answered_page, browser_at_demo, opened_page, shown, upload
+from browsing import answered_page, assert_shown, browser_at_demo, opened_page, shown, upload
 from conftest import drawn_car
 from files.test_pictures import encoded
 from playwright.sync_api import expect
@@ -143,7 +143,7 @@ def test_a_person_pastes_a_picture(page, tiny_mask_model):
     copy(page, picture)
     page.locator("#picture").get_by_label("Paste from clipboard").click()
     expect(page.locator("#line")).to_contain_text("96 × 64 pixels")
-    assert np.array_equal(shown(page, "mask"), Predictor.from_pretrained(tiny_mask_model)(picture))
+    assert_shown(page, "mask", Predictor.from_pretrained(tiny_mask_model)(picture))
 
 
 def test_a_person_takes_a_picture(page, tiny_mask_model):
@@ -153,7 +153,7 @@ def test_a_person_takes_a_picture(page, tiny_mask_model):
     page.locator("#picture").get_by_label("capture photo").click()
     expect(page.locator("#line")).to_contain_text("pixels")
     taken = shown(page, "picture").convert("RGB")
-    assert np.array_equal(shown(page, "mask"), Predictor.from_pretrained(tiny_mask_model)(taken))
+    assert_shown(page, "mask", Predictor.from_pretrained(tiny_mask_model)(taken))
 
 
 def test_a_person_pastes_a_picture_for_dots_and_takes_it_away_again(page, dots_model):

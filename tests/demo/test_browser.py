@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from browsing import browser_at_demo, downloaded, opened_page, shown, upload
+from browsing import assert_shown, browser_at_demo, downloaded, opened_page, shown, upload
 from conftest import CAR_DOTS, drawn_car, save_balanced, tiny_network
 from PIL import Image
 from playwright.sync_api import expect
@@ -91,7 +91,7 @@ def test_a_person_chooses_another_model_and_a_damaged_one_is_said_in_one_sentenc
     expect(page.locator("#mask img")).to_have_count(0)
     choose_model(page, "unet")
     expect(page.locator("#line")).to_contain_text("s · unet")
-    assert np.array_equal(shown(page, "mask"), Predictor.from_pretrained(unet_model)(picture))
+    assert_shown(page, "mask", Predictor.from_pretrained(unet_model)(picture))
 
 
 def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, unet_model, tmp_path):
@@ -105,14 +105,14 @@ def test_a_person_asks_for_surer_pixels_and_downloads_mask_and_cut_out(page, une
         mask = predictor.with_threshold(threshold)(picture)
         page.locator("#threshold input[type=range]").fill(str(threshold))
         expect(page.locator("#line")).to_contain_text(f"Car: {np.mean(mask > 0):.1%}")
-        assert np.array_equal(shown(page, "mask"), mask)
+        assert_shown(page, "mask", mask)
         expect(page.locator("#download-cutout")).to_be_enabled()
         cut = downloaded(page, "#download-cutout")
         assert cut.suggested_filename == "holiday_cutout.png"
         assert np.array_equal(np.asarray(Image.open(cut.path()))[..., 3] > 127, mask > 127)
         assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download").path())), mask)
-        assert np.array_equal(shown(page, "overlay"), overlay_mask(picture, mask))
-        assert np.array_equal(shown(page, "doubtful"), draw_doubtful(picture, object_margin(predictor, picture)))
+        assert_shown(page, "overlay", overlay_mask(picture, mask))
+        assert_shown(page, "doubtful", draw_doubtful(picture, object_margin(predictor, picture)))
 
 
 def cut_out_after(page, action):
@@ -190,7 +190,7 @@ def test_a_person_sees_dots_table_and_maps_and_downloads_what_the_predictor_says
     page.get_by_role("tab", name="Dots").click()
     upload(page, "dots-picture", picture, tmp_path / "holiday.png")
     expect(page.locator("#dots-line")).to_contain_text("dots found")
-    assert np.array_equal(shown(page, "dots"), draw_dots(picture, dots, scores=True))
+    assert_shown(page, "dots", draw_dots(picture, dots, scores=True))
 
     for part in (str(part) for dot in dots for part in rounded(dot) if part is not None):
         expect(page.locator("#dots-table")).to_contain_text(part.removesuffix(".0"))
@@ -201,7 +201,7 @@ def test_a_person_sees_dots_table_and_maps_and_downloads_what_the_predictor_says
             page.get_by_role("option", name=CAR_DOTS[index]).click()
         heat = heat_picture(picture, predictor.activations(picture)[index].astype(np.float16))
         expect(page.locator("#dots-map img")).to_have_attribute("src", re.compile(f"holiday_{CAR_DOTS[index]}.png"))
-        assert np.array_equal(shown(page, "dots-map"), heat)
+        assert_shown(page, "dots-map", heat)
 
     table, record = downloaded(page, "#dots-CSV"), downloaded(page, "#dots-JSON")
     assert (table.suggested_filename, record.suggested_filename) == ("holiday_dots.csv", "holiday_dots.json")

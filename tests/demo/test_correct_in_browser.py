@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from browsing import answered_page, browser_at_demo, downloaded, opened_page, shown, upload
+from browsing import answered_page, assert_shown, browser_at_demo, downloaded, opened_page, upload
 from conftest import drawn_car
 from PIL import Image
 from playwright.sync_api import expect
@@ -72,7 +72,7 @@ def test_a_person_paints_with_the_mouse_and_the_zip_holds_the_mask_changed_under
     assert changed.min() > 16 - 12
     assert changed.max() < 80 + 12
     assert np.array_equal(after[28:68], before[28:68])
-    assert np.array_equal(shown(page, "corrected"), after)
+    assert_shown(page, "corrected", after)
     assert np.array_equal(np.asarray(Image.open(downloaded(page, "#download-corrected").path())), after)
 
 
@@ -93,7 +93,7 @@ def test_strokes_are_taken_back_one_by_one_and_the_keyboard_paints_too(page, tin
     assert np.array_equal(after[:20], before[:20])
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
-    assert np.array_equal(shown(page, "corrected"), before)
+    assert_shown(page, "corrected", before)
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
 
 
