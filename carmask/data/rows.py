@@ -1,5 +1,6 @@
 """Where a data set comes from, and one of its rows as a pair of arrays: grey picture, and mask or points."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,8 @@ from carmask.files.pictures import grey_rgb, open_picture, upright_rgb
 from carmask.files.progress import progress
 from carmask.files.refusals import DAMAGED
 
-CACHE_BYTES = 3 * 2**30  # decoded pictures kept in memory; what does not fit is decoded again each time
+# Decoded pictures that the processes of a machine keep in memory; what does not fit is decoded again each time.
+CACHE_BYTES = 3 * 2**30 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 TELLING_ERRORS = (ValueError, OSError, Image.DecompressionBombError)  # whose words say what is wrong with a row
 

@@ -1,17 +1,16 @@
 """Where a data set is read from: a folder of ours, parquet files, save_to_disk, or the Hub."""
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
-import numpy as np
 
 from carmask.data.card import object_name_of
 from carmask.data.columns import native_masks, say, standard_columns, standard_splits
 from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.layout import SPLITS, file_inside, metadata_rows, standard_split
 from carmask.data.pairs import official_split
+from carmask.data.splits.deal import Picture, deal_out
 from carmask.data.streams import is_stream, to_stream, to_table
 from carmask.errors import DataError, first_line, shortened
 
@@ -178,13 +177,10 @@ def csv_rows(table: Path) -> list[dict]:
 def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
     """Sets a tenth of train aside as validation, whole groups at a time where groups are given."""
     train = splits["train"]
-    grouped = "group" in train.column_names
-    groups: Sequence[str | int] = list(map(str, train["group"])) if grouped else range(len(train))
-    order = np.random.default_rng(0).permutation(sorted(set(groups)))
-    aside = set(order[: max(1, len(order) // 10)].tolist())
-    chosen = [index for index, group in enumerate(groups) if group in aside]
-    rest = [index for index, group in enumerate(groups) if group not in aside]
-    if not rest:
+    groups = [str(group) for group in (train["group"] if "group" in train.column_names else range(len(train)))]
+    dealt = deal_out([Picture(str(index), group, "", 0.0) for index, group in enumerate(groups)], (90, 10, 0)).splits
+    rest, chosen = ([index for index, split in enumerate(dealt) if split == name] for name in SPLITS[:2])
+    if not rest or not chosen:
         raise DataError("The data set is too small to set pictures aside for validation; add pictures.")
     say(
         f"No split is called validation, so {len(chosen)} of the {len(groups)} pictures of train are set aside for it."

@@ -132,8 +132,8 @@ def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
     masks = map(Image.fromarray, masks)
     Dataset.from_dict({"image": list(pictures), "mask": list(masks)}).save_to_disk(tmp_path / "set")
     assert {name: len(split) for name, split in open_data(str(tmp_path / "set")).items()} == {
-        "train": 11,
-        "validation": 1,
+        "train": 10,
+        "validation": 2,
     }
 
 
