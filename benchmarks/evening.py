@@ -87,12 +87,12 @@ def call(command: list[str]) -> float:
     return (time.monotonic() - start) / 60
 
 
-def spend(evening: str, data: Path, out: Path, steps: int, singly: bool) -> list[str]:
+def spend(evening: str, data: Path, out: Path, steps: int | None, singly: bool) -> list[str]:
     """Spends an evening in the folder `out`; returns a row of the table."""
     out.mkdir(parents=True)
     mine, hidden = imports(evening, data, out, singly)
     train = ["train_segformer.py", "--data", str(out / "my-set"), "--output", str(out / "my-model")]
-    train += ["--task", "dots"] * (evening == "points") + ["--steps", str(steps)]
+    train += ["--task", "dots"] * (evening == "points") + (["--steps", str(steps)] if steps else [])
     minutes = call(mine) + call(train)
     call(hidden)
     card = json.loads((out / "my-model/scores.json").read_text(encoding="utf-8"))["scores"]["test"]
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with camvid and car_parts")
     parser.add_argument("--evenings", nargs="+", default=EVENINGS, choices=EVENINGS, help="default: all")
-    parser.add_argument("--steps", type=int, default=100, help="of each training (%(default)s)")
+    parser.add_argument("--steps", type=int, help="of each training (as many as if nothing is said)")
     parser.add_argument("--singly", action="store_true", help="deal out one picture at a time")
     parser.add_argument("--out", type=Path, default=Path("runs/evening"), help="folder that must not exist yet")
     arguments = parser.parse_args()

@@ -22,7 +22,7 @@ from transformers import AutoConfig
 
 from carmask.data.dots_column import open_dots
 from carmask.data.label_options import add_table_options, label_options
-from carmask.data.sources import open_data
+from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError, ModelError
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, store_settings, try_all
 from carmask.evaluation.validation import validate
@@ -83,10 +83,11 @@ def main(argv: list[str] | None = None) -> int:
             if isinstance(task, DotsTask)
             else open_data(arguments.data, options=label_options(arguments, task.name))
         )
+        _, split = choose_split(splits, arguments.data, "validation")
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)
         return 1
-    trials = try_all(predictor, splits["validation"], arguments.sides, arguments.mirrors)
+    trials = try_all(predictor, split, arguments.sides, arguments.mirrors)
     print(trial_table(trials))
     fitting = [trial for trial in trials if trial.milliseconds <= arguments.most_ms]
     if not fitting:

@@ -32,7 +32,7 @@ def open_dots(data: str, wanted: list[str] | None = None) -> tuple[datasets.Data
         DataError: as `open_data`, or the points have no names, a wanted one is missing, or a row cannot be used.
     """
     splits = open_data(data, "dots")
-    stored = stored_names(data, splits["train"])
+    stored = stored_names(data, next(iter(splits.values())))
     wanted = wanted or [name for name in dict.fromkeys(stored) for _ in range(stored.count(name))]
     missing = [name for name in wanted if name not in stored]
     if missing:

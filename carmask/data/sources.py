@@ -18,20 +18,20 @@ from carmask.errors import DataError, first_line, shortened
 def open_data(
     data: str, truth: str = "mask", streaming: bool = False, options: LabelOptions = PLAIN
 ) -> datasets.DatasetDict:
-    """Opens a data set to train on, as `open_splits` does.
+    """Opens a data set as `open_splits` does, with a split to validate on.
 
     Returns:
-        At least the splits "train" and "validation"; a missing validation split is a tenth of train, by group.
+        The splits; where there is a train and no validation, that is a tenth of train, by group.
 
     Raises:
         DataError: there is no such data, or it has no pictures with that truth.
     """
     splits = open_splits(data, truth, streaming, options)
-    if "train" not in splits:
-        raise DataError(f"The data set {data} has no split named train; it has {', '.join(splits)}.")
-    if streaming and "validation" not in splits:
+    if "validation" in splits or "train" not in splits:
+        return splits
+    if streaming:
         raise DataError(f"The data set {data} has no split named validation, and none can be set aside of a stream.")
-    return splits if "validation" in splits else split_off_validation(splits)
+    return split_off_validation(splits)
 
 
 def open_splits(
@@ -71,7 +71,7 @@ def open_splits(
 
 
 def choose_split(splits: datasets.DatasetDict, data: str, name: str | None) -> tuple[str, datasets.Dataset]:
-    """The split of `data` to measure on, and its name: the one given, or test, or validation.
+    """The split of `data` to use, and its name: the one given, or test, or validation.
 
     Raises:
         DataError: there is no such split.

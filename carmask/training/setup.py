@@ -16,7 +16,7 @@ from carmask.data.card import object_name_of
 from carmask.data.dots_column import open_dots, swapped_pairs
 from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
-from carmask.data.sources import open_data
+from carmask.data.sources import choose_split, open_data
 from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import RunError, refused_as
@@ -146,12 +146,15 @@ def open_task(
     """The data set, and the task with its `settings`; `labels` is what a person says of the data's.
 
     Raises:
-        DataError: there is no such data, or it lacks the truth, or has no dots of the names to swap.
+        DataError: there is no such data, or it lacks the truth, a split to train on, or dots of the names to swap.
     """
     if task == "mask":
         name = labels.object.name if labels.object.named else object_name_of(data) or DEFAULT_OBJECT
-        return open_data(data, streaming=streaming, options=labels), MaskTask(name=name)
+        splits = open_data(data, streaming=streaming, options=labels)
+        choose_split(splits, data, "train")
+        return splits, MaskTask(name=name)
     splits, entries = open_dots(data)
+    choose_split(splits, data, "train")
     pairs = swapped_pairs(entries, str(settings.get("swap", "")))
     numbers = {name: value for name, value in settings.items() if name != "swap"}
     return splits, DotsTask.from_entries(entries, pairs=pairs, **numbers)

@@ -4,17 +4,19 @@ import shutil
 import numpy as np
 import pytest
 from case_folders import cut_out, saved
-from conftest import drawn_car
+from conftest import drawn_car, write_data, write_dots
 from datasets import Dataset, DatasetDict, load_dataset
 from made_up import huge_png
 from PIL import Image
 
+from carmask.data.dots_column import open_dots
 from carmask.data.rows import check_split, grey_rows, read_row, unlabelled_rows
 from carmask.data.sources import open_data
 from carmask.errors import DataError
 from carmask.files.picture_folders import find_pictures
 from carmask.tasks.mask_task import IGNORED, MaskTask
 from carmask.training.examples import Examples
+from carmask.training.setup import open_task
 
 
 def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, tmp_path):
@@ -22,6 +24,15 @@ def test_a_folder_and_the_same_set_saved_to_disk_give_the_same_rows(tiny_data, t
     folder, saved = (open_data(str(data))["train"] for data in (tiny_data, tmp_path / "saved"))
     for one, other in zip(folder, saved, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(read_row(one), read_row(other), strict=True))
+
+
+@pytest.mark.parametrize(("task", "write"), [("mask", write_data), ("dots", write_dots)])
+def test_a_test_split_alone_can_be_measured_and_is_nothing_to_learn_from(task, write, tmp_path):
+    write(tmp_path / "set", {"test": 3})
+    splits = open_data(str(tmp_path / "set")) if task == "mask" else open_dots(str(tmp_path / "set"))[0]
+    assert {name: len(split) for name, split in splits.items()} == {"test": 3}
+    with pytest.raises(DataError, match="has no split train; it has test"):
+        open_task(str(tmp_path / "set"), task, streaming=False, settings={})
 
 
 def test_a_row_gives_grey_and_mask_as_they_were_drawn(tiny_data):
