@@ -18,9 +18,9 @@ from carmask.command_line import exit_code, natural_number, percent
 from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
 from carmask.data.splits.deal import Dealt, Picture, deal_out
-from carmask.data.splits.grouping import Grouping, find_groups, group_by_pattern
+from carmask.data.splits.grouping import Grouping, bare_names, find_groups, group_by_pattern
 from carmask.data.splits.look_alikes import perceptual_hash
-from carmask.data.splits.placing import check_filled, cut_words, found
+from carmask.data.splits.placing import CUT, TORN, check_filled, cut_words, found
 from carmask.errors import DataError, PictureError
 from carmask.files.pictures import open_picture
 from carmask.files.progress import progress
@@ -89,17 +89,20 @@ def split(arguments: argparse.Namespace) -> int:
     if arguments.out.resolve() == data.resolve():
         raise DataError(f"{data} stays as it is: give another name for the data set to write.")
     rows, pattern = data_set_rows(data), arguments.group_pattern
-    grouped_by = grouped_by_of(data) or "the column group"
+    grouped_by = grouped_by_of(data).partition(TORN)[0] or "the column group"
     if pattern:
-        rows, grouped_by = regrouped(rows, group_by_pattern([stem_of(row) for row in rows], pattern))
+        bare = bare_names([stem_of(row) for row in rows], [row["split"] for row in rows])
+        rows, grouped_by = regrouped(rows, group_by_pattern(bare, pattern))
+    elif len({row["group"] for row in rows}) == len(rows):  # nobody has grouped them yet
+        rows, grouped_by = regrouped(rows, find_groups([row["group"] for row in rows], hashes_of(data, rows)))
     test, rest = ([], rows) if arguments.new_test else part_test(rows, data)
-    if not pattern and len({row["group"] for row in rest}) == len(rest):  # nobody has grouped them yet
-        rest, grouped_by = regrouped(rest, find_groups([row["group"] for row in rest], hashes_of(data, rest)))
     if test:
         shares = (*shares[:2], 0)
     if not sum(shares):
         raise DataError("--shares leave nothing for train and validation: give them more than 0.")
     dealt = deal_rows(data, rest, shares, arguments, grouped_by)
+    if dealt.cut and not grouped_by.endswith(CUT):
+        grouped_by += CUT
     placed: list[tuple] = [(row, "test", row["group"]) for row in test]
     placed += [place for place in zip(rest, dealt.splits, dealt.groups, strict=True) if place[1]]
     new = write(data, arguments.out, placed, grouped_by, arguments.overwrite)

@@ -13,7 +13,7 @@ from carmask.data.layout import OBJECT, SPLITS
 from carmask.data.object_choice import HELP, ObjectChoice, object_choice
 from carmask.data.pairing import BadFile, unique_keys
 from carmask.data.pairs import BadPair, Pair, official_split, read_pair, stored_form
-from carmask.data.splits.grouping import group_by_pattern
+from carmask.data.splits.grouping import bare_names, group_by_pattern
 from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import Seen, choose_splits
 from carmask.errors import DataError
@@ -79,8 +79,8 @@ def import_pairs(
         DataError: OUT may not be written, or some files are bad and may not be skipped, or none is good.
     """
     pattern = arguments.group_pattern
-    if pattern:
-        group_by_pattern([pair.name for pair in pairs], pattern)  # refused before anything is written
+    if pattern:  # refused before anything is written
+        group_by_pattern(bare_names([pair.name for pair in pairs], [pair.split for pair in pairs]), pattern)
     with staged_folder(arguments.out, arguments.overwrite) as folder:
         seen, bad = _write_pairs(pairs, bad, folder, arguments)
         say_bad(bad)

@@ -182,7 +182,10 @@ def split_off_validation(splits: datasets.DatasetDict) -> datasets.DatasetDict:
     rest, chosen = ([index for index, split in enumerate(dealt) if split == name] for name in SPLITS[:2])
     if not rest or not chosen:
         raise DataError("The data set is too small to set pictures aside for validation; add pictures.")
+    lost = dealt.count(None)
     say(
-        f"No split is called validation, so {len(chosen)} of the {len(groups)} pictures of train are set aside for it."
+        f"No split is called validation, so {len(chosen)} of the {len(groups)} pictures of train are set aside for it"
+        + f", and {lost} between them and the rest of their film are left out" * bool(lost)
+        + "."
     )
     return datasets.DatasetDict({**splits, "train": train.select(rest), "validation": train.select(chosen)})

@@ -68,7 +68,7 @@ def bootstrap_intervals(
     _, places = np.unique(np.asarray(groups or range(len(table))), return_inverse=True)
     sums = np.zeros((places.max() + 1, 8))
     np.add.at(sums, places, np.column_stack([table, ious, np.ones(len(table))]))
-    few = few_groups(groups)
+    few = few_groups(groups or range(len(table)))
     totals = sums if few else drawn_times(len(sums)) @ sums
     drawn = {"iou": pooled_iou(totals[:, :6]), "mean_iou": totals[:, 6] / totals[:, 7]}
     if few:
@@ -77,9 +77,9 @@ def bootstrap_intervals(
 
 
 def few_groups(groups: Sequence[Hashable]) -> int:
-    """How many groups of several pictures there are, if too few to tell how another one would score; else 0."""
+    """How many groups, or single pictures, there are, if too few to tell how another one would score; else 0."""
     number = len(set(groups))
-    return number if number < min(FEWEST, len(groups)) else 0
+    return number if number < FEWEST else 0
 
 
 def brackets(low: float, high: float, few: int) -> str:

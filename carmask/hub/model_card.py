@@ -117,8 +117,8 @@ CARD_TEXTS = {
         "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
 over pictures; `false_positive_share` is the share of pixels called {object} on pictures without one. Pixels marked as
 not judged do not count. In brackets after `iou`: where it would be with other pictures of the same kind, in 95 of 100
-cases by the bootstrap, pictures of a group drawn together. Fewer than six groups cannot tell that; then the lowest and
-the highest score of a group stand there, and another one may lie outside. {grouping}""",
+cases by the bootstrap, pictures of a group drawn together. Fewer than six groups, or single pictures, cannot tell that;
+then the lowest and the highest score of one stand there, and another one may lie outside. {grouping}""",
     },
     "dots": {
         "tag": "keypoint-detection",
@@ -177,16 +177,18 @@ def write_report(
 
 
 def grouping_words(grouped_by: str, train: datasets.Dataset) -> str:
-    """By what the pictures that belong together were kept in one split, in a sentence."""
-    grouped = "group" in (train.column_names or []) and not is_stream(train)
-    if not grouped_by and grouped and len(set(train["group"])) < len(train):
+    """By what the pictures that belong together were kept in one split, and of which pictures scores tell nothing."""
+    known = "group" in (train.column_names or []) and not is_stream(train)
+    several = sum(number for number in Counter(train["group"] if known else []).values() if number > 1)  # pictures
+    if not grouped_by and several:
         grouped_by = "the column group of the data set"
-    if grouped_by:
-        return f"Which pictures belong together was told by {grouped_by}."
+    told = f"Which pictures belong together was told by {grouped_by}." if grouped_by and (several or not known) else ""
+    if told and (not known or several > len(train) / 2):
+        return told
     return (
-        "Nothing told which pictures belong together, so these scores hold for pictures like these only: taken at the "
-        "same places and times as those it was trained on."
-    )
+        f"{told} Nothing told {'it of most' if told else 'which pictures belong together'}, so these scores hold for "
+        "pictures like these only: taken at the same places and times as those it was trained on."
+    ).lstrip()
 
 
 def card_head(facts: dict) -> dict[str, str]:

@@ -68,6 +68,15 @@ def test_frames_of_a_film_are_found_by_their_numbers_and_looks_and_are_one_group
     assert by == "4 films of numbered names"
 
 
+@pytest.mark.parametrize("seconds", [1, 30, 60])
+def test_a_film_whose_frames_are_named_by_the_time_is_one_group(seconds):
+    times = [
+        f"cam_2024-01-01_{12 + t // 3600}-{t // 60 % 60:02}-{t % 60:02}" for t in range(0, 660 * seconds, seconds)
+    ]
+    pictures = dict(zip(times, film(0, 40 if seconds > 1 else 660), strict=False))
+    assert groups_of(pictures)[0] == {frozenset(pictures)}
+
+
 def test_photos_that_are_only_numbered_are_each_a_group_of_their_own():
     found, by = groups_of(photos(60))
     assert (len(found), by) == (60, "")
@@ -170,6 +179,34 @@ def test_an_import_and_a_new_split_deal_alike_and_say_by_what(tmp_path, capsys, 
         assert placed(tmp_path / "again") == placed(out)
     assert (tmp_path / "again/README.md").read_text().split("---")[1] == head
     assert set(placed(out).values()) == set(placed(tmp_path / "again").values()) == set(SPLITS)
+
+
+def test_a_film_that_folders_have_put_into_two_splits_is_found_and_told(tmp_path, capsys):
+    pictures = films(5, 20)
+    images, masks, out = saved(tmp_path, {})
+    for index, (name, one) in enumerate(pictures.items()):
+        place = "train" if index % 4 else "test"
+        for root, picture_of in ((images, one), (masks, car_mask())):
+            (root / place).mkdir(exist_ok=True)
+            picture_of.save(root / place / f"{name}.png")
+    assert import_folders(images, masks, out) == 0
+    said = capsys.readouterr().err
+    assert "Grouped by 5 films of numbered names: 5 groups" in said
+    assert "Groups in more than one split, as the folders have them: 5" in said
+    assert "though 5 of these groups are in more than one split" in (out / "README.md").read_text()
+    assert split.main([str(out), str(tmp_path / "kept")]) == 1  # no film is left for train
+    assert "--new-test" in capsys.readouterr().err
+    assert split.main([str(out), str(tmp_path / "new"), "--new-test"]) == 0
+    assert "more than one split" not in (tmp_path / "new/README.md").read_text()
+
+
+def test_an_old_test_split_of_frames_dealt_singly_takes_the_rest_of_its_films_out_of_train(tmp_path, capsys):
+    images, masks, out = saved(tmp_path, films(6, 20))
+    assert import_folders(images, masks, out, "--group-pattern", "(.+)") == 0
+    tested = {row["group"][:5] for row in rows(out, "test")}
+    assert split.main([str(out), str(tmp_path / "new")]) == (len(tested) == 6)
+    if len(tested) < 6:
+        assert {row["file_name"].split("/")[1][:5] for row in rows(tmp_path / "new", "train")}.isdisjoint(tested)
 
 
 def test_one_film_is_imported_in_stretches_and_nothing_that_is_left_out_stays_behind(tmp_path, capsys):

@@ -143,7 +143,15 @@ def test_of_few_films_the_lowest_and_the_highest_score_are_told_since_they_prove
     films, groups = counts_of(ious.repeat(12)), np.arange(number).repeat(12).tolist()
     assert few_groups(groups) == number
     assert bootstrap_intervals(films, groups)["iou"] == pytest.approx((ious[0].round(1), ious[-1].round(1)), abs=0.05)
-    assert few_groups(range(3)) == few_groups(list(range(6)) * 2) == 0  # single pictures; enough films
+    assert few_groups(list(range(6)) * 2) == few_groups(range(6)) == 0  # enough
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_of_few_pictures_no_interval_is_told_either(number):
+    counts = counts_of(np.linspace(0.2, 0.8, number))
+    assert few_groups(range(number)) == number
+    assert bootstrap_intervals(counts)["iou"] == bootstrap_intervals(counts, range(number))["iou"]
+    assert bootstrap_intervals(counts)["iou"] == pytest.approx((0.2, 0.8 if number > 1 else 0.2), abs=0.05)
 
 
 def test_the_interval_of_the_mean_is_that_of_the_standard_error():

@@ -32,6 +32,7 @@ def test_validation_gives_each_source_the_score_of_its_own_pictures(tiny_mask_mo
         own = [row for row in rows if row["source"] == source]
         low, high = scores[source].pop("iou_low"), scores[source].pop("iou_high")
         assert low < scores[source]["iou"] < high
+        assert scores[source].pop("few_groups") == len(own)
         assert scores[source] == mask_scores([predictor(row["image"]) for row in own], [read_row(r)[1] for r in own])
 
 

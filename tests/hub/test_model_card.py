@@ -23,10 +23,16 @@ def test_a_card_tells_an_interval_from_what_a_few_films_scored(more, cell):
     [
         ("2 films of numbered names", "aabb", "told by 2 films of numbered names."),
         ("", "aabb", "told by the column group of the data set."),
+        ("looks", "aabcde", "told by looks. Nothing told it of most, so these scores hold"),
+        (
+            "the pattern (.+) in their names",
+            "abcd",
+            "Nothing told which pictures belong together, so these scores hold",
+        ),
         ("", "abcd", "these scores hold for pictures like these only"),
         ("", None, "these scores hold for pictures like these only"),
     ],
 )
 def test_a_card_says_by_what_the_pictures_were_grouped_or_that_nothing_told(grouped_by, groups, said):
-    columns = {"image": [0] * 4} | ({"group": list(groups)} if groups else {})
+    columns = {"image": [0] * len(groups or "abcd")} | ({"group": list(groups)} if groups else {})
     assert said in grouping_words(grouped_by, datasets.Dataset.from_dict(columns))

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from carmask.data.layout import standard_split
 from carmask.data.splits.look_alikes import join, look_alikes
-from carmask.data.splits.series import ROBOFLOW, Series, films, natural_order, numbered_series, sets_of_views
+from carmask.data.splits.series import ROBOFLOW, Series, films, long_films, natural_order, numbered_rows, sets_of_views
 from carmask.errors import DataError
 
 
@@ -17,6 +18,16 @@ class Grouping(NamedTuple):
 
     groups: list[str]
     by: str = ""
+
+
+def bare_names(names: Sequence[str], splits: Sequence[str | None]) -> list[str]:
+    """Names, with their folders in front, without the folder that says the split: a film may lie in several."""
+    bare = []
+    for name, split in zip(names, splits, strict=True):
+        parts = name.split("_")
+        place = next((k for k, part in enumerate(parts[:-1]) if split and standard_split(part) == split), None)
+        bare.append(name if place is None else "_".join(parts[:place] + parts[place + 1 :]))
+    return bare
 
 
 def group_by_pattern(names: Sequence[str], pattern: str) -> Grouping:
@@ -47,12 +58,15 @@ def find_groups(names: Sequence[str], hashes: np.ndarray) -> Grouping:
         hashes: `perceptual_hash` of each picture, bool (n, 256).
     """
     stems = [ROBOFLOW.sub("", name) for name in names]
-    series = numbered_series(stems)
+    rows = numbered_rows(stems)
     numbers = look_alikes(hashes)
     if Counter(numbers.tolist()).most_common(1)[0][1] > len(names) / 2:
         numbers = look_alikes(hashes, 0)  # before one ground all things look alike, which tells nothing
+    long = long_films(rows, hashes, numbers)
+    within = {index for one in long for index in one.members}
+    series = [one for row in rows for one in row if len(one.members) > 1 and one.members[0] not in within]
     views = sets_of_views(series)
-    frames = films([one for one in series if one not in views], hashes, numbers)
+    frames = long + films([one for one in series if one not in views], hashes, numbers)
     by = [f"{len(frames)} film{'s' * (len(frames) > 1)} of numbered names"] * bool(frames)
     by += [f"{len(views)} sets of numbered names"] * bool(views)
     groups = joined(names, [*frames, *views], [("copies of one picture", stems), ("looks", numbers.tolist())], by)

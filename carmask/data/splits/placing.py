@@ -9,9 +9,10 @@ import numpy as np
 
 from carmask.data.layout import SPLITS
 from carmask.data.splits.deal import Dealt, Picture, Shares, deal_out
-from carmask.data.splits.grouping import Grouping, find_groups, group_by_pattern
+from carmask.data.splits.grouping import Grouping, bare_names, find_groups, group_by_pattern
 from carmask.errors import DataError
 
+CUT, TORN = ", cut into stretches", ", though "  # what follows in `grouped_by`
 FEWEST = 10  # pictures that are dealt out; fewer all go to train
 
 
@@ -30,8 +31,11 @@ def grouping_of(seen: Sequence[Seen], pattern: str | None) -> Grouping:
     Raises:
         DataError: the pattern does not fit.
     """
-    names = [one.name for one in seen]
-    return group_by_pattern(names, pattern) if pattern else find_groups(names, np.stack([one.hash for one in seen]))
+    bare = bare_names([one.name for one in seen], [one.row["split"] for one in seen])
+    if pattern:
+        return group_by_pattern(bare, pattern)
+    names = bare if len({*bare}) == len(bare) else [one.name for one in seen]
+    return find_groups(names, np.stack([one.hash for one in seen]))
 
 
 def choose_splits(
@@ -63,7 +67,7 @@ def choose_splits(
     for one in rest:
         one.row["split"] = one.row["split"] if dealt else "train"
     kept = [row for row in rows if row["split"]]
-    say_torn(kept)
+    by = grouping.by + CUT * bool(cut) + torn_words(kept)
     if official:
         places = " and ".join(split for split in SPLITS if split in {one.row["split"] for one in rest})
         others = f"; {len(rest)} pictures in none of them went to {places}" if rest else ""
@@ -72,7 +76,7 @@ def choose_splits(
     else:
         how = "whole groups were dealt out" if dealt else f"fewer than {FEWEST} all went to train"
         told = f"No folder is called train, val or test, so {how}; --split puts all into one."
-    return kept, " ".join(filter(None, [told, found(grouping), cut])), grouping.by + ", cut into stretches" * bool(cut)
+    return kept, " ".join(filter(None, [told, found(grouping), cut])), by
 
 
 def without(shares: Shares, official: set[str]) -> Shares:
@@ -132,11 +136,13 @@ def cut_words(dealt: Dealt) -> str:
     )
 
 
-def say_torn(rows: Sequence[dict]) -> None:
-    """Says how many groups lie in more than one split, where folders have put them."""
+def torn_words(rows: Sequence[dict]) -> str:
+    """What a card adds, and a sentence says, where folders have put groups into more than one split."""
     places: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         places[row["group"]].add(row["split"])
     torn = [group for group, splits in places.items() if len(splits) > 1]
-    if torn:
-        sys.stderr.write(f"Groups in more than one split, as the folders have them: {len(torn)}, such as {torn[0]}.\n")
+    if not torn:
+        return ""
+    sys.stderr.write(f"Groups in more than one split, as the folders have them: {len(torn)}, such as {torn[0]}.\n")
+    return f"{TORN}{len(torn)} of these groups are in more than one split, so that scores are too high"

@@ -30,23 +30,27 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in NUMBER.split(name)]
 
 
-def numbered_series(names: Sequence[str]) -> list[Series]:
-    """Finds the series among names: of the numbers in a name, the last one that varies counts the pictures.
+def numbered_rows(names: Sequence[str]) -> list[list[Series]]:
+    """Finds the series among names, some of one picture; those that differ in numbers alone are a row, in order.
 
-    So `aachen_000003_000019_leftImg8bit`, of a set whose names all end on `000019_leftImg8bit`, is number 3 of the
-    series `aachen_#_000019_leftImg8bit`.
+    Of the numbers in a name, the last one that varies counts the pictures of a series. So
+    `aachen_000003_000019_leftImg8bit`, of a set whose names all end on `000019_leftImg8bit`, is number 3 of the series
+    `aachen_#_000019_leftImg8bit`.
     """
     alike = defaultdict(list)
     for index, name in enumerate(names):
         alike[tuple(NUMBER.split(name)[::2])].append(index)
-    series = defaultdict(list)
+    rows = []
     for indices in alike.values():
         parts = [NUMBER.split(names[index]) for index in indices]
         varying = [place for place in range(1, len(parts[0]), 2) if len({part[place] for part in parts}) > 1]
+        series = defaultdict(list)
         for index, part in zip(indices, parts, strict=True) if varying else ():
             last = varying[-1]
             series["".join([*part[:last], "#", *part[last + 1 :]])].append((int(part[last]), index))
-    return [Series(name, [index for _, index in sorted(own)]) for name, own in series.items() if len(own) > 1]
+        order = sorted(series, key=natural_order)
+        rows.append([Series(name, [index for _, index in sorted(series[name])]) for name in order])
+    return rows
 
 
 def sets_of_views(series: list[Series]) -> list[Series]:
@@ -66,10 +70,7 @@ def films(series: list[Series], hashes: np.ndarray, numbers: np.ndarray) -> list
         hashes: `perceptual_hash` of each picture, bool (n, 256).
         numbers: `look_alikes` of them; the same picture twice does not make a film.
     """
-    random = np.random.default_rng(0).integers(len(hashes), size=(2, RANDOM_PAIRS))
-    by_chance = differences(hashes, random[:, numbers[random[0]] != numbers[random[1]]])
-    if len(by_chance) < FEWEST_NEIGHBOURS:
-        return []
+    by_chance = random_differences(hashes, numbers)
     found = []
     for one in series:
         pairs = np.array(list(pairwise(one.members))).T
@@ -77,6 +78,30 @@ def films(series: list[Series], hashes: np.ndarray, numbers: np.ndarray) -> list
     long = [bits for bits in found if len(bits) >= FEWEST_NEIGHBOURS]
     limits = WITH_OTHERS if long and is_film(np.concatenate(long), by_chance, *ALONE) else ALONE
     return [one for one, bits in zip(series, found, strict=True) if is_film(bits, by_chance, *limits)]
+
+
+def long_films(rows: list[list[Series]], hashes: np.ndarray, numbers: np.ndarray) -> list[Series]:
+    """The rows that are one film, as with the time in names: a series' last picture looks like the next one's first.
+
+    Args:
+        rows: as `numbered_rows` gives them.
+        hashes: as for `films`.
+        numbers: as for `films`.
+    """
+    by_chance = random_differences(hashes, numbers)
+    found = []
+    for row in rows:
+        joints = np.array([(one.members[-1], other.members[0]) for one, other in pairwise(row)], int).reshape(-1, 2).T
+        if is_film(differences(hashes, joints[:, numbers[joints[0]] != numbers[joints[1]]]), by_chance, *ALONE):
+            name = NUMBER.sub("#", row[0].name)
+            found.append(Series(name, [index for one in row for index in one.members]))
+    return found
+
+
+def random_differences(hashes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """In how many bits the hashes of random pairs differ, of those that do not look alike."""
+    random = np.random.default_rng(0).integers(len(hashes), size=(2, RANDOM_PAIRS))
+    return differences(hashes, random[:, numbers[random[0]] != numbers[random[1]]])
 
 
 def differences(hashes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -93,7 +118,7 @@ def is_film(neighbours: np.ndarray, by_chance: np.ndarray, share: float, errors:
         share: of their mean.
         errors: by how many standard errors the mean of neighbours must be lower.
     """
-    if len(neighbours) < FEWEST_NEIGHBOURS:
+    if min(len(neighbours), len(by_chance)) < FEWEST_NEIGHBOURS:
         return False
     mean, error = by_chance.mean(), by_chance.std() / np.sqrt(len(neighbours))
     return bool(neighbours.mean() < min(share * mean, mean - errors * error))
