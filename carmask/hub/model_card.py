@@ -117,8 +117,8 @@ CARD_TEXTS = {
         "meaning": """`iou`, `dice`, `precision`, `recall` and `boundary_iou` are pooled over pixels, `mean_iou` is
 over pictures; `false_positive_share` is the share of pixels called {object} on pictures without one. Pixels marked as
 not judged do not count. In brackets after `iou`: where it would be with other pictures of the same kind, in 95 of 100
-cases by the bootstrap, pictures of a group drawn together. Fewer than six groups, or single pictures, cannot tell that;
-then the lowest and the highest score of one stand there, and another one may lie outside. {grouping}""",
+cases by the bootstrap, pictures of a group drawn together. Fewer than six groups, or single pictures, cannot tell
+that; then the lowest and the highest score of one stand there, and another one may lie outside. {grouping}""",
     },
     "dots": {
         "tag": "keypoint-detection",
