@@ -272,6 +272,7 @@ def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
         ({"stagewise_share": 0.2, "teacher_features": True}, "--teacher"),
         ({"unlabelled": "no/such/folder"}, "--teacher"),
         ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
+        ({"unlabelled": "no/such/folder", "task": "dots"}, "from_csv.py --no-dots FOLDER"),
         ({"paste": 2}, "--paste"),
         ({"network": "unet", "model": "scratch-b0"}, "not unet; leave out --network or --model"),
     ],
