@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 import warnings
 from dataclasses import replace
 from datetime import timedelta
@@ -79,7 +80,9 @@ def train(config: TrainConfig) -> None:
         elif re.search("Connection (closed|reset) by peer|Broken pipe", str(error)):
             words = "Another process of this run ended; if it does not say why, then probably for lack of memory: "
             words += f"close other programs, or start again with --processes 1.{resume_hint(Path(config.output))}"
-            raise RunError(words) from error
+            time.sleep(0.5)  # until the first process is gone, if it is the one
+            first_is_gone = os.environ.get("FIRST_PROCESS", "") not in ("", str(os.getppid()))
+            raise RunError(words, this_process_only=first_is_gone) from error
         else:
             raise
         raise RunError(f"{words}.{resume_hint(Path(config.output))}", this_process_only=True) from error
