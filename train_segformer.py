@@ -79,6 +79,7 @@ def other_processes(count: int) -> Iterator[None]:
         "MASTER_PORT": port,
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
+        "FIRST_PROCESS": str(os.getpid()),
     }
     threads = max(1, (os.cpu_count() or 1) // count)
     import_module("torch").set_num_threads(threads)

@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     def send_file(self, name, place):
         """A file of a model, as the Hub sends it to huggingface_hub."""
         model = self.server.models[name]
-        content = model["files"].get(place.removeprefix("main/"))
+        content = model["files"].get(place.partition("/")[2])  # of any revision
         if content is None:
             return self.answer({"error": "Entry not found"}, 404)
         self.send_response(200)

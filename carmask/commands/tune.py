@@ -24,9 +24,9 @@ from carmask.data.dots_column import open_dots
 from carmask.data.label_options import add_table_options, label_options
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError, ModelError
-from carmask.evaluation.tuning import MIRRORS, Trial, best_of, store_settings, try_all
+from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import validate
-from carmask.hub.model_card import TUNED, describe_inference_settings, rescore
+from carmask.hub.model_card import describe_inference_settings, rescore, tuned_words
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dots_task import DotsTask
 
@@ -94,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask tune: nothing answers within {arguments.most_ms:g} ms; allow more.", file=sys.stderr)
         return 1
     best = best_of(fitting)
-    told = describe_inference_settings(best.predictor, TUNED.format(len(splits["validation"])))
+    chosen = chosen_among(arguments.sides, arguments.mirrors)
+    told = describe_inference_settings(best.predictor, tuned_words(chosen, len(split)))
     print(f"\nThe best: threshold {best.threshold:.2f}. {told}")
     if arguments.write:
         try:

@@ -23,6 +23,7 @@ from carmask.evaluation.validation import BEST, balanced_iou, validate
 from carmask.files.disk import write_whole
 from carmask.files.pictures import upright_rgb
 from carmask.files.progress import progress
+from carmask.files.words import listed
 from carmask.inference.exporting import refresh_exported
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dots_task import DotsTask
@@ -53,6 +54,11 @@ def try_all(
     """Tries a predictor on a split at each size, with a mirror image of each size."""
     try_one = try_for_dots if isinstance(predictor.task, DotsTask) else try_for_masks
     return [try_one(side, variant, split) for side, variant in variants(predictor, sides, mirrors)]
+
+
+def chosen_among(sides: Sequence[int], mirrors: Sequence[float]) -> str:
+    """What is chosen where these sizes and mirror images are tried, in words: what varies, and the threshold."""
+    return listed(["size"] * (len(set(sides)) > 1) + ["mirror image"] * (len(set(mirrors)) > 1) + ["threshold"])
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:

@@ -14,7 +14,7 @@ from carmask.data.streams import is_stream
 from carmask.evaluation.bootstrap import brackets
 from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.evaluation.validation import BEST, Scores
-from carmask.files.words import one
+from carmask.files.words import capital, one
 from carmask.hub.licences import licence_of
 from carmask.inference.predictor import Predictor
 
@@ -22,7 +22,7 @@ from carmask.inference.predictor import Predictor
 def draw_curves(history: list[dict], kept: int, path: Path) -> None:
     """Draws the loss, and the score that chooses the best model, against steps into a PNG, with the step `kept`."""
     key = next(key for key in BEST.values() if key in history[0])
-    title = {"balanced_iou": "Validation IoU", "f1_5": "Validation: dots found within 5 % (F1)"}[key]
+    title = {"balanced_iou": "Validation score", "f1_5": "Validation: dots found within 5 % (F1)"}[key]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, name, heading in zip(figure.subplots(1, 2), ("loss", key), ("Loss", title), strict=True):
         axes.plot([line["step"] for line in history], [line[name] for line in history], marker=".")
@@ -107,7 +107,6 @@ NEVER_ABSENT = """
 
 **No dot is missing from any of these pictures**, so whether the model places none where none is was not scored: expect
 it to place dots on any picture."""
-TUNED = "Size, mirror image and threshold were chosen on {} validation pictures."
 PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}  # by accelerate's names
 CARD_TEXTS = {
     "mask": {
@@ -200,6 +199,11 @@ def card_head(facts: dict) -> dict[str, str]:
         "tags": yaml.safe_dump(tags, default_flow_style=True, allow_unicode=True).strip(),
         "stock": STOCK.format(name=facts["name"]) if segformer and facts["task"] == "mask" else "",
     }
+
+
+def tuned_words(chosen: str, pictures: int) -> str:
+    """That the inference settings named in `chosen` were chosen on so many validation pictures, in a sentence."""
+    return f"{capital(chosen)} {'were' if ' and ' in chosen else 'was'} chosen on {pictures} validation pictures."
 
 
 def describe_inference_settings(predictor: Predictor, whose: str) -> str:

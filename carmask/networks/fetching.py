@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
 from carmask.errors import NetworkError, refused_as
+from carmask.files.progress import is_first
 from carmask.networks.limits import checked_settings
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
@@ -21,6 +22,7 @@ OWN_WEIGHTS = {
     "fcn": ["efficientnet-lite0"],
     "unet": ["scratch"],
 }
+SEGMENTING = [f"{name}ForSemanticSegmentation" for name in ("Segformer", "Fcn", "Unet")]
 LIMITS = {"side": (32, 4096), "threshold": (0.001, 0.999), "mirror": (0.0, 1.0)}
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
 
@@ -44,6 +46,18 @@ def check_name(weights: str) -> None:
         )
 
 
+def check_weights(weights: str) -> None:
+    """Demands that initial weights are ours or can be had, and fetches those of the Hub.
+
+    Of the processes of a run the first alone asks, so that a Hub that never answers is waited for once.
+
+    Raises:
+        NetworkError, ModelError: they cannot be had, or their config.json cannot be used.
+    """
+    if is_first() and not is_own(weights):
+        fetch(weights)
+
+
 def fetch(weights: str) -> Path:
     """The folder of a model: itself, or for a model of the Hub its revision in the cache, which is fetched if needed.
 
@@ -55,12 +69,18 @@ def fetch(weights: str) -> Path:
     if not folder.exists():
         check_name(weights)
         folder = from_hub(weights)
-    elif not (folder / "config.json").is_file():
-        raise NetworkError(f"The initial weights {weights} have no config.json; give a model folder.")
+    if lack := lacking(folder):
+        raise NetworkError(f"The initial weights {weights} have {lack}; give another model folder, or one of the Hub.")
     checked_settings(folder / "config.json")
-    if not any(list(folder.glob(pattern)) for pattern in (SAFE[0], PICKLED[0])):
-        raise NetworkError(f"The initial weights {weights} have neither model.safetensors nor pytorch_model.bin.")
     return folder
+
+
+def lacking(folder: Path) -> str:
+    """What a model folder lacks to begin from, as a part of a sentence; nothing if it is whole."""
+    if not (folder / "config.json").is_file():
+        return "no config.json"
+    weights = any(list(folder.glob(pattern)) for pattern in (SAFE[0], PICKLED[0]))
+    return "" if weights else "neither model.safetensors nor pytorch_model.bin"
 
 
 def from_hub(name: str) -> Path:
@@ -69,7 +89,7 @@ def from_hub(name: str) -> Path:
     Only the main revision is asked, and of its weights the safetensors alone where it has any.
 
     Raises:
-        NetworkError: the Hub has no such model, or it cannot be reached and the cache lacks the model.
+        NetworkError: the Hub has no such model, or it cannot be reached and the cache lacks the model or a part of it.
     """
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
@@ -79,13 +99,17 @@ def from_hub(name: str) -> Path:
             names = [file.rfilename for file in found.siblings or []]
             weights = SAFE if any(file.endswith(".safetensors") for file in names) else PICKLED
             wanted = [file for file in names if any(map(partial(fnmatch, file), (*BESIDE, *weights)))]
+            if not wanted:
+                raise NetworkError(f"The model {name} of the Hub has no config.json; give another.")
             return Path([hf_hub_download(name, file) for file in sorted(wanted)][0]).parent
-        except (HTTPError, OSError, IndexError, HFValidationError) as error:
+        except (HTTPError, OSError, HFValidationError) as error:
             if isinstance(error, HFValidationError) or status_of(error) in REFUSED:
                 raise NetworkError(f"The Hub has no model {name} that it would show you; check the name.") from error
-    with refused_as(NetworkError, f"{name} is not in the cache and {reason}; connect, or give a model folder."):
+    remedy = "unset it" if constants.HF_HUB_OFFLINE else "connect"
+    with refused_as(NetworkError, f"{name} is not in the cache and {reason}; {remedy}, or give a model folder."):
         folder = Path(snapshot_download(name, local_files_only=True))
-        checked_settings(folder / "config.json")
+        if lack := lacking(folder):
+            raise NetworkError(f"The cache has {lack} of {name} and {reason}; {remedy}, or give a model folder.")
         return folder
 
 
@@ -109,9 +133,13 @@ def stored_settings(folder: Path, name: str = "config.json") -> dict:
 
 
 def inference_settings(folder: Path, task: str) -> dict[str, float]:
-    """The side, threshold and mirror that a model folder says of itself, if it is one for the `task`."""
+    """The side, threshold and mirror that a model folder says of itself, if it is a network of ours for the `task`.
+
+    The size that a classifier was trained at says nothing of the pictures of a data set.
+    """
     stored = stored_settings(folder)
-    if stored.get("task", "mask") != task:
+    segments = any(name in str(stored.get("architectures")) for name in SEGMENTING)
+    if stored.get("task", "mask") != task or not segments:
         return {}
     size = stored_settings(folder, "preprocessor_config.json").get("size")
     stored["side"] = max(size.values(), default=0) if isinstance(size, dict) else size

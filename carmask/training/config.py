@@ -12,10 +12,10 @@ from transformers.hf_argparser import HfArg
 
 from carmask.data.label_options import LabelOptions, colour, numbers
 from carmask.data.object_choice import ObjectChoice, object_choice
-from carmask.errors import NetworkError, RunError, first_line, shortened
+from carmask.errors import ModelError, NetworkError, RunError, first_line, shortened
 from carmask.files.masks import MaskOptions
 from carmask.hub.checks import check_hub
-from carmask.networks.fetching import check_name
+from carmask.networks.fetching import check_weights
 from carmask.training.output_folder import check_output
 
 SMALLEST_SCALE = 0.6  # a picture's long side is drawn at 0.6 to `scale_jitter` times the crop's side
@@ -90,9 +90,7 @@ class TrainConfig:
     streaming: bool = HfArg(default=False, help="Stream the training pictures, for a data set larger than the disk.")
     half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
     validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")
-    patience: float = HfArg(
-        default=0.34, help="Stop once validation has not risen for this share of the steps; 1 never stops."
-    )
+    patience: float = HfArg(default=0.3, help="Stop once validation has not risen for this share of steps; 1: never.")
     report_to: Literal["none", "trackio", "tensorboard", "wandb"] = HfArg(
         default="none", help="Tracker that gets the curves as well."
     )
@@ -127,11 +125,13 @@ def check(config: TrainConfig) -> None:
     check_numbers(config)
     try:
         for name in filter(None, (config.model, config.teacher)):
-            check_name(name)
-    except NetworkError as error:
+            check_weights(name)
+    except (ModelError, NetworkError) as error:
         raise RunError(str(error)) from error
     if config.teacher_features and not (config.teacher and config.network in ("auto", "segformer")):
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
+    if config.unlabelled and config.task == "dots":
+        raise RunError("--unlabelled is for masks; from_csv.py --no-dots FOLDER adds pictures that show no dots.")
     if config.unlabelled and not config.teacher:
         raise RunError("--unlabelled pictures need a --teacher that labels them.")
     if config.object and config.task == "dots":

@@ -8,9 +8,9 @@ from datasets import Dataset, DatasetDict
 from carmask.data.card import grouped_by_of
 from carmask.errors import RunError
 from carmask.evaluation.figures import write_worst
-from carmask.evaluation.tuning import MIRRORS, Trial, best_of, store_settings, try_all
+from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import FEWEST_TO_CHOOSE, kept_line, validate
-from carmask.hub.model_card import TUNED, describe_inference_settings, write_report
+from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
 from carmask.hub.upload import PublishError, upload
 from carmask.inference.exporting import refresh_exported
 from carmask.inference.model_folder import LOCK
@@ -30,12 +30,12 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
     output, validation = Path(config.output), splits["validation"]
     refresh_exported(output)
     predictor, trial = Predictor.from_pretrained(output), None
-    named = NAMED[config.task]
     if len(validation) < FEWEST_TO_TUNE:
         few = f"it takes {FEWEST_TO_TUNE} validation pictures to choose others, not {len(validation)}"
-        print(f"{named} stay as they are: {few}.")
+        print(f"{NAMED[config.task]} stay as they are: {few}.")
+        whose = choice.words(config.task)
     else:
-        trial = tuned(predictor, validation, choice, config)
+        trial, whose = tuned(predictor, validation, choice, config)
         predictor = trial.predictor
     scores = {}
     for split in [name for name in ("validation", "test") if name in splits]:
@@ -46,7 +46,6 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
     kept, told = kept_line(run.history, len(validation))["step"], kept_words(run, facts["steps"], len(validation))
     facts = facts | {"network": choice.network, "seed": config.seed, "task": config.task, "kept": told}
     facts["start"] = "" if config.model else f", from {choice.name}"
-    whose = TUNED.format(min(len(validation), MOST_TO_TUNE)) if trial else choice.words(named)
     settings = describe_inference_settings(predictor, whose)
     facts |= {"inference_settings": settings, "labels": predictor.task.labels, "kept_step": kept}
     facts["grouped_by"] = grouped_by_of(config.data)
@@ -59,16 +58,18 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
         push(output, config.push_to_hub)
 
 
-def tuned(predictor: Predictor, validation: Dataset, choice: Choice, config: TrainConfig) -> Trial:
-    """The best inference settings on the validation pictures, or on some of very many.
+def tuned(predictor: Predictor, validation: Dataset, choice: Choice, config: TrainConfig) -> tuple[Trial, str]:
+    """The best inference settings on the validation pictures, or on some of very many, and a sentence that says so.
 
     A size that was given stays. transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
     """
     count = min(len(validation), MOST_TO_TUNE)
     some = validation.select([index * len(validation) // count for index in range(count)])
     sides = [config.side] if config.side else sorted({round(choice.side * size / 32) * 32 or 32 for size in SIZES})
-    print(f"Choosing size, mirror image and threshold on {count} validation pictures.", flush=True)
-    return best_of(try_all(predictor, some, sides, (0.0,) if choice.square(config.task) else MIRRORS))
+    mirrors = (0.0,) if choice.square(config.task) else MIRRORS
+    chosen = chosen_among(sides, mirrors)
+    print(f"Choosing {chosen} on {count} validation pictures.", flush=True)
+    return best_of(try_all(predictor, some, sides, mirrors)), tuned_words(chosen, count)
 
 
 def kept_words(run: Run, steps: int, pictures: int) -> str:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from carmask.errors import RunError
 from carmask.evaluation.validation import headline, kept_line, validate
+from carmask.files.progress import counted
 from carmask.inference.model_folder import save_model
 from carmask.inference.predictor import Predictor
 from carmask.training.checkpoints import save_checkpoint
@@ -53,9 +54,8 @@ def train_loop(
     run.timed = run.step, time.perf_counter()
     if run.validation_due and not validate_on_main_process(run, validation, settings, accelerator):
         return  # it was stopped before or during its last validation
-    bar = tqdm(total=settings.steps, initial=run.step, desc="Training", disable=not accelerator.is_main_process)
     learnt, skipped = list[tuple[str, str]](), 0  # of this update; updates in a row
-    with noted_signals() as noted, bar:
+    with noted_signals() as noted, counted("Training", settings.steps, run.step) as tell:
         for batch in loader:
             loss, gradient_norm = train_step(run, criterion, optimizer, batch, settings, accelerator)
             both = torch.stack([loss.detach().float(), torch.tensor(float(bool(noted)), device=loss.device)])
@@ -68,8 +68,7 @@ def train_loop(
                 check_not_skipped(skipped, run.step, settings.output)
                 learnt.clear()
                 run.step += 1
-                bar.update()
-                bar.set_postfix(loss=f"{np.mean(run.losses[-50:]):.3f}")
+                tell(run.step, f"loss={np.mean(run.losses[-50:]):.3f}")
                 run.update_ema(min(EMA_DECAY, run.step / (run.step + 10)))
                 if not after_update(run, validation, settings, accelerator, stop > 0):
                     break

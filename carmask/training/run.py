@@ -1,12 +1,15 @@
 """One training run: data set in, a network that learns step by step, model folder out."""
 
 import os
+import re
+import time
 import warnings
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from safetensors import SafetensorError
@@ -74,6 +77,12 @@ def train(config: TrainConfig) -> None:
             words = "A process that prepares crops was killed, probably since memory ran out; close other programs"
         elif out_of_memory(error):
             words = "Memory ran out; close other programs, or start again with a smaller --crop"
+        elif re.search("Connection (closed|reset) by peer|Broken pipe", str(error)):
+            words = "Another process of this run ended; if it does not say why, then probably for lack of memory: "
+            words += f"close other programs, or start again with --processes 1.{resume_hint(Path(config.output))}"
+            time.sleep(0.5)  # until the first process is gone, if it is the one
+            first_is_gone = os.environ.get("FIRST_PROCESS", "") not in ("", str(os.getppid()))
+            raise RunError(words, this_process_only=first_is_gone) from error
         else:
             raise
         raise RunError(f"{words}.{resume_hint(Path(config.output))}", this_process_only=True) from error
@@ -92,6 +101,8 @@ def check_not_split() -> None:
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """What spreads the run over processes and devices, in the precision that was asked for, and logs its curves."""
+    if "WORLD_SIZE" in os.environ and not torch.accelerator.is_available():
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # else each process would train on its own
     hours = timedelta(hours=6)  # how long the others wait while one validates
     accelerator = Accelerator(
         gradient_accumulation_steps=config.accumulate,

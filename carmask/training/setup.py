@@ -20,7 +20,7 @@ from carmask.data.sources import choose_split, open_data
 from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import summary
 from carmask.errors import RunError, refused_as
-from carmask.files.words import DEFAULT_OBJECT
+from carmask.files.words import DEFAULT_OBJECT, listed
 from carmask.inference.loading import EMBEDDED, load_preprocessing
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.torch_network import load_network
@@ -33,6 +33,7 @@ from carmask.training.distillation import DistillationLoss
 from carmask.training.examples import Examples, StreamedExamples
 from carmask.training.loader import make_loader, to_pixels
 
+SETTING_NAMES = {"side": "size", "mirror": "mirror image", "threshold": "threshold"}
 FEATURE_CROPS = 256  # on which a teacher's features are measured
 ENDINGS = {"auto": "fcn", "fcn": "fcn", "segformer": "b0"}  # of embedded models
 NEVER_ABSENT = (
@@ -46,7 +47,7 @@ class Choice:
     """What a run settles at its beginning; it is kept in run.json, so that a resumed run goes on with the same.
 
     `weights` are the initial ones, of our own or a folder; `network` is theirs. `side`, `threshold` and `mirror` are
-    the inference settings, which are those of the initial weights if `inherited`.
+    the inference settings; those named in `inherited` are the initial weights'.
     """
 
     object: str
@@ -55,7 +56,7 @@ class Choice:
     side: int
     threshold: float
     mirror: float
-    inherited: bool
+    inherited: list[str]
 
     def square(self, task: str) -> bool:
         """Whether the network sees pictures resized to a square of `side`, not in their own shape.
@@ -69,10 +70,14 @@ class Choice:
         """The initial weights by the last two parts of their path."""
         return "/".join(Path(self.weights).parts[-2:])
 
-    def words(self, named: str) -> str:
-        """Whose the `named` inference settings are, in a sentence for the card."""
-        whose = "those of its initial weights, but for what its command says" if self.inherited else "the usual ones"
-        return f"{named} are {whose}."
+    def words(self, task: str) -> str:
+        """Whose the inference settings are, in a sentence for the card; dots always get a threshold of their own."""
+        names = [name for name in SETTING_NAMES if task == "mask" or name != "threshold"]
+        theirs = listed([SETTING_NAMES[name] for name in names if name in self.inherited])
+        others = listed([SETTING_NAMES[name] for name in names if name not in self.inherited])
+        parts = [f"{theirs} from its initial weights"] * bool(theirs)
+        parts += [f"{others} as usual, but for what its command says"] * bool(others)
+        return f"It has its {', its '.join(parts)}."
 
     def applied_to(self, task: MaskTask | DotsTask) -> MaskTask | DotsTask:
         """The task with what was settled."""
@@ -93,7 +98,7 @@ def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask
     network = network_for(weights, folder, network)
     settings = {"side": SIDE, "threshold": task.threshold, "mirror": task.mirror}
     theirs = inference_settings(folder, task.kind) if folder else {}
-    settings |= theirs | ({"side": side} if side else {})
+    settings |= theirs | (given := {"side": side} if side else {})
     return Choice(
         task.name if isinstance(task, MaskTask) else "",
         weights if folder is None or Path(weights).exists() else str(folder),
@@ -101,7 +106,7 @@ def choose(model: str, network: str, side: int | None, task: MaskTask | DotsTask
         int(settings["side"]),
         float(settings["threshold"]),
         float(settings["mirror"]),
-        inherited=bool(theirs),
+        inherited=sorted(theirs.keys() - given),
     )
 
 
@@ -134,7 +139,8 @@ def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelera
     with accelerator.main_process_first():  # which fetches them
         choice = choose(config.model, config.network, config.side, task)
     if not config.model:
-        default = ", the default" if config.network == "auto" else ""
+        reason = ", which learns fastest" if task.kind == "mask" else ""
+        default = f", the default{reason}" if config.network == "auto" else ""
         remedy = "--model names other initial weights"
         accelerator.print(f"Training goes on from {choice.name}{default}; {remedy}.", flush=True)
     return choice

@@ -57,7 +57,7 @@ def test_a_failed_training_hands_its_sentence_on(tmp_path):
 @pytest.mark.parametrize("row", ROWS)
 def test_the_training_program_understands_every_row(row, tmp_path):
     start = tmp_path / "my start"
-    start.mkdir()
+    tiny_network().save_pretrained(start)
     command = command_for(row, "data", tmp_path / row, 7, str(start))
     arguments = command[command.index(str(compare_networks.ROOT / "train_segformer.py")) + 1 :]
     config, unknown = HfArgumentParser(train_segformer.TrainConfig).parse_args_into_dataclasses(

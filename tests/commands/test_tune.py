@@ -15,7 +15,7 @@ from carmask.commands.tune import main
 from carmask.data.sources import open_data
 from carmask.evaluation.mask_metrics import picture_counts
 from carmask.evaluation.tuning import TIE, areas
-from carmask.hub.model_card import TUNED, describe_inference_settings, write_report
+from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
 
 
 @pytest.fixture(params=["unet"])
@@ -59,7 +59,7 @@ def test_the_best_look_is_stored_and_the_card_tells_its_scores(model, tiny_data,
     assert predictor.threshold == float(threshold)
     assert predictor.preprocessing.size["max_height"] == int(side[2:])
     card = (model / "README.md").read_text()
-    assert describe_inference_settings(predictor, TUNED.format(2)) in card
+    assert describe_inference_settings(predictor, tuned_words("size, mirror image and threshold", 2)) in card
     assert "0.1235" not in card
     assert "So 0.5 it is." not in card
     scores = json.loads((model / "scores.json").read_text())["scores"]

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from carmask.files import progress as module
-from carmask.files.progress import duration, progress
+from carmask.files.progress import counted, duration, progress
 
 
 @pytest.fixture
@@ -33,6 +33,26 @@ def test_what_is_over_soon_says_nothing_and_neither_does_what_is_to_be_quiet(clo
     run(clock, 0.01, 100)
     run(clock, 100, 3, quiet=True)
     assert capsys.readouterr().err == ""
+
+
+def test_of_several_processes_the_first_alone_says_something(clock, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    run(clock, 100, 3)
+    with counted("Training", 500, 0) as tell:
+        clock.seconds += 100
+        tell(1, "loss=0.5")
+    assert capsys.readouterr().err == ""
+
+
+def test_steps_of_a_resumed_run_get_a_line_a_minute_in_a_log(clock, capsys):
+    with counted("Training", 500, 400) as tell:
+        for step in range(401, 501):
+            clock.seconds += 1
+            tell(step, "loss=0.5")
+    assert capsys.readouterr().err.splitlines() == [
+        "Training: 405 of 500, about 2 min left, loss=0.5",
+        "Training: 465 of 500, about 35 s left, loss=0.5",
+    ]
 
 
 def test_items_of_unknown_number_are_counted_without_a_guess(clock, capsys):

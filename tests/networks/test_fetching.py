@@ -3,14 +3,16 @@
 import pickle
 import socket
 
+import numpy as np
 import pytest
 import torch
-from conftest import tiny_network
+from conftest import drawn_car, save_balanced, tiny_network
 from hub_stand_in import TOKEN, hub_stand_in
 
+from carmask import Predictor
 from carmask.errors import NetworkError, RunError
 from carmask.networks import fetching
-from carmask.networks.fetching import fetch
+from carmask.networks.fetching import check_weights, fetch
 from carmask.networks.initial_weights import initialise_network, network_for
 from carmask.tasks.mask_task import MaskTask
 
@@ -119,6 +121,52 @@ def test_a_name_that_is_neither_folder_nor_of_the_hub_is_said_without_asking_any
 def test_a_model_that_the_hub_does_not_have_is_said(hub):
     with pytest.raises(NetworkError, match="The Hub has no model anna/other"):
         fetch("anna/other")
+
+
+def test_what_the_cache_lacks_is_not_said_of_the_model(hub, monkeypatch):
+    (fetch("anna/old") / "pytorch_model.bin").unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    words = (
+        "The cache has neither model.safetensors nor pytorch_model.bin of anna/old and HF_HUB_OFFLINE is set; unset"
+    )
+    with pytest.raises(NetworkError, match=words):
+        fetch("anna/old")
+    reached_at(monkeypatch, "http://127.0.0.1:9")
+    with pytest.raises(NetworkError, match="of anna/old and the Hub cannot be reached; connect"):
+        fetch("anna/old")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["data.csv"], "The model anna/part of the Hub has no config.json; give another."),
+        (["README.md"], "anna/part have no config.json; give another"),
+        (["model.safetensors"], "anna/part have no config.json; give another"),
+        (["config.json"], "anna/part have neither model.safetensors nor pytorch_model.bin; give another"),
+    ],
+)
+def test_what_a_model_of_the_hub_lacks_is_said(hub, files, words):
+    contents = {name: hub.models["anna/old"]["files"]["config.json"] for name in files}
+    hub.models["anna/part"] = {"private": False, "files": contents, "commits": [REVISION]}
+    with pytest.raises(NetworkError, match=words):
+        fetch("anna/part")
+
+
+def test_of_the_processes_of_a_run_the_first_alone_asks(hub, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    check_weights("anna/old")
+    assert not hub.asked
+    monkeypatch.setenv("RANK", "0")
+    check_weights("anna/old")
+    assert hub.asked
+
+
+def test_a_model_of_the_hub_opens_by_its_name(hub, tmp_path):
+    save_balanced(tiny_network("fcn"), tmp_path / "fcn")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "fcn").iterdir()}
+    hub.models["anna/fcn"] = {"private": False, "files": files, "commits": [REVISION]}
+    masks = [Predictor.from_pretrained(name)(drawn_car()[0]) for name in ("anna/fcn", tmp_path / "fcn")]
+    assert np.array_equal(*masks)
 
 
 def test_a_folder_without_configuration_or_weights_is_said(tmp_path):

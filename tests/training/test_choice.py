@@ -5,8 +5,13 @@ import shutil
 import signal
 
 import pytest
-from conftest import save_balanced, tiny_network, write_data, write_dots
+from conftest import save_balanced, tiny_config, tiny_network, write_data, write_dots
 from training_runs import options, run
+from transformers import (
+    SegformerForImageClassification,
+    SegformerForSemanticSegmentation,
+    SegformerImageProcessorPil,
+)
 
 from carmask import Predictor
 from carmask.tasks.dots_task import DotsTask
@@ -78,12 +83,35 @@ def test_inference_settings_are_those_of_the_initial_weights_unless_told_otherwi
         settings = json.loads((tmp_path / "model/preprocessor_config.json").read_text())
         assert settings["size"] == {"max_height": side, "max_width": side}
         assert (predictor.threshold, predictor.task.mirror) == (0.6, 0.7)
-        assert "threshold are those of its initial weights" in (tmp_path / "model/README.md").read_text()
+        card = (tmp_path / "model/README.md").read_text()
+        assert f"its {'' if given else 'size, '}mirror image and threshold from its initial weights" in card
+        assert ("its size as usual, but for what its command says" in card) is bool(given)
 
 
 def test_a_model_for_another_task_hands_on_its_weights_alone(start):
     choice = choose(str(start), "auto", None, DotsTask(("nose",), (1,)))
-    assert (choice.side, choice.mirror, choice.inherited) == (SIDE, 0.0, False)
+    assert (choice.side, choice.mirror, choice.inherited) == (SIDE, 0.0, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "words"),
+    [
+        (
+            SegformerForSemanticSegmentation,
+            96,
+            "It has its size from its initial weights, its mirror",
+        ),
+        (SegformerForImageClassification, SIDE, "It has its size, mirror image and threshold as usual"),
+    ],
+)
+def test_a_start_hands_on_the_size_at_which_it_segments_but_not_that_at_which_it_classifies(
+    tmp_path, kind, side, words
+):
+    kind(tiny_config()).save_pretrained(tmp_path)
+    SegformerImageProcessorPil(size={"height": 96, "width": 96}).save_pretrained(tmp_path)
+    choice = choose(str(tmp_path), "auto", None, MaskTask())
+    assert choice.side == side
+    assert choice.words("mask").startswith(words)
 
 
 def interrupted(monkeypatch, *arguments):
@@ -177,7 +205,8 @@ def test_enough_validation_pictures_choose_size_mirror_image_and_threshold(tmp_p
     assert f"a long side of {side} pixels" in card
     assert predictor.task.mirror in (0.0, 0.7, 1.0)
     assert run(monkeypatch, *arguments, "--side", 64, "--overwrite") == 0
-    assert "a long side of 64 pixels" in (tmp_path / "model/README.md").read_text()
+    card = (tmp_path / "model/README.md").read_text()
+    assert "a long side of 64 pixels. Mirror image and threshold were chosen on 20 validation pictures." in card
 
 
 def test_epochs_count_pictures_whatever_the_batches():

@@ -47,6 +47,13 @@ def test_an_absurd_value_is_refused_in_one_sentence_before_torch_is_imported(tmp
     assert len(said) < 200
 
 
+def test_a_model_of_the_hub_that_cannot_be_had_is_told_before_torch_is_imported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "carmask.training.run", None)
+    for option in ("--model", "--teacher"):
+        assert run(monkeypatch, "--data", "x", "--output", tmp_path / "model", option, "anna/nothing") == 1
+        assert "anna/nothing is not in the cache and HF_HUB_OFFLINE is set" in capsys.readouterr().err
+
+
 def test_an_output_whose_name_is_too_long_is_refused(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "--data", "x", "--output", tmp_path / ("x" * 300)) == 1
     assert "--output" in capsys.readouterr().err

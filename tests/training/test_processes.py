@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
@@ -59,7 +60,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "
 def start_two(launcher, *arguments):
     """Starts the program in two processes, in a process group of its own as a terminal would."""
     command = [*launcher, ROOT / "train_segformer.py", *arguments]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "0"}
     pipe = subprocess.PIPE
     return subprocess.Popen([*map(str, command)], stderr=pipe, text=True, env=environment, start_new_session=True)
 
@@ -81,6 +82,24 @@ def test_ctrl_c_to_two_processes_keeps_a_checkpoint_to_go_on_from_with_as_many(
     assert launcher == TORCHRUN or words.rstrip().endswith(sentence)
     assert run(monkeypatch, *arguments, "--processes", 1, "--resume") == 1
     assert "had 2 processes, not 1 process; resume it with as many." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_ends_the_run_with_a_sentence_that_says_how_to_go_on(
+    tmp_path, tiny_mask_model, tiny_data, rank
+):
+    changes = {"steps": 5000, "validate_every": 3, "crop": 32, "processes": 2}
+    together = start_two([sys.executable], *options(tiny_data, tiny_mask_model, tmp_path / "model", **changes))
+    assert any(re.search(r" [4-9]/5000", line) for line in together.stderr)
+    first = psutil.Process(together.pid)
+    (other,) = [one for one in first.children() if "train_segformer.py" in str(one.cmdline())]
+    (first, other)[rank].kill()
+    words = together.communicate(timeout=60)[1]
+    assert together.returncode == (-signal.SIGKILL, 1)[rank]
+    assert "Traceback" not in words
+    sentence = words.rstrip().splitlines()[-1]
+    assert sentence.startswith("train_segformer: Another process of this run ended; if it does not say why, ")
+    assert "or start again with --processes 1. The same command with --resume goes on from checkpoint-" in sentence
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(tmp_path, tiny_mask_model, tiny_data):

@@ -101,7 +101,7 @@ def test_a_segformer_sees_squares_and_the_others_the_shape_of_the_picture(
     assert run(monkeypatch, *arguments) == 0
     predictor = Predictor.from_pretrained(tmp_path / "model")
     assert predictor.pixel_values(Image.new("L", (300, 200))).shape[-2:] == seen
-    assert describe_inference_settings(predictor, "Size") in (tmp_path / "model/README.md").read_text()
+    assert describe_inference_settings(predictor, "It has its") in (tmp_path / "model/README.md").read_text()
 
 
 @pytest.mark.parametrize("features", [False, True])
@@ -272,6 +272,7 @@ def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
         ({"stagewise_share": 0.2, "teacher_features": True}, "--teacher"),
         ({"unlabelled": "no/such/folder"}, "--teacher"),
         ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
+        ({"unlabelled": "no/such/folder", "task": "dots"}, "from_csv.py --no-dots FOLDER"),
         ({"paste": 2}, "--paste"),
         ({"network": "unet", "model": "scratch-b0"}, "not unet; leave out --network or --model"),
     ],
