@@ -17,7 +17,7 @@ from carmask.files.mask_rule import NATIVE, MaskRule
 from carmask.files.masks import MaskOptions, decide, values_of
 from carmask.files.picture_folders import pictures_below
 from carmask.files.progress import progress
-from carmask.files.words import DEFAULT_OBJECT
+from carmask.files.words import DEFAULT_OBJECT, this_python
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
 FEWEST_MASKS = 8  # with the object, of a source, to say what its masks are like
@@ -134,7 +134,7 @@ def summary(data: str) -> str:
     folder = Path(data)
     if not any((folder / split / "metadata.jsonl").is_file() for split in SPLITS):
         return ""
-    command = shlex.join(["python", "data_scripts/doctor.py", data, "--out", "findings"])
+    command = shlex.join([this_python(), "data_scripts/doctor.py", data, "--out", "findings"])
     try:
         rows = listed_rows(folder)
         if len(rows) > MOST_AT_ONCE:

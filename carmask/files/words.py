@@ -1,7 +1,9 @@
-"""How the object's name stands in sentences and in the names of files; the only place that knows."""
+"""What stands in sentences: the object's name, which only this place knows how to write, lists, and commands."""
 
 import re
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 DEFAULT_OBJECT = "car"  # unless a data set or a model says otherwise
 
@@ -19,6 +21,12 @@ def one(name: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: "size, mirror image and threshold"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def this_python() -> str:
+    """The interpreter that runs, as a person types it: .venv/bin/python in the project's folder."""
+    path = Path(sys.executable)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def in_file_name(name: str) -> str:

@@ -10,6 +10,7 @@ from carmask.errors import RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import FEWEST_TO_CHOOSE, kept_line, validate
+from carmask.files.words import this_python
 from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
 from carmask.hub.upload import PublishError, upload
 from carmask.inference.exporting import refresh_exported
@@ -53,7 +54,8 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
     remove_checkpoints(output)
     (output / LOCK).unlink()
     variable = {"mask": "CARMASK_MODEL", "dots": "CARMASK_DOTS_MODEL"}[config.task]
-    print(f"The model is in {output}: {told}. Try it: {variable}={shlex.quote(str(output))} python app.py")
+    command = f"{variable}={shlex.quote(str(output))} {shlex.quote(this_python())} app.py"
+    print(f"The model is in {output}: {told}. Try it: {command}")
     if config.push_to_hub:
         push(output, config.push_to_hub)
 
