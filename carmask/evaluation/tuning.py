@@ -32,7 +32,7 @@ from carmask.tasks.mask_task import MaskTask
 
 MIRRORS = (0.0, 0.7, 1.0)  # the mirror image's size by the picture's; 0.0: none is seen
 TIE = 0.002  # in score: a tenth of its standard error over the validation pictures of the embedded models
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True)

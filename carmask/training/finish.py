@@ -9,7 +9,7 @@ from carmask.data.card import grouped_by_of
 from carmask.errors import RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
-from carmask.evaluation.validation import FEWEST_TO_CHOOSE, kept_line, validate
+from carmask.evaluation.validation import BEST, FEWEST_TO_CHOOSE, kept_line, validate
 from carmask.files.words import this_python
 from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
 from carmask.hub.upload import PublishError, upload
@@ -36,8 +36,8 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
         print(f"{NAMED[config.task]} stay as they are: {few}.")
         whose = choice.words(config.task)
     else:
-        trial, whose = tuned(predictor, validation, choice, config)
-        predictor = trial.predictor
+        trial, whose = tuned(predictor, validation, choice, config, kept_line(run.history, len(validation)))
+        predictor = trial.predictor if trial else predictor
     scores = {}
     for split in [name for name in ("validation", "test") if name in splits]:
         scores[split], worst = validate(predictor, splits[split], worst=12)
@@ -60,10 +60,13 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
         push(output, config.push_to_hub)
 
 
-def tuned(predictor: Predictor, validation: Dataset, choice: Choice, config: TrainConfig) -> tuple[Trial, str]:
+def tuned(
+    predictor: Predictor, validation: Dataset, choice: Choice, config: TrainConfig, kept: dict
+) -> tuple[Trial | None, str]:
     """The best inference settings on the validation pictures, or on some of very many, and a sentence that says so.
 
-    A size that was given stays. transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
+    None if they score less on all pictures than those of the step that was `kept` did. A size that was given stays.
+    transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
     """
     count = min(len(validation), MOST_TO_TUNE)
     some = validation.select([index * len(validation) // count for index in range(count)])
@@ -71,7 +74,11 @@ def tuned(predictor: Predictor, validation: Dataset, choice: Choice, config: Tra
     mirrors = (0.0,) if choice.square(config.task) else MIRRORS
     chosen = chosen_among(sides, mirrors)
     print(f"Choosing {chosen} on {count} validation pictures.", flush=True)
-    return best_of(try_all(predictor, some, sides, mirrors)), tuned_words(chosen, count)
+    trial, best = best_of(try_all(predictor, some, sides, mirrors)), BEST[config.task]
+    if count < len(validation) and validate(trial.predictor, validation)[0]["all"][best] < kept[best]:
+        print(f"On all {len(validation)} they score less, so {NAMED[config.task].lower()} stay as they are.")
+        return None, choice.words(config.task)
+    return trial, tuned_words(chosen, count)
 
 
 def kept_words(run: Run, steps: int, pictures: int) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 from conftest import save_balanced, tiny_config, tiny_network, write_data, write_dots
@@ -16,7 +17,7 @@ from transformers import (
 from carmask import Predictor
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
-from carmask.training import loop
+from carmask.training import finish, loop
 from carmask.training import run as training_run
 from carmask.training.config import SIDE, TrainConfig, count_steps
 from carmask.training.distillation import batch_loss
@@ -207,6 +208,24 @@ def test_enough_validation_pictures_choose_size_mirror_image_and_threshold(tmp_p
     assert run(monkeypatch, *arguments, "--side", 64, "--overwrite") == 0
     card = (tmp_path / "model/README.md").read_text()
     assert "a long side of 64 pixels. Mirror image and threshold were chosen on 20 validation pictures." in card
+
+
+@pytest.mark.usefixtures("flat")
+def test_settings_that_some_validation_pictures_like_and_all_do_not_are_not_taken(
+    tmp_path, start, monkeypatch, capsys
+):
+    write_data(tmp_path / "data", {"train": 4, "validation": 21})
+    monkeypatch.setattr(finish, "MOST_TO_TUNE", 20)
+    monkeypatch.setattr(finish, "best_of", lambda trials: replace(trials[0], predictor=blind(trials[0].predictor)))
+    arguments = options(tmp_path / "data", start, tmp_path / "model", steps=1)
+    assert run(monkeypatch, *arguments) == 0
+    assert "On all 21 they score less, so size, mirror image and threshold stay" in capsys.readouterr().out
+    assert Predictor.from_pretrained(tmp_path / "model").task.threshold == pytest.approx(0.6)
+
+
+def blind(predictor):
+    """The predictor with a threshold that nothing reaches."""
+    return predictor.with_threshold(1 - 1e-9)
 
 
 def test_epochs_count_pictures_whatever_the_batches():
