@@ -23,7 +23,7 @@ DATA_car-mask-b0 = data/mixture
 DATA_car-dots-fcn = data/car-dots
 DATA_car-dots-b0 = data/car-dots
 TRIED_car-mask-fcn = --sides 512 640
-TRIED_car-mask-b0 = --sides 512 576 640 --mirrors 0
+TRIED_car-mask-b0 = --sides 576 640 704 768 --mirrors 0
 TRIED_car-dots-fcn = --sides 192 224
 TRIED_car-dots-b0 = --sides 224 --mirrors 0
 
@@ -101,15 +101,25 @@ runs/car-mask-b0-long/README.md: runs/car-mask-b0-square/README.md runs/car-mask
 	$(LONG) $(B0) --model runs/car-mask-b0-square --teacher runs/car-mask-fcn-wide --output $(@D) --side 512 \
 		--stagewise-share 0 --steps 12600 --crop 384 --paste 0.25 --learning-rate 1e-3 --validate-every 4200 $(GO_ON)
 
-runs/car-mask-b0/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
+runs/car-mask-b0-covered/README.md: runs/car-mask-b0-long/README.md runs/car-mask-fcn/README.md
 	$(TRAIN) $(B0) --model runs/car-mask-b0-long --teacher runs/car-mask-fcn --output $(@D) --side 640 \
 		--stagewise-share 0 --steps 2600 --crop 384 --paste 0.1 --learning-rate 4e-4 --validate-every 650 $(GO_ON)
+
+LARGE = --batch-size 4 --accumulate 2 --paste 0.1 --learning-rate 4e-4
+
+runs/car-mask-b0-fine/README.md: runs/car-mask-b0-covered/README.md
+	$(TRAIN) $(B0) --model runs/car-mask-b0-covered --teacher runs/car-mask-fcn --output $(@D) --side 768 \
+		--stagewise-share 0 --steps 500 $(LARGE) --crop 512 --scale-jitter 2.5 --validate-every 500 $(GO_ON)
+
+runs/car-mask-b0/README.md: runs/car-mask-b0-fine/README.md
+	$(TRAIN) $(B0) --model runs/car-mask-b0-fine --teacher runs/car-mask-fcn --output $(@D) --side 896 \
+		--stagewise-share 0 --steps 850 $(LARGE) --crop 704 --scale-jitter 2 --validate-every 425 $(GO_ON)
 
 data/car-dots/README.md:
 	$(BIN)/python data_scripts/build_car_dots.py $(DATA) data/car-dots
 
-runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0.tuned
-	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0 --output $(@D) --steps 700 --crop 224 \
+runs/car-dots-b0/README.md: data/car-dots/README.md runs/car-mask-b0-covered/README.md
+	$(TRAIN) --task dots --data data/car-dots --model runs/car-mask-b0-covered --output $(@D) --steps 700 --crop 224 \
 		--side 224 --scale-jitter 1.3 --learning-rate 1e-3 --validate-every 175 --half $(GO_ON)
 
 runs/car-dots-fcn/README.md: data/car-dots/README.md runs/car-mask-fcn-plain/README.md
