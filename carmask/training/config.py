@@ -123,11 +123,6 @@ def check(config: TrainConfig) -> None:
     """
     check_texts(config)
     check_numbers(config)
-    try:
-        for name in filter(None, (config.model, config.teacher)):
-            check_weights(name)
-    except (ModelError, NetworkError) as error:
-        raise RunError(str(error)) from error
     if config.teacher_features and not (config.teacher and config.network in ("auto", "segformer")):
         raise RunError("--teacher-features needs a --teacher and --network segformer.")
     if config.unlabelled and config.task == "dots":
@@ -148,6 +143,11 @@ def check(config: TrainConfig) -> None:
         remedy = f"run pip install {config.report_to}, or leave out --report-to."
         raise RunError(f"{config.report_to} is not installed; {remedy}")  # accelerate would silently ignore it
     check_output(Path(config.output), vars(config), vars(TrainConfig(data="", output="")))
+    try:
+        for name in filter(None, (config.model, config.teacher)):
+            check_weights(name)
+    except (ModelError, NetworkError) as error:
+        raise RunError(str(error)) from error
     if config.push_to_hub:
         check_hub(config.push_to_hub)
 

@@ -235,10 +235,8 @@ def test_folders_called_train_and_test_keep_their_pictures(tmp_path):
         (tmp_path / f"images/{name}").parent.mkdir()
         picture(seed).save(tmp_path / f"images/{name}.jpg")
     assert from_csv.main(arguments) == 0
-    assert [row["group"] for split in ("train", "test") for row in rows(tmp_path / "out", split)] == [
-        "train_a",
-        "test_b",
-    ]
+    names = [row["file_name"] for split in ("train", "test") for row in rows(tmp_path / "out", split)]
+    assert names == ["images/train_a.jpg", "images/test_b.jpg"]
 
 
 ASIDE = {
