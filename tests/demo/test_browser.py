@@ -135,7 +135,8 @@ def test_a_person_lays_a_colour_and_then_a_picture_behind_the_cut_out(page, unet
     page.locator("#behind-colour input").fill("#102030")
     blue = cut_out_after(page, lambda: page.keyboard.press("Enter"))
     assert (blue[gone][:, :3] == (16, 32, 48)).all()
-    page.get_by_label("picture", exact=True).check()
+    nothing = cut_out_after(page, page.get_by_label("picture", exact=True).check)  # there is none yet
+    assert (nothing[gone][:, 3] == 0).all()
     Image.new("RGB", (300, 50), (10, 200, 30)).save(tmp_path / "wall.png")
     with page.expect_file_chooser() as chooser:
         page.locator("#behind-picture").click()
