@@ -18,18 +18,13 @@ from pathlib import Path
 
 import datasets
 
+from carmask.data.rows import spread
 from carmask.data.sources import open_data
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = ("models/car-mask-fcn", "models/car-mask-b0", "efficientnet-lite0", "scratch-b0")
 TARGETS = (0.7, 0.8, 0.9, 0.95)
 TEST_PICTURES, EVERY = 16, 10
-
-
-def spread(split: datasets.Dataset, count: int) -> datasets.Dataset:
-    """So many rows of a split, or all where it has fewer, evenly spread."""
-    count = min(count, len(split))
-    return split.select([index * len(split) // count for index in range(count)])
 
 
 def small_set(data: str, pictures: int, folder: Path) -> Path:

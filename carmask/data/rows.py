@@ -102,6 +102,12 @@ def nothing_to_find(split: datasets.Dataset) -> DataError:
     return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
 
 
+def spread(split: datasets.Dataset, count: int) -> datasets.Dataset:
+    """So many rows of a split, or all where it has fewer, evenly spread."""
+    count = min(count, len(split))
+    return split.select([index * len(split) // count for index in range(count)])
+
+
 class KeptRows(Sequence[Example]):
     """Rows that are read once at first, so that bad ones are met before a step, and kept where memory allows."""
 

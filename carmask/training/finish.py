@@ -6,6 +6,7 @@ from pathlib import Path
 from datasets import Dataset, DatasetDict
 
 from carmask.data.card import grouped_by_of
+from carmask.data.rows import spread
 from carmask.errors import RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
@@ -68,17 +69,16 @@ def tuned(
     None if they score less on all pictures than those of the step that was `kept` did. A size that was given stays.
     transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
     """
-    count = min(len(validation), MOST_TO_TUNE)
-    some = validation.select([index * len(validation) // count for index in range(count)])
+    some = spread(validation, MOST_TO_TUNE)
     sides = [config.side] if config.side else sorted({round(choice.side * size / 32) * 32 or 32 for size in SIZES})
     mirrors = (0.0,) if choice.square(config.task) else MIRRORS
     chosen = chosen_among(sides, mirrors)
-    print(f"Choosing {chosen} on {count} validation pictures.", flush=True)
+    print(f"Choosing {chosen} on {len(some)} validation pictures.", flush=True)
     trial, best = best_of(try_all(predictor, some, sides, mirrors)), BEST[config.task]
-    if count < len(validation) and validate(trial.predictor, validation)[0]["all"][best] < kept[best]:
+    if len(some) < len(validation) and validate(trial.predictor, validation)[0]["all"][best] < kept[best]:
         print(f"On all {len(validation)} they score less, so {NAMED[config.task].lower()} stay as they are.")
         return None, choice.words(config.task)
-    return trial, tuned_words(chosen, count)
+    return trial, tuned_words(chosen, len(some))
 
 
 def kept_words(run: Run, steps: int, pictures: int) -> str:

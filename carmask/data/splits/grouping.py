@@ -11,6 +11,7 @@ from carmask.data.layout import standard_split
 from carmask.data.splits.look_alikes import join, look_alikes
 from carmask.data.splits.series import ROBOFLOW, Series, films, long_films, natural_order, numbered_rows, sets_of_views
 from carmask.errors import DataError
+from carmask.files.words import listed
 
 
 class Grouping(NamedTuple):
@@ -70,7 +71,7 @@ def find_groups(names: Sequence[str], hashes: np.ndarray) -> Grouping:
     by = [f"{len(frames)} film{'s' * (len(frames) > 1)} of numbered names"] * bool(frames)
     by += [f"{len(views)} sets of numbered names"] * bool(views)
     groups = joined(names, [*frames, *views], [("copies of one picture", stems), ("looks", numbers.tolist())], by)
-    return Grouping(groups, " and ".join(filter(None, [", ".join(by[:-1]), *by[-1:]])))
+    return Grouping(groups, listed(by))
 
 
 def joined(names: Sequence[str], series: list[Series], labels: list[tuple[str, list]], by: list[str]) -> list[str]:
