@@ -191,6 +191,11 @@ def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
 
 def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path]) -> str:
     """Why no mask belongs to any picture, with what to do."""
+    if (pictures or truths) and not (pictures and truths) and images.resolve() == masks.resolve():
+        return (
+            f"Nothing tells which files of {images} are pictures and which are masks: give two folders, or say with "
+            "--mask-name what masks are called, as in --mask-name '{name}_mask'."
+        )
     if not truths or not pictures:
         empty = masks if pictures else images
         tools = (

@@ -127,3 +127,10 @@ def test_links_are_followed_inside_the_folder_and_named_where_they_lead_out(tmp_
     assert len(matches) == 1
     assert {path.name for path, _ in bad} == {"out"}
     assert all("leads out of the folder" in reason for _, reason in bad)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_of_one_folder_whose_names_tell_no_mask_from_a_picture_it_says_so(tmp_path, ending):
+    images, _ = write(tmp_path, [f"a.{ending}", f"b.{ending}"], [])
+    with pytest.raises(DataError, match="Nothing tells which files of .* are pictures and which are masks"):
+        match_names(images, images)
