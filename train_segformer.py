@@ -53,9 +53,11 @@ class OptionParser(HfArgumentParser):
 
 def count_processes(config: TrainConfig) -> int:
     """The processes that a run takes: on a CPU one for each core, with equal shares of a batch, of 4 crops or more."""
-    if config.processes != "auto":
-        return int(config.processes)
     torch = import_module("torch")
+    if config.processes != "auto":
+        if int(config.processes) > 1 and torch.accelerator.is_available():
+            sys.stderr.write("--processes trains on the CPU; for several GPUs type accelerate launch --multi_gpu.\n")
+        return int(config.processes)
     if torch.accelerator.is_available():
         return 1
     most = min(os.cpu_count() or 1, config.batch_size // FEWEST_CROPS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from carmask.command_line import exit_code
 from carmask.data.importing import add_options, import_pairs
+from carmask.data.layout import example_name
 from carmask.data.pairs import Pair
 from carmask.errors import DataError
 from data_scripts.coco.annotation_file import CocoFile, annotation_files, read_coco
@@ -76,8 +77,16 @@ def convert(arguments: argparse.Namespace) -> int:
     for path, (listed, split) in found.items():
         mask = functools.partial(listed_mask, listed, path, wanted, arguments, notes)
         dots = functools.partial(listed_dots, listed=listed, arguments=arguments, dot_names=dot_names, notes=notes)
-        name = path.relative_to(arguments.images).with_suffix("").as_posix().replace("/", "_")
-        pairs.append(Pair(name, path, mask, dots if dot_names else None, bool(wanted), split))
+        pairs.append(
+            Pair(
+                example_name(path.relative_to(arguments.images)),
+                path,
+                mask,
+                dots if dot_names else None,
+                bool(wanted),
+                split,
+            )
+        )
     if wanted:
         say_contents([listed for listed, _ in found.values()], wanted, arguments.crowd_is_object)
     code = import_pairs(pairs, bad, arguments, dot_names)

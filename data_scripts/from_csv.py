@@ -195,7 +195,14 @@ def pairs_of_table(arguments: argparse.Namespace, counts: Counter) -> tuple[list
     if arguments.no_dots:
         others = PictureIndex(arguments.no_dots)
         pairs += [
-            Pair(f"no_dots_{others.name_of(path)}", path, None, lambda _: [None] * len(names), has_mask=False)
+            Pair(
+                f"no_dots_{others.name_of(path)}",
+                path,
+                None,
+                lambda _: [None] * len(names),
+                has_mask=False,
+                split=official_split(path.relative_to(arguments.no_dots)),
+            )
             for path in others.pictures
         ]
     return pairs, bad, names

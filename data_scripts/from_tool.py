@@ -56,7 +56,7 @@ def read_export(arguments: argparse.Namespace, scratch: Path) -> tuple[Export, l
     elif found == "LabelStudio":
         export = label_studio.read(files, index)
     elif found == "VIA":
-        export = via.read(files, index)
+        export = via.read(folder, files, index)
     elif found == "Supervisely":
         export = supervisely.read(folder, files, index)
     elif found == "VOC":
@@ -72,7 +72,7 @@ def read_export(arguments: argparse.Namespace, scratch: Path) -> tuple[Export, l
 def object_classes(export: Export, arguments: argparse.Namespace) -> tuple[set[str], set[str]]:
     """The classes that are the object and those that are not judged; DataError if one is not there."""
     known = export.all_classes()
-    places = {str(place): name for place, name in enumerate(known)} if export.numbered else {}
+    places = {str(place): name for place, name in enumerate(export.classes)} if export.numbered else {}
     objects = set(by_number(arguments.object, places).among(known, "the export"))
     unknown = {one.casefold() for one in arguments.not_judged} - {one.casefold() for one in known}
     if unknown:

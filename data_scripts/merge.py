@@ -9,8 +9,8 @@ from pathlib import Path
 from carmask.command_line import exit_code
 from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import finish_data_set, link_example, staged_folder, stem_of
-from carmask.data.layout import SPLITS, file_inside
-from carmask.doctor.row_checks import check_dots, listed_rows, path_of, read_dot_names
+from carmask.data.layout import SPLITS, file_inside, read_dot_names
+from carmask.doctor.row_checks import check_dots, listed_rows, path_of
 from carmask.errors import DataError, shortened
 
 

@@ -18,7 +18,7 @@ from carmask.command_line import exit_code, natural_number, percent
 from carmask.data.card import common_object, count_line, grouped_by_of
 from carmask.data.folder import SHARES, finish_data_set, link_example, mask_shares, staged_folder, stem_of
 from carmask.data.splits.deal import Dealt, Picture, deal_out
-from carmask.data.splits.grouping import Grouping, bare_names, find_groups, group_by_pattern
+from carmask.data.splits.grouping import Grouping, find_groups, group_by_pattern
 from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import CUT, TORN, check_filled, cut_words, found
 from carmask.errors import DataError, PictureError
@@ -91,8 +91,8 @@ def split(arguments: argparse.Namespace) -> int:
     rows, pattern = data_set_rows(data), arguments.group_pattern
     grouped_by = grouped_by_of(data).partition(TORN)[0] or "the column group"
     if pattern:
-        bare = bare_names([stem_of(row) for row in rows], [row["split"] for row in rows])
-        rows, grouped_by = regrouped(rows, group_by_pattern(bare, pattern))
+        names, splits = [stem_of(row) for row in rows], [row["split"] for row in rows]
+        rows, grouped_by = regrouped(rows, group_by_pattern(names, splits, pattern))
     elif len({row["group"] for row in rows}) == len(rows):  # nobody has grouped them yet
         rows, grouped_by = regrouped(rows, find_groups([row["group"] for row in rows], hashes_of(data, rows)))
     test, rest = ([], rows) if arguments.new_test else part_test(rows, data)

@@ -13,7 +13,7 @@ else
 LONG = $(TRAIN) --batch-size 32
 endif
 GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
-FILES = config.json preprocessor_config.json model.safetensors curves.png scores.json
+FILES = config.json preprocessor_config.json model.safetensors model.onnx curves.png scores.json
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)
 

@@ -107,7 +107,7 @@ def test_the_page_of_a_model_of_leaves_speaks_of_leaves(leaves, tmp_path):
     assert describe_mask(mask * 0 + 255, 0.1, 0.1, "m", name).startswith("Leaf: 100.0% of the picture")
     table = show_batch(BatchAnswer([BatchRow("a.png", 0.5, 0.1, 1.0)], [], name))[1]
     assert table.headers[1] == "Leaf"
-    assert describe_collection(1, name).endswith("with a leaf")
+    assert describe_collection(1, 1, name).endswith("with a leaf")
     folder = open_collection(tmp_path / "collected", name)
     assert not CAR.findall((folder / "README.md").read_text())
     with pytest.raises(DataError, match="is of leaf, not car: name a new folder"):

@@ -50,11 +50,28 @@ def store(folder: Path, trial: Trial, splits: datasets.DatasetDict, told: str) -
 
     All is scored before anything is written, so who stops it has the old model, not half of each. `told` says of the
     settings what the card will.
+
+    Raises:
+        DataError: a row cannot be used.
     """
     judged = {name: splits[name] for name in ("validation", "test") if name in splits}
     scores = {name: validate(trial.predictor, split)[0] for name, split in judged.items()}
     store_settings(folder, trial, AutoConfig.from_pretrained(folder).model_type)
     rescore(folder, scores, told)
+
+
+def side(text: str) -> int:
+    """Reads a size at which a network may see a picture, for argparse."""
+    if not text.isdecimal() or not 32 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 32 to 4096, not {text}")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Reads a mirror image's size by the picture's, for argparse."""
+    if not 0 <= float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, not {text}")
+    return float(text)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,9 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("model", type=Path, help="model folder")
     parser.add_argument("--data", required=True, help="data set folder with a validation split")
-    parser.add_argument("--sides", type=int, nargs="+", default=SIDES, help="sizes to try (default: %(default)s)")
+    parser.add_argument("--sides", type=side, nargs="+", default=SIDES, help="sizes to try (default: %(default)s)")
     mirrors = "the mirror image's sizes to try, by the picture's; 0 is none (default: %(default)s)"
-    parser.add_argument("--mirrors", type=float, nargs="+", default=MIRRORS, help=mirrors)
+    parser.add_argument("--mirrors", type=share, nargs="+", default=MIRRORS, help=mirrors)
     parser.add_argument("--most-ms", type=float, default=math.inf, help="longest that a picture may take")
     parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
     add_table_options(parser)
@@ -84,10 +101,10 @@ def main(argv: list[str] | None = None) -> int:
             else open_data(arguments.data, options=label_options(arguments, task.name))
         )
         _, split = choose_split(splits, arguments.data, "validation")
+        trials = try_all(predictor, split, arguments.sides, arguments.mirrors)
     except (DataError, ModelError) as error:
         print(f"carmask tune: {error}", file=sys.stderr)
         return 1
-    trials = try_all(predictor, split, arguments.sides, arguments.mirrors)
     print(trial_table(trials))
     fitting = [trial for trial in trials if trial.milliseconds <= arguments.most_ms]
     if not fitting:
@@ -103,6 +120,9 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             reason = f"{error.filename or arguments.model}: {error.strerror or error}"
             print(f"carmask tune: {reason}; {arguments.model} is not stored whole, so run it again.", file=sys.stderr)
+            return 1
+        except (DataError, ModelError) as error:
+            print(f"carmask tune: {error}", file=sys.stderr)
             return 1
         print(f"It is stored in {arguments.model}.")
     return 0

@@ -24,10 +24,13 @@ from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, array_levels, open_mask
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import decide, values_of
+from carmask.files.pictures import SIDEWAYS, opened, orientation
 
 IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map", "segmentation", "masks")
 SCANNED_ROWS = 64  # of a stream, in which the values of masks are looked for
+
+RAW = datasets.Image(decode=False)
 
 Split: TypeAlias = datasets.Dataset | datasets.IterableDataset
 
@@ -84,6 +87,8 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
         )
     if len(found) > 1 and found[0] != usual[0]:
         raise DataError(f"{lack} that are plain: {' and '.join(found)} may hold them; name one with {option}.")
+    if len(found) > 1:
+        say(f"Of the columns {' and '.join(found)} the first is taken; another is named with {option}.")
     return found[0]
 
 
@@ -101,6 +106,7 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     Raises:
         DataError: nobody can tell which value is the object; the sentence says what to do.
     """
+    say_turned(splits)
     names, objects = class_names(data), options.masks.objects
     choice = options.object if options.object.named else ObjectChoice(options.object.name, (options.object.name,))
     if names and not objects and (choice.named or choice.name.casefold() in map(str.casefold, names)):
@@ -111,6 +117,30 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     for name, split in splits.items():
         if not (rule.is_native and has_files(split)):
             splits[name] = with_native_masks(split, rule)
+
+
+def say_turned(splits: datasets.DatasetDict) -> None:
+    """Says how many pictures EXIF turns so that nobody can see by the size whether their masks are turned as well."""
+    for name, split in splits.items():
+        pictures = split.select_columns("image")
+        if is_stream(pictures) or not isinstance(pictures.features["image"], datasets.Image):
+            continue
+        turned = [row for row, cell in enumerate(pictures.cast_column("image", RAW)["image"]) if may_be_turned(cell)]
+        if turned:
+            say(
+                f"EXIF turns {len(turned)} pictures of {name}, the first in row {turned[0]}, to a shape that they had "
+                "before: their masks are taken as drawn on the upright picture. Look at some."
+            )
+
+
+def may_be_turned(cell: dict | None) -> bool:
+    """Whether a stored picture is turned by its EXIF orientation, and as large before as after."""
+    try:
+        with opened((cell or {})["bytes"] or Path((cell or {})["path"])) as picture:
+            turn = orientation(picture)
+            return turn > 1 and (turn not in SIDEWAYS or picture.width == picture.height)
+    except (PictureError, TypeError, KeyError):
+        return False
 
 
 def say(sentence: str) -> None:

@@ -1,11 +1,11 @@
 """The column dots of a data set, in whatever shape it comes, and the names of its points."""
 
-import json
 import math
 from pathlib import Path
 
 import datasets
 
+from carmask.data.layout import read_dot_names
 from carmask.data.sources import open_data
 from carmask.errors import DataError
 from carmask.tasks.dots_task import left_right_pairs
@@ -49,15 +49,15 @@ def open_dots(data: str, wanted: list[str] | None = None) -> tuple[datasets.Data
 
 
 def stored_names(data: str, split: datasets.Dataset) -> list[str]:
-    """The names of the points, from the column's own fields or from the dot_names.json beside the splits."""
+    """The names of the points, from the column's own fields or from the dot_names.json beside the splits.
+
+    Raises:
+        DataError: there are none, or that list is damaged.
+    """
     if isinstance(split.features["dots"], dict):
         return list(split.features["dots"])
-    file = Path(data) / "dot_names.json"
-    try:
-        names = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(NO_NAMES.format(data=data)) from error
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+    names = read_dot_names(Path(data))
+    if not names:
         raise DataError(NO_NAMES.format(data=data))
     return names
 
@@ -66,7 +66,7 @@ def swapped_pairs(entries: list[str], given: str = "") -> tuple[tuple[str, str],
     """The pairs of names that change places in a mirrored picture: `given` as "a:b,c:d", else left and right names.
 
     Raises:
-        DataError: a pair is not two names, or the two have not as many dots.
+        DataError: a pair is not two names, the two have not as many dots, or a name is in two pairs.
     """
     pairs = [tuple(pair.split(":")) for pair in given.split(",")] if given else left_right_pairs(entries)
     pairs = list(dict.fromkeys(pairs))
@@ -74,6 +74,10 @@ def swapped_pairs(entries: list[str], given: str = "") -> tuple[tuple[str, str],
         if len(pair) != 2 or not all(name in entries for name in pair) or len({*map(entries.count, pair)}) > 1:
             names = ", ".join(dict.fromkeys(entries))
             raise DataError(f"{':'.join(pair)} cannot be swapped; give a:b,c:d of names with as many dots: {names}.")
+    paired = [name for pair in pairs for name in pair]
+    twice = [name for name in paired if paired.count(name) > 1]
+    if twice:
+        raise DataError(f"{twice[0]} cannot be swapped with two names; give a:b,c:d in which each name is once.")
     return tuple((one, other) for one, other in pairs)
 
 

@@ -16,6 +16,7 @@ from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
 from carmask.errors import DataError, refused_as, shortened
 from carmask.files.disk import sync
+from carmask.files.pictures import MAX_FILE_BYTES
 from carmask.files.progress import progress
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT
@@ -84,19 +85,30 @@ def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray
         name: of both files, without suffix.
         picture: upright RGB.
         mask: uint8 (height, width) of 0, 128 and 255; None writes no mask.
-        lossless: PNG for the picture, otherwise JPEG of quality 95.
+        lossless: PNG for the picture, unless that is a larger file than we open; otherwise JPEG of quality 95.
 
     Returns:
         The columns file_name and, with a mask, mask_file_name.
     """
-    row = {"file_name": f"images/{name}.{'png' if lossless else 'jpg'}"}
     (folder / "images").mkdir(exist_ok=True)
-    picture.save(folder / row["file_name"], quality=95)  # of a JPEG; a PNG knows none
+    row = {"file_name": save_picture(folder, f"images/{name}", picture, lossless)}
     if mask is not None:
         row["mask_file_name"] = f"masks/{name}.png"
         (folder / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(folder / row["mask_file_name"])
     return row
+
+
+def save_picture(folder: Path, name: str, picture: Image.Image, lossless: bool) -> str:
+    """Writes a picture as no larger a file than we open; returns its name with suffix."""
+    forms = [("png", 0)] * lossless + [("jpg", 95), ("jpg", 85), ("jpg", 70)]
+    for ending, quality in forms:
+        path = folder / f"{name}.{ending}"
+        picture.save(path, quality=quality)  # of a JPEG; a PNG knows none
+        if path.stat().st_size <= MAX_FILE_BYTES or (ending, quality) == forms[-1]:
+            break
+        path.unlink()
+    return f"{name}.{ending}"
 
 
 def stem_of(row: dict) -> str:

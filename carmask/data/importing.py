@@ -9,11 +9,11 @@ from pathlib import Path
 from carmask.command_line import percent
 from carmask.data.card import count_line
 from carmask.data.folder import SHARES, finish_data_set, save_example, staged_folder
-from carmask.data.layout import OBJECT, SPLITS
+from carmask.data.layout import OBJECT, SPLITS, example_name
 from carmask.data.object_choice import HELP, ObjectChoice, object_choice
 from carmask.data.pairing import BadFile, unique_keys
 from carmask.data.pairs import BadPair, Pair, official_split, read_pair, stored_form
-from carmask.data.splits.grouping import bare_names, group_by_pattern
+from carmask.data.splits.grouping import group_by_pattern
 from carmask.data.splits.look_alikes import perceptual_hash
 from carmask.data.splits.placing import Seen, choose_splits
 from carmask.errors import DataError
@@ -55,7 +55,7 @@ def pictures_without_car(images: Path) -> tuple[list[Pair], list[BadFile]]:
     paths = unique_keys(find_pictures(images), images, bad)
     return [
         Pair(
-            path.relative_to(images).with_suffix("").as_posix().replace("/", "_"),
+            example_name(path.relative_to(images)),
             path,
             None,
             split=official_split(path.relative_to(images)),
@@ -80,7 +80,7 @@ def import_pairs(
     """
     pattern = arguments.group_pattern
     if pattern:  # refused before anything is written
-        group_by_pattern(bare_names([pair.name for pair in pairs], [pair.split for pair in pairs]), pattern)
+        group_by_pattern([pair.name for pair in pairs], [pair.split for pair in pairs], pattern)
     with staged_folder(arguments.out, arguments.overwrite) as folder:
         seen, bad = _write_pairs(pairs, bad, folder, arguments)
         say_bad(bad)
@@ -109,6 +109,8 @@ def _write_pairs(
         try:
             if names[pair.name] > 1:
                 raise BadPair(f"name clash: {names[pair.name]} pictures are called {pair.name}")
+            if pair.name != pair.name.encode(errors="ignore").decode():
+                raise BadPair("name: its letters are not those of UTF-8, so no table can hold it; rename the file")
             picture, mask = read_pair(pair)
             dots = {"dots": pair.read_dots((picture.height, picture.width))} if pair.read_dots else {}
         except BadPair as error:

@@ -31,6 +31,11 @@ def standard_split(name: str) -> str | None:
     return SPLIT_NAMES.get(without_kind(name).rstrip("0123456789_-"))
 
 
+def example_name(path: Path) -> str:
+    """What a picture is called in a data set: its path below a folder, in one word and without suffix."""
+    return path.with_suffix("").as_posix().replace("/", "_")
+
+
 def file_inside(data_set: Path, folder: str, name: object) -> Path | None:
     """The file, links followed, that a row of a data set names; it need not exist.
 
@@ -74,3 +79,22 @@ def metadata_rows(table: Path) -> list[dict]:
                 raise DataError(f"{table}: the {column} of row {number} is no text; write it in quotes.")
             row[column] = row[column] if row[column] is None else str(row[column])
     return rows
+
+
+def read_dot_names(data: Path) -> list[str]:
+    """Reads the names of a data set's dots; none if it has none.
+
+    Raises:
+        DataError: the list is damaged.
+    """
+    path = data / "dot_names.json"
+    if not path.is_file():
+        return []
+    try:
+        names = json.loads(path.read_text(encoding="utf-8-sig"))
+        json.dumps(names, ensure_ascii=False).encode()  # half a letter, such as \ud800, could not be written
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise DataError(f'{path} is no list of names in JSON, such as ["nose", "left_eye"]; mend it.')
+    return names

@@ -30,8 +30,15 @@ Step = tuple[Reading, Reading, bool]  # of pictures and of masks, and whether a 
 def key_of(path: Path, root: Path) -> str:
     """A file's path below the root without suffix: composed Unicode, lower case, `val_images` for what it is."""
     *folders, name = path.relative_to(root).with_suffix("").parts
-    parts = [*filter(None, (standard_split(folder) or without_kind(folder) for folder in folders)), name]
+    parts = [*filter(None, map(plain_folder, folders)), name]
     return unicodedata.normalize("NFC", "/".join(parts)).casefold()
+
+
+def plain_folder(folder: str) -> str:
+    """What a folder says beside the kind of its files: "train1_masks" train1, but "val2017" and "valid" validation."""
+    number = re.search(r"(?<!\d)\d{1,3}$", without_kind(folder))  # four digits are a year
+    split = standard_split(folder)
+    return split + (number[0] if number else "") if split else without_kind(folder)
 
 
 def strict_steps(pictures: Keys, mask_name: str | None) -> list[Step]:

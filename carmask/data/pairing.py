@@ -8,6 +8,7 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import NamedTuple
 
+from carmask.data.layout import example_name
 from carmask.data.mask_names import (
     MASK_AFFIX,
     PICTURE_AFFIX,
@@ -70,7 +71,7 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
         sys.stderr.write(f"{len(beside)} other files such as {min(beside)} are left aside.\n")
     bad += [(path, "missing partner: no single mask has this name") for path in left]
     bad += [(path, "missing partner: no single picture has this name") for path in left_masks if path not in beside]
-    names = {picture: picture.relative_to(images).with_suffix("").as_posix().replace("/", "_") for picture in found}
+    names = {picture: example_name(picture.relative_to(images)) for picture in found}
     return [Match(names[picture], picture, found[picture]) for picture in sorted(found)], bad
 
 
@@ -191,16 +192,15 @@ def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
 
 def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path]) -> str:
     """Why no mask belongs to any picture, with what to do."""
-    if (pictures or truths) and not (pictures and truths) and images.resolve() == masks.resolve():
+    exports = files_below(masks, EXPORTS)[0]
+    if bool(pictures) != bool(truths) and images.resolve() == masks.resolve() and not exports:
         return (
             f"Nothing tells which files of {images} are pictures and which are masks: give two folders, or say with "
             "--mask-name what masks are called, as in --mask-name '{name}_mask'."
         )
     if not truths or not pictures:
         empty = masks if pictures else images
-        tools = (
-            " Labels in files of text are read by data_scripts/from_tool.py." if files_below(masks, EXPORTS)[0] else ""
-        )
+        tools = " Labels in files of text are read by data_scripts/from_tool.py." if exports else ""
         what = "masks, which are pictures or arrays in files .npy" if pictures else "pictures"
         return f"{empty} holds no {what}.{tools}"
     if any(LABEL_STUDIO.match(path.stem) for path in truths):

@@ -4,6 +4,7 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
+from carmask.data.layout import example_name, without_kind
 from carmask.data.pairs import BadPair
 from carmask.errors import shortened
 from carmask.files.picture_folders import ENDINGS, find_pictures
@@ -18,6 +19,7 @@ class PictureIndex:
         """Lists the folder; DataError if it holds no pictures."""
         self.folder = folder
         self.pictures = find_pictures(folder)
+        self.folders = {any_case(part) for path in self.pictures for part in path.relative_to(folder).parts[:-1]}
         self.by_tail: list[dict[str, list[Path]]] = [defaultdict(list) for _ in KEYS]
         for path in self.pictures:
             for tail in tails(path.relative_to(folder).as_posix()):
@@ -28,7 +30,8 @@ class PictureIndex:
         """The picture that a file calls `file_name`, which may be a path of Windows.
 
         As much of the end of its path as there is decides: `images/0.jpg`, `/photos/0.jpg` and `../0.jpg` are
-        the one picture called 0.jpg. Case and ending count only where names differ in nothing else.
+        the one picture called 0.jpg, unless it lies in one of the other folders here that the path names. Case and
+        ending count only where names differ in nothing else.
 
         Raises:
             BadPair: there is none, or more than one.
@@ -39,15 +42,23 @@ class PictureIndex:
             for tail in tails(file_name.replace("\\", "/")):
                 found = places.get(key(tail), [])
                 if len(found) == 1:
+                    if self.names_another(file_name, found[0]):
+                        break
                     return found[0]
                 if found:
                     names = " and ".join(path.relative_to(self.folder).as_posix() for path in found[:2])
                     raise BadPair(f"name clash: {shortened(file_name)} may be {names}")
         raise BadPair(f"missing partner: there is no picture {shortened(file_name) or 'without a name'}")
 
+    def names_another(self, file_name: str, path: Path) -> bool:
+        """Whether a name has a folder in it that is here, but not one of those that the picture lies in."""
+        own = {any_case(part) for part in path.relative_to(self.folder).parts}
+        named = {any_case(part) for part in file_name.replace("\\", "/").split("/")[:-1] if without_kind(part)}
+        return not self.folders.isdisjoint(named - own)
+
     def name_of(self, path: Path) -> str:
-        """What a picture is called in a data set: its path below the folder, without suffix."""
-        return path.relative_to(self.folder).with_suffix("").as_posix().replace("/", "_")
+        """What a picture is called in a data set."""
+        return example_name(path.relative_to(self.folder))
 
 
 def tails(path: str) -> list[str]:

@@ -125,13 +125,15 @@ def load_folder(folder: Path) -> datasets.DatasetDict:
 
 
 def split_by_folder(split: datasets.Dataset, folder: Path) -> datasets.DatasetDict:
-    """The rows of the one table of a set in the splits whose folders hold their pictures; else all are train."""
+    """The rows of the one table of a set in the splits whose folders hold their pictures; the rest are train."""
     files = split.cast_column("image", datasets.Image(decode=False)).flatten()["image.path"]
     root = folder.resolve()
     places = [official_split(Path(file).relative_to(root)) if file else None for file in files]
-    if not all(places):
-        return datasets.DatasetDict({"train": split})
-    rows = {name: [row for row, place in enumerate(places) if place == name] for name in SPLITS if name in places}
+    rest = places.count(None)
+    if 0 < rest < len(places):
+        say(f"{rest} of the {len(places)} pictures lie in no folder called train, val or test: they go to train.")
+    rows = {name: [row for row, place in enumerate(places) if (place or "train") == name] for name in SPLITS}
+    rows = {name: own for name, own in rows.items() if own}
     return datasets.DatasetDict({name: split.select(own) for name, own in rows.items()})
 
 

@@ -27,7 +27,7 @@ MAX_COLLECTED = 50  # pictures
 MAX_COLLECTED_BYTES = 200 * 2**20
 MAX_SHARED = 2000  # pictures
 MAX_SHARED_BYTES = 4 * 2**30
-TRAINABLE = 2  # pictures that training needs at least: one to learn from, one to validate on
+TRAINABLE = 2  # groups that training needs at least: one to learn from, one to validate on
 ZIP_ENDING = "-masks.zip"
 
 
@@ -46,7 +46,8 @@ def add_to_own(painted: CanvasValue, stored: StoredAnswer | None, collection: st
         words = "Your data set is full; download it, then reload the page to begin another one."
         raise gr.Error(words, duration=None, print_exception=False)
     number = add_answer(folder, safe_stem(stored.picture), stored, mask, keep_all=False)
-    return [str(folder.parent), describe_collection(number, stored.object_name), gr.Button(interactive=True)]
+    groups = len({row["group"] for row in collected_rows(folder)})
+    return [str(folder.parent), describe_collection(number, groups, stored.object_name), gr.Button(interactive=True)]
 
 
 def make_add_to_shared(folder: Path) -> Callable[[CanvasValue, StoredAnswer | None], str]:
@@ -92,9 +93,9 @@ def add_answer(folder: Path, name: str, stored: StoredAnswer, mask: np.ndarray, 
         raise gr.Error(words, duration=None, print_exception=False) from None
 
 
-def describe_collection(number: int, object_name: str) -> str:
-    """Says how many pictures were collected."""
-    few = f"; training needs at least two with {one(object_name)}" if number < TRAINABLE else ""
+def describe_collection(number: int, groups: int, object_name: str) -> str:
+    """Says how many pictures were collected; each with the object is a group."""
+    few = f"; training needs at least two with {one(object_name)}" if groups < TRAINABLE else ""
     return f"{number} {'picture' if number == 1 else 'pictures'} in your data set{few}"
 
 

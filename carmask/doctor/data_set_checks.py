@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from carmask.data.card import object_name_of
-from carmask.data.layout import SPLITS, file_inside
+from carmask.data.layout import SPLITS, file_inside, read_dot_names
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
-from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of, read_dot_names
+from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of
 from carmask.errors import DataError, PictureError, shortened
 from carmask.files.mask_levels import open_mask
 from carmask.files.mask_rule import NATIVE, MaskRule

@@ -51,7 +51,7 @@ def write_page(path: Path, data: Path, rows: list[dict], findings: list[Finding]
             sections.append(f'<section>{heading}\n<div class="grid">{cards}</div></section>')
     words = {"title": f"Findings in {html.escape(data.resolve().name)}", "counts": count_line(rows)}
     text = PAGE.format(sections="\n".join(sections) or "<p>No findings.</p>", thumbnail=THUMBNAIL, **words)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="replace")  # a name need not be UTF-8
 
 
 def card(data: Path, finding: Finding, row_of: dict[str, dict]) -> str:

@@ -1,6 +1,5 @@
 """What is wrong with one row of a data set: its picture, its mask, and its dots, each decoded once."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,25 +41,6 @@ def listed_rows(data: Path) -> list[dict]:
     if not rows:
         raise DataError(f"{data} has no train/metadata.jsonl with rows; make a data set with data_scripts/.")
     return rows
-
-
-def read_dot_names(data: Path) -> list[str]:
-    """Reads the names of a data set's dots; none if it has none.
-
-    Raises:
-        DataError: the list is damaged.
-    """
-    path = data / "dot_names.json"
-    if not path.is_file():
-        return []
-    try:
-        names = json.loads(path.read_text(encoding="utf-8-sig"))
-        json.dumps(names, ensure_ascii=False).encode()  # half a letter, such as \ud800, could not be written
-    except (ValueError, RecursionError):
-        names = None
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise DataError(f'{path} is no list of names in JSON, such as ["nose", "left_eye"]; mend it.')
-    return names
 
 
 def path_of(row: dict, column: str) -> str:

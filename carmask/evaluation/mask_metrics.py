@@ -1,4 +1,4 @@
-"""How good masks and dots are: pure functions, and a thin `evaluate.Metric` around each."""
+"""How good masks are: pure functions, and a thin `evaluate.Metric` around them."""
 
 from collections.abc import Sequence
 

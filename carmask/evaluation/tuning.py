@@ -15,13 +15,13 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+from PIL import Image
 from safetensors.torch import load_file, save
 
-from carmask.data.rows import read_row
+from carmask.data.rows import read_numbered
 from carmask.evaluation.mask_metrics import summary
-from carmask.evaluation.validation import BEST, balanced_iou, validate
+from carmask.evaluation.validation import BEST, balanced_iou, column, validate
 from carmask.files.disk import write_whole
-from carmask.files.pictures import upright_rgb
 from carmask.files.progress import progress
 from carmask.files.words import listed
 from carmask.inference.exporting import refresh_exported
@@ -84,17 +84,20 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     """Scores masks at every threshold from one pass over the pictures; of those as good as the best gives the surest.
 
     For where there is nothing to choose, an object that is not there is worse than a rim that is missed.
+
+    Raises:
+        DataError: a row cannot be used.
     """
     counts: dict[float, dict[str, list]] = {threshold: defaultdict(list) for threshold in THRESHOLDS}
     seconds = []
-    for row in progress(split, "Trying", leave=False):
-        _, truth = read_row(row)
+    for index, source in enumerate(progress(column(split, "source"), "Trying", leave=False)):
+        grey, truth = read_numbered(split, index)
         start = time.perf_counter()
-        margin = predictor.margin(upright_rgb(row["image"]))
+        margin = predictor.margin(Image.fromarray(grey).convert("RGB"))
         seconds.append(time.perf_counter() - start)
         full = resized(margin, truth.shape)
         for threshold, by_source in counts.items():
-            by_source[row.get("source") or "pictures"].append(areas(full, truth, threshold))
+            by_source[source or "pictures"].append(areas(full, truth, threshold))
     best = max(map(balanced_iou, counts.values()))
     threshold = max(number for number, by_source in counts.items() if balanced_iou(by_source) >= best - TIE)
     by_source = counts[threshold]
@@ -144,7 +147,7 @@ def store_settings(folder: Path, trial: Trial, network: str) -> None:
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if maps:
         shift_bias(folder / "model.safetensors", maps, trial.threshold)
-        refresh_exported(folder)
+    refresh_exported(folder)  # it states the settings as well
 
 
 def shift_bias(weights: Path, maps: tuple[int, ...], threshold: float) -> None:

@@ -1,4 +1,4 @@
-"""What a training run leaves to read: scores by source, curves, the worst cases, and the model card."""
+"""Scores a split of a data set through the predictor, and says which validation of a run is the best."""
 
 import math
 from collections import defaultdict
@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from carmask.data.rows import read_row
+from carmask.data.rows import read_numbered
 from carmask.evaluation.bootstrap import bootstrap_intervals, few_groups
 from carmask.evaluation.dot_metrics import DotScores, best_threshold, dot_scores
 from carmask.evaluation.figures import draw_case, draw_dots_case
@@ -42,16 +42,20 @@ def validate(
         The scores of `carmask.evaluation.mask_metrics` for "all" and for each source; "all" also has `balanced_iou`,
         and a source with objects `iou_low` and `iou_high` of `bootstrap_intervals`, and `few_groups` if it has them.
         And pictures of the `worst` cases: missed pixels in red, false ones in blue.
+
+    Raises:
+        DataError: a row cannot be used.
     """
     if predictor.task.kind == "dots":
         return validate_dots(predictor, split, worst, calibrate)
-    metric, sources, groups, cases = MaskScores(), [], defaultdict(list), []
-    for index, row in enumerate(progress(split, "Validating", leave=False)):
-        _, truth = read_row(row)
-        mask = predictor(row["image"])
+    metric, groups, cases = MaskScores(), defaultdict(list), []
+    sources = [source or "pictures" for source in column(split, "source")]
+    for index, (source, group) in enumerate(zip(sources, column(split, "group"), strict=True)):
+        groups[source].append(group or str(index))
+    for index in progress(range(len(split)), "Validating", leave=False):
+        grey, truth = read_numbered(split, index)
+        mask = predictor(Image.fromarray(grey).convert("RGB"))
         metric.add(prediction=Image.fromarray(mask), reference=Image.fromarray(truth))
-        sources.append(row.get("source") or "pictures")
-        groups[sources[-1]].append(row.get("group") or str(index))
         if worst:
             cases.append((summary([picture_counts(mask, truth)])["iou"], index, mask))
             cases = sorted(cases, key=lambda case: case[:2])[:worst]
@@ -67,6 +71,11 @@ def validate(
             values |= {"few_groups": float(few)} if (few := few_groups(groups[source])) else {}
     scores["all"] = everything | {"balanced_iou": balanced_iou(counts)}
     return scores, [draw_case(split[index], mask) for _, index, mask in cases]
+
+
+def column(split: datasets.Dataset, name: str) -> list[str | None]:
+    """What a column holds, of each row; None where there is no such column."""
+    return split[name][:] if name in split.column_names else [None] * len(split)
 
 
 def balanced_iou(counts: dict[str, list[np.ndarray]]) -> float:
@@ -94,14 +103,18 @@ def validate_dots(
         The scores of `DotScores` for "all", with the threshold, and for each name. And pictures of the
         `worst` cases, which have the most dots missed, false, or more than 5 % off: a red ring where a dot is, a blue
         disc where it was found, and a line between the two.
+
+    Raises:
+        DataError: a row cannot be used.
     """
     task, everything = predictor.task, predictor.with_threshold(0.0)
     assert isinstance(task, DotsTask)
     predictions, references = [], []
-    for row in progress(split, "Validating", leave=False):
-        grey, truth = read_row(row)
+    for index in progress(range(len(split)), "Validating", leave=False):
+        grey, truth = read_numbered(split, index)
         shares = np.array(grey.shape[::-1]) / max(grey.shape)
-        predictions.append(dot_table(everything(row["image"]), task, max(grey.shape)))
+        dots = everything(Image.fromarray(grey).convert("RGB"))
+        predictions.append(dot_table(dots, task, max(grey.shape)))
         references.append(truth * shares)
     threshold = best_threshold(predictions, references, task.entries) if calibrate else task.threshold
     settings: dict = {"names": task.entries, "pairs": task.pairs, "threshold": threshold}

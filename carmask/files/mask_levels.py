@@ -26,6 +26,7 @@ class Levels:
         palette: the colour of each index, int32 (n,), of transparent ones black.
         alpha: uint8 (height, width), where it is not the same all over.
         lossy: whether it was a JPEG.
+        deep: whether it is stored in more than 8 bits, so that white may be 65535.
     """
 
     numbers: np.ndarray
@@ -33,6 +34,7 @@ class Levels:
     palette: np.ndarray | None = None
     alpha: np.ndarray | None = None
     lossy: bool = False
+    deep: bool = False
 
     @property
     def colours(self) -> np.ndarray:
@@ -133,20 +135,29 @@ def array_levels(array: np.ndarray) -> Levels:
         raise PictureError(f"This array has the shape {array.shape}; a mask has height and width, and numbers.")
     if array.dtype.kind == "b":
         return Levels(array.astype(np.int32) * 255)
-    kind = "grey"
+    kind, deep = "grey", array.dtype.itemsize > 1
     if array.dtype.kind == "f":
         array, kind = array.astype(np.float64), "float"
         if not np.isfinite(array).all():
             raise PictureError("This mask holds values that are not numbers; save it as 8-bit PNG.")
         if array.min() >= 0 and array.max() <= 1 and (array != np.rint(array)).any():
-            array, kind = array * 255, "grey"
+            array, kind, deep = array * 255, "grey", False
     if array.min() < -(2**31) or array.max() >= 2**31:
         raise PictureError("This mask holds numbers beyond 32 bits; save it as 8-bit PNG.")
-    return Levels(np.rint(array).astype(np.int32), kind)
+    return Levels(np.rint(array).astype(np.int32), kind, deep=deep)
 
 
-def brightness(levels: Levels) -> np.ndarray:
+def white_of(top: int, is_float: bool) -> int:
+    """What white is in masks of more than 8 bits whose highest number is `top`: 1, 255 or 65535."""
+    return 1 if is_float and top <= 1 else 255 if top <= 255 else 65535
+
+
+def brightness(levels: Levels, white: int | None = None) -> np.ndarray:
     """How bright a mask is, float (height, width) in 0 to 1: by its alpha, its colours, or the depth of its file.
+
+    Args:
+        levels: of the mask.
+        white: that of the set's masks of more than 8 bits; by default that of this one.
 
     Raises:
         PictureError: it has colours, which are more than bright or dark.
@@ -161,8 +172,9 @@ def brightness(levels: Levels) -> np.ndarray:
                 "export it as PNG and name the colour with --object-colour"
             )
         return channels.mean(axis=0) / 255
-    top = int(levels.numbers.max())
-    return levels.numbers / (1 if levels.kind == "float" and top <= 1 else 255 if top <= 255 else 65535)
+    return levels.numbers / (
+        (white or white_of(int(levels.numbers.max()), levels.kind == "float")) if levels.deep else 255
+    )
 
 
 def distinct(numbers: np.ndarray) -> frozenset[int]:

@@ -1,6 +1,6 @@
 """Which numbers of the masks of a set are the object: how each of them becomes 0, 128 and 255."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class MaskRule:
     by_index: bool = True
     cut_outs: bool = False
     threshold: int | None = None
+    white: dict[str, int] = field(default_factory=dict)  # of each kind in more than 8 bits, for the threshold
     invert: bool = False
     words: str = ""  # says it to a person, where it is not plain
 
@@ -56,7 +57,7 @@ class MaskRule:
                 raise PictureError(f"it has the value {min(strange)}; the others have {listed(self.known)}")
             is_object = np.isin(numbers, list(self.objects))
         else:
-            is_object = brightness(levels) * 255 >= self.threshold
+            is_object = brightness(levels, self.white.get(levels.kind)) * 255 >= self.threshold
         mask = np.where(is_object ^ self.invert, np.uint8(255), np.uint8(0))
         mask[np.isin(numbers, list(self.not_judged))] = 128
         return mask

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import GREY, Levels, brightness, distinct
+from carmask.files.mask_levels import GREY, Levels, brightness, distinct, white_of
 from carmask.files.mask_questions import listed, question, spoken
 from carmask.files.mask_rule import NATIVE, MaskRule
 
@@ -26,6 +26,7 @@ class Values(NamedTuple):
     of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
     has_alpha: bool
     name: str
+    deep: bool
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def values_of(levels: Levels, name: str = "") -> Values:
     of_index = (
         frozenset((index, int(levels.palette[index])) for index in numbers) if levels.palette is not None else ()
     )
-    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name)
+    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name, levels.deep)
 
 
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
@@ -101,14 +102,15 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
     cut_outs = any(mask.has_alpha for mask in masks) and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
     flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
-    by_index = not options.colours and may_be_indices(flat, options)
+    by_name = bool(options.colours or (options.listed_colours and not options.objects))
+    by_index = not by_name and may_be_indices(flat, options)
     kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
     by_colour = bool(options.colours) or "colour" in kinds or {"red", "grey"} <= kinds
     rule = MaskRule(frozenset(), frozenset(), frozenset(), by_colour, by_index, cut_outs)
     seen = [seen_numbers(mask, rule) for mask in masks]
     known = frozenset[int]().union(*seen)
     not_judged = unjudged(known, by_colour, options, native)
-    fixed = (known, by_colour, by_index, cut_outs, options.threshold, options.invert)
+    fixed = (known, by_colour, by_index, cut_outs, options.threshold, whites(masks), options.invert)
     if options.threshold is not None:
         side = "below" if options.invert else "at least"
         words = f"In the masks what is {side} {options.threshold} of 255 is {name}."
@@ -128,6 +130,15 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     elif told and not named_object(known, by_colour, options, name):
         told += f" Another value is chosen with {'--object-colour' if by_colour else '--object'}."
     return MaskRule(objects, not_judged, *fixed, told)
+
+
+def whites(masks: list[Values]) -> dict[str, int]:
+    """What white is in the masks of more than 8 bits, by their kind."""
+    tops: dict[str, int] = {}
+    for mask in masks:
+        if mask.deep:
+            tops[mask.kind] = max(tops.get(mask.kind, 0), *mask.numbers)
+    return {kind: white_of(top, kind == "float") for kind, top in tops.items()}
 
 
 def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:

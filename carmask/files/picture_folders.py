@@ -1,6 +1,7 @@
 """Finds the pictures below a folder."""
 
 import os
+import sys
 from pathlib import Path
 
 from carmask.errors import DataError
@@ -44,7 +45,11 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Lists the picture files under a folder as `files_below` does; DataError where there is none."""
+    """Lists the picture files under a folder as `files_below` does, and says which links lead out of it.
+
+    Raises:
+        DataError: it is no folder, or holds no picture.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
     pictures, outside = files_below(folder)
@@ -52,4 +57,13 @@ def find_pictures(folder: Path) -> list[Path]:
         raise DataError(f"{outside[0]} is a link that leads out of {folder}: give the folder that it leads to.")
     if not pictures:
         raise DataError(f"{folder} holds no pictures.")
+    say_outside(outside)
     return pictures
+
+
+def say_outside(links: list[Path]) -> None:
+    """Says which links lead out of a folder, so that what they lead to is left aside."""
+    for link in links:
+        sys.stderr.write(
+            f"{link} is a link that leads out of the folder: it is left aside; copy there what it leads to.\n"
+        )

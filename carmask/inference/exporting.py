@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import logging
-import tempfile
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.onnx import TrainingMode
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 
-from carmask.errors import ExportError
+from carmask.errors import ExportError, RuntimeFileError, refused_as
 from carmask.inference.loading import load_preprocessing
-from carmask.inference.model_folder import fingerprint
+from carmask.inference.model_folder import UNFINISHED, fingerprint
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, WEIGHTS, Network, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
@@ -28,6 +28,7 @@ CHECKED = ((1, 3, 384, 512), (2, 3, 97, 161), (1, 3, 130, 32), (3, 3, 33, 47))
 EQUAL_PIXELS = 0.9999
 LARGEST_DIFFERENCE = 1e-3  # of the logits' standard deviation
 ROUNDED = 0.999, 1e-2  # the same two for weights that are rounded to float16
+NO_ONNX = "This network does what ONNX and its run-time cannot."
 FEW = 256  # weights that take more place as a node of their own than as float32
 
 
@@ -87,14 +88,18 @@ def write_onnx(
 ) -> None:
     """Writes the network as ONNX, with free batch, height and width.
 
-    With `one_attention`, which only ONNX Runtime can read, a SegFormer attends by `OneAttention`. With `half` the file
-    holds its weights as float16, and batch norm is not folded into them, which would spoil those that float16 holds.
+    With `one_attention` a SegFormer attends by `OneAttention`, for ONNX Runtime and OpenVINO alone. With `half` the
+    file holds its weights as float16, and batch norm is not folded into them, which would spoil those that float16
+    holds.
+
+    Raises:
+        ExportError: the network does what cannot be written.
     """
     sizes = {0: "batch", 2: "height", 3: "width"}
     stock_attention = network.config._attn_implementation
     if one_attention and isinstance(network, SegformerForSemanticSegmentation):
         network.set_attn_implementation("one_operation")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), refused_as(ExportError, NO_ONNX, OSError):
         warnings.simplefilter("ignore")  # the tracer warns of every size it reads; check_parity tries several
         torch.onnx.export(
             Logits(network).eval(), (torch.rand(SAMPLE),), file, input_names=["pixel_values"], output_names=["logits"],
@@ -165,12 +170,15 @@ def check_parity(
         largest difference of any logit, as a share of the logits' standard deviation.
 
     Raises:
-        ExportError: fewer pixels are equal, or the difference is larger, than `limits` say.
+        ExportError: the exported one does not run, or fewer pixels are equal or the difference is larger than
+            `limits` say.
     """
     equal, pixels, difference = 0, 0, 0.0
     for seed, shape in enumerate(CHECKED):
         pixel_values = made_up_pixels(shape, seed)
-        wanted, found = network(pixel_values), exported(pixel_values)
+        wanted = network(pixel_values)
+        with refused_as(ExportError, NO_ONNX):
+            found = exported(pixel_values)
         if wanted.shape != found.shape:
             raise ExportError(f"The exported network gives maps of {tuple(found.shape)}, not {tuple(wanted.shape)}.")
         difference = max(difference, float(np.abs(wanted - found).max() / wanted.std(ddof=1)))
@@ -196,17 +204,21 @@ def write_beside(folder: Path) -> tuple[float, float]:
 
     Raises:
         ModelError: the model cannot be opened.
-        ExportError: what was written is not the same function; the folder stays as it was.
+        ExportError: ONNX cannot say it, or what was written is not the same function; the folder stays as it was.
         RuntimeFileError: a package is missing.
         OSError: the folder cannot be written.
     """
     network = load_network(folder)
     facts = describe_file(network, load_preprocessing(folder)) | {WEIGHTS: fingerprint(folder)}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        file = Path(name) / FILES["onnx"]
+    unfinished = folder / UNFINISHED
+    file = unfinished / FILES["onnx"]
+    try:
+        unfinished.mkdir(exist_ok=True)
         write_onnx(network, file, facts, one_attention=True, half=is_half(network))
         parity = check_parity(torch_function(network), open_exported(file, network.config.num_labels))
         file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return parity
 
 
@@ -220,5 +232,5 @@ def refresh_exported(folder: Path) -> None:
     if all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime")):
         try:
             write_beside(folder)
-        except ExportError as error:
+        except (ExportError, RuntimeFileError) as error:
             logging.warning("%s has no %s: %s torch runs it.", folder, FILES["onnx"], error)

@@ -44,7 +44,7 @@ def whole_patches(pixel_values: Tensor, backbone: PreTrainedConfig) -> Tensor:
     patch = backbone.to_dict().get("patch_size")
     if not isinstance(patch, int):
         return pixel_values
-    height, width = (max(1, round(side / patch)) * patch for side in pixel_values.shape[-2:])
+    height, width = (max(patch, (side + patch // 2) // patch * patch) for side in pixel_values.shape[-2:])
     return resize_maps(pixel_values, (height, width))
 
 

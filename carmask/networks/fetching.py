@@ -96,7 +96,7 @@ def from_hub(name: str) -> Path:
         reason = "the Hub cannot be reached"
         try:
             found = HfApi().model_info(name, timeout=SECONDS)
-            names = [file.rfilename for file in found.siblings or []]
+            names = [file.rfilename for file in found.siblings or [] if "/" not in file.rfilename]  # no checkpoints
             weights = SAFE if any(file.endswith(".safetensors") for file in names) else PICKLED
             wanted = [file for file in names if any(map(partial(fnmatch, file), (*BESIDE, *weights)))]
             if not wanted:

@@ -16,7 +16,7 @@ from carmask.networks.auto import make_fast
 from carmask.networks.efficientnet import pretrained_efficientnet_lite
 from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
 from carmask.networks.fetching import OWN_WEIGHTS, holds_safetensors
-from carmask.networks.limits import faults
+from carmask.networks.limits import WIDEST, faults
 from carmask.networks.unet import UnetForSemanticSegmentation
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
@@ -29,7 +29,6 @@ SEGFORMER_SIZES: dict[str, dict] = {
     "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
 }
 
-WIDEST = 4096  # channels of a network to train
 
 NETWORKS = {
     "segformer": SegformerForSemanticSegmentation,

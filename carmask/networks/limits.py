@@ -10,6 +10,7 @@ from carmask.errors import ModelError, refused_as, shortened
 MOST_SETTINGS_BYTES = 2**23  # the names of 22,000 classes of a backbone, twice, take 2 MB
 MOST_WEIGHTS_BYTES = 2**31
 SPARE_NUMBERS = 2**24  # that a network may compute for itself, beyond those that its files hold
+WIDEST = 4096  # channels of a network to train
 MOST_LABELS = 1000
 MOST_LETTERS = 100  # of a label
 MOST_LAYERS = 200  # of a kind, in all stages together

@@ -14,9 +14,8 @@ from transformers import (
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from carmask.errors import NetworkError
+from carmask.networks.limits import WIDEST
 from carmask.networks.resizing import resize_maps
-
-WIDEST = 4096  # channels, after the last halving
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,

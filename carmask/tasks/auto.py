@@ -1,7 +1,4 @@
-"""What the maps of a mask mean: how truth becomes a target, how far maps are from it, and how they become a mask.
-
-And which task, this or `carmask.tasks.dots_task`, a model folder was made for.
-"""
+"""Which task a model folder was made for, masks or dots, and which of its labels are the object."""
 
 from collections.abc import Sequence
 
@@ -9,6 +6,7 @@ from carmask.files.words import DEFAULT_OBJECT
 from carmask.tasks.dots_task import MULTIPLE, DotsTask
 from carmask.tasks.mask_task import MaskTask
 
+CHOOSE = "choose with --object of carmask predict, or for the page with CARMASK_OBJECT"
 MOST_PEAKS = 1000  # dots of one name in a picture
 
 
@@ -70,10 +68,10 @@ def object_indices(labels: Sequence[str], wanted: Sequence[str]) -> tuple[int, .
     missing = [name for name in names if name not in plain and (not name.isdecimal() or int(name) >= len(labels))]
     its = f"its labels are {', '.join(labels)}"
     if missing:
-        raise ValueError(f"it has no label named {' or '.join(missing)}; {its}; choose with --object")
+        raise ValueError(f"it has no label named {' or '.join(missing)}; {its}; {CHOOSE}")
     found = tuple(index for index, label in enumerate(plain) if label in names or index in numbers)
     if len(found) == len(labels):
-        raise ValueError(f"some of its labels must be the object and others not; {its}; choose with --object")
+        raise ValueError(f"some of its labels must be the object and others not; {its}; {CHOOSE}")
     return found
 
 

@@ -86,7 +86,7 @@ class TrainConfig:
     unlabelled: str = HfArg(default="", help="Folder of more pictures, which only the teacher labels.")
     accumulate: int = HfArg(default=1, help="Batches per update (gradient accumulation).")
     workers: int = HfArg(default=1, help="Processes that prepare crops, for each that trains.")
-    processes: str = HfArg(default="auto", help="Processes that train: a number; auto: one for each core of a CPU.")
+    processes: str = HfArg(default="auto", help="Processes that train on a CPU: a number; auto: one for each core.")
     streaming: bool = HfArg(default=False, help="Stream the training pictures, for a data set larger than the disk.")
     half: bool = HfArg(default=False, help="Store the weights as float16, half the size.")
     validate_every: int = HfArg(default=0, help="Steps between validations and checkpoints (0: a tenth of all).")

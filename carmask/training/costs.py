@@ -100,14 +100,18 @@ def dry_run(
     splits: DatasetDict,
     settings: LoopSettings,
     accelerator: Accelerator,
+    to_tune: float,
 ) -> str:
-    """The steps, minutes, memory and disk of the rest of a run, a line each; `run` takes a few steps to time them."""
+    """The steps, minutes, memory and disk of the rest of a run, a line each; `run` takes a few steps to time them.
+
+    The choice of inference settings takes as long as `to_tune` pictures.
+    """
     assert isinstance(loader.dataset, Examples)
     steps, validation, rows = settings.steps - run.step, splits["validation"], loader.dataset.rows
     step = seconds_per_batch(run, criterion, loader, settings, accelerator) * accelerator.gradient_accumulation_steps
     picture = seconds_per_picture(run, validation, settings.processor)
     validations = math.ceil(steps / settings.validate_every)
-    pictures = validations * len(validation) + sum(len(splits[name]) for name in splits if name != "train")
+    pictures = validations * len(validation) + sum(len(splits[name]) for name in splits if name != "train") + to_tune
     network = sum(value.nbytes for value in run.network.state_dict().values())
     during, at_end = 10 * network, network // (2 if settings.half else 1)
     folder = existing_part(settings.output)

@@ -121,11 +121,13 @@ def teacher_task(config: PreTrainedConfig, task: MaskTask | DotsTask) -> MaskTas
     """What a teacher's maps mean: the label beside "background" is the object, one of many has to have its name.
 
     Raises:
-        ValueError: none of many has.
+        ValueError: none of many has, or it places dots.
     """
     settings = config.to_dict()
+    if settings.get("task") == "dots":
+        raise ValueError("It places dots, and a teacher draws masks; choose another teacher.")
     lone = lone_object(labels_of(settings))
-    return task_for(settings, [task.labels[-1]] if settings.get("task") != "dots" and not lone else [])
+    return task_for(settings, [] if lone else [task.labels[-1]])
 
 
 def batch_loss(

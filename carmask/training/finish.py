@@ -66,12 +66,10 @@ def tuned(
 ) -> tuple[Trial | None, str]:
     """The best inference settings on the validation pictures, or on some of very many, and a sentence that says so.
 
-    None if they score less on all pictures than those of the step that was `kept` did. A size that was given stays.
-    transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
+    None if they score less on all pictures than those of the step that was `kept` did.
     """
     some = spread(validation, MOST_TO_TUNE)
-    sides = [config.side] if config.side else sorted({round(choice.side * size / 32) * 32 or 32 for size in SIZES})
-    mirrors = (0.0,) if choice.square(config.task) else MIRRORS
+    sides, mirrors = tried(config, choice)
     chosen = chosen_among(sides, mirrors)
     print(f"Choosing {chosen} on {len(some)} validation pictures.", flush=True)
     trial, best = best_of(try_all(predictor, some, sides, mirrors)), BEST[config.task]
@@ -79,6 +77,24 @@ def tuned(
         print(f"On all {len(validation)} they score less, so {NAMED[config.task].lower()} stay as they are.")
         return None, choice.words(config.task)
     return trial, tuned_words(chosen, len(some))
+
+
+def tried(config: TrainConfig, choice: Choice) -> tuple[list[int], tuple[float, ...]]:
+    """The sizes and mirror images that are tried: a size that was given stays.
+
+    transformers' own pipeline shows a SegFormer no mirror image, so none is tried of it.
+    """
+    sides = [config.side] if config.side else sorted({round(choice.side * size / 32) * 32 or 32 for size in SIZES})
+    return sides, (0.0,) if choice.square(config.task) else MIRRORS
+
+
+def pictures_to_tune(config: TrainConfig, choice: Choice, validation: int) -> float:
+    """As long as how many pictures are validated, of so many in all, the choice of inference settings takes."""
+    if validation < FEWEST_TO_TUNE:
+        return 0
+    sides, mirrors = tried(config, choice)
+    shares = sum((side / choice.side) ** 2 * (1 + mirror**2) for side in sides for mirror in mirrors)
+    return shares * min(validation, MOST_TO_TUNE)
 
 
 def kept_words(run: Run, steps: int, pictures: int) -> str:

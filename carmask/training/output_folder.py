@@ -90,8 +90,9 @@ def check_resumable(output: Path, settings: dict, defaults: dict) -> None:
         before = defaults | stored
     for name in sorted(settings.keys() - MAY_CHANGE):
         if settings[name] != before.get(name):
-            option = name.replace("_", "-")
-            raise RunError(f"The run in {output} had --{option} {before.get(name)}; resume it with the same.")
+            option, had = f"--{name.replace('_', '-')}", before.get(name)
+            had = f"no {option}" if had in (None, "", []) or had is False else f"{option} {had}"
+            raise RunError(f"The run in {output} had {had}; resume it with the same.")
 
 
 def check_same_run(output: Path, settings: dict) -> None:

@@ -35,7 +35,7 @@ from carmask.training.config import (
 )
 from carmask.training.costs import dry_run, fitting_batch_size, out_of_memory
 from carmask.training.examples import Examples
-from carmask.training.finish import finish
+from carmask.training.finish import finish, pictures_to_tune
 from carmask.training.loader import make_loader, make_processor
 from carmask.training.loop import all_threads, train_loop
 from carmask.training.output_folder import begin_output, open_output, resume_hint
@@ -161,6 +161,8 @@ def run_all(config: TrainConfig) -> None:
     set_seed(config.seed)
     splits, task = open_task(config.data, config.task, config.streaming, dot_settings(config), label_settings(config))
     choice = settle(config, task, accelerator)
+    if config.teacher_features and choice.network != "segformer":
+        raise RunError("--teacher-features needs a SegFormer to train: add --network segformer, or leave it out.")
     task, square = choice.applied_to(task), choice.square(config.task)
     teacher = str(fetch(config.teacher)) if config.teacher else ""
     origin = origins([choice.weights, teacher])
@@ -182,7 +184,8 @@ def run_all(config: TrainConfig) -> None:
     numbers = range(run.step * settings.crops_per_update, settings.steps * settings.crops_per_update)
     loader = make_loader(replace(examples, numbers=numbers), batch_size, config.workers, accelerator)
     if config.plan:
-        accelerator.print(dry_run(run, criterion, loader, splits, settings, accelerator))
+        to_tune = pictures_to_tune(config, choice, len(splits["validation"]))
+        accelerator.print(dry_run(run, criterion, loader, splits, settings, accelerator, to_tune))
     else:
         train_loop(run, criterion, loader, splits["validation"], settings, accelerator)
         if lock:

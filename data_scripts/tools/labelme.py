@@ -7,6 +7,7 @@ github.com/wkentaro/labelme (label_file.py writes it). A picture without a file 
 import math
 from pathlib import Path
 
+from carmask.data.layout import example_name
 from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.files.json_files import read_json
@@ -40,7 +41,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
         except BadPair:
             if not content.get("imageData"):
                 raise
-            name = place.with_suffix("").as_posix().replace("/", "_")
+            name = example_name(place)
             embedded = scratch / name
             embedded.write_bytes(decoded(content["imageData"]))
             return Labelled(embedded, name, shapes, size, official_split(place))

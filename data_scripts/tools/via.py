@@ -4,6 +4,7 @@ Own reader: the format is a page of JSON. Source: gitlab.com/vgg/via, via-2.x.y/
 attributes is a class of its. A picture listed without a region shows no object.
 """
 
+from functools import partial
 from pathlib import Path
 
 from carmask.data.pairs import official_split
@@ -12,21 +13,22 @@ from carmask.files.json_files import read_json
 from data_scripts.tools.shapes import UNNAMED, Export, Labelled, Shape, box, ellipse, no_outline, polygon
 
 
-def read(files: list[Path], index: PictureIndex) -> Export:
+def read(folder: Path, files: list[Path], index: PictureIndex) -> Export:
     """Reads an export; DataError if a file is no JSON."""
 
-    def read_entry(entry: dict) -> Labelled:
-        picture = index.find(entry["filename"])
+    def read_entry(entry: dict, place: Path) -> Labelled:
+        picture = index.find((place / entry["filename"]).as_posix())
         regions = entry["regions"]
         regions = regions.values() if isinstance(regions, dict) else regions
         shapes = [read_shape(label, item["shape_attributes"]) for item in regions for label in classes(item)]
-        return Labelled(picture, index.name_of(picture), shapes, split=official_split(Path(entry["filename"])))
+        split = official_split(Path(entry["filename"])) or official_split(picture.relative_to(index.folder))
+        return Labelled(picture, index.name_of(picture), shapes, split=split)
 
     export = Export()
     for path in files:
         content = read_json(path)
         entries = content.get("_via_img_metadata", content)
-        export.collect(path, entries.values(), read_entry)
+        export.collect(path, entries.values(), partial(read_entry, place=path.parent.relative_to(folder)))
     return export
 
 

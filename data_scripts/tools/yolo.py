@@ -91,7 +91,7 @@ def read_line(parts: list[str], names: list[str]) -> Shape:
         )
     number, values = int(float(parts[0])), numbers(parts[1:], len(parts) - 1)
     label = names[number] if number < len(names) else str(number)
-    if len(values) > 6 and len(values) % 3 == 1 and set(values[6::3]) <= {0, 1, 2}:
+    if len(values) > 6 and len(values) % 3 == 1 and set(values[6::3]) <= {0, 1, 2} and is_box(values[:4]):
         raise BadPair(f"no outline: a line of {len(parts)} numbers {POSE}")
     if len(values) % 2:
         raise BadPair(f"undecodable: {len(values)} numbers behind a class are no pairs of x and y; {CONFIDENCE}")
@@ -101,6 +101,12 @@ def read_line(parts: list[str], names: list[str]) -> Shape:
         x, y, width, height = values
         return box(label, [x - width / 2, y - height / 2, x + width / 2, y + height / 2], "box", unit=1)
     return polygon(label, values, unit=1)
+
+
+def is_box(values: list[float]) -> bool:
+    """Whether centre x and y, width and height, as fractions, are those of a box in the picture."""
+    x, y, width, height = values
+    return max(abs(x - 0.5) + width / 2, abs(y - 0.5) + height / 2) <= 0.55
 
 
 def read_config(folder: Path) -> dict:

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import onnxruntime
 import pytest
 from conftest import drawn_car, save_balanced, tiny_network
 from PIL import Image
@@ -128,3 +129,28 @@ def test_what_is_missing_is_said_in_one_sentence(model, tiny_data, tmp_path, cap
     assert capsys.readouterr().err.count("\n") == 2
     assert main([str(model), "--data", str(tiny_data), "--sides", "64", "--most-ms", "0.001"]) == 1
     assert "allow more" in capsys.readouterr().err
+
+
+def test_the_exported_network_states_the_settings_that_are_stored(model, tiny_data):
+    assert main([str(model), "--data", str(tiny_data), "--sides", "96", "--mirrors", "0.7", "--write"]) == 0
+    facts = dict(onnxruntime.InferenceSession(model / "model.onnx").get_modelmeta().custom_metadata_map)
+    assert json.loads(facts["size"]) == {"max_height": 96, "max_width": 96}
+    assert json.loads(facts["mirror"]) == 0.7
+
+
+@pytest.mark.parametrize("wrong", [("--sides", "0"), ("--sides", "5000"), ("--mirrors", "-1"), ("--mirrors", "2")])
+def test_settings_with_which_a_model_would_not_open_are_not_tried(model, tiny_data, wrong, capsys):
+    with pytest.raises(SystemExit):
+        main([str(model), "--data", str(tiny_data), *wrong])
+    assert "must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_picture_that_cannot_be_read_is_said_before_anything_is_stored(model, tiny_data, tmp_path, split, capsys):
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    broken = next((data / split / "images").iterdir())
+    broken.write_bytes(broken.read_bytes()[:60])
+    before = (model / "config.json").read_bytes()
+    assert main([str(model), "--data", str(data), "--sides", "64", "--mirrors", "0", "--write"]) == 1
+    assert broken.name in capsys.readouterr().err
+    assert (model / "config.json").read_bytes() == before

@@ -128,3 +128,35 @@ def test_an_imagefolder_is_read_with_either_table(tmp_path, name, place):
         splits = open_data(str(tmp_path))
         assert (len(splits["train"]), len(splits["validation"])) == (3, 1)
         assert all(set(np.unique(read_row(row)[1])) == {0, 255} for row in splits["train"])
+
+
+def test_the_first_of_two_usual_columns_is_taken_and_said(tmp_path, capsys):
+    check(save(tmp_path, {"image": list(PICTURES), "label": encoded(1), "mask": encoded(255)}))
+    assert "Of the columns mask and label the first is taken" in capsys.readouterr().err
+
+
+def test_pictures_whose_masks_may_be_turned_by_exif_or_not_are_said(tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    (tmp_path / "train").mkdir()
+    table = []
+    for number, (picture, mask) in enumerate(zip(PICTURES, encoded(255), strict=True)):
+        picture.save(tmp_path / f"train/{number}.jpg", **({"exif": exif} if number == 2 else {}))
+        mask.save(tmp_path / f"train/{number}.png")
+        table.append(f"{number}.jpg,{number}.png")
+    (tmp_path / "train/metadata.csv").write_text("\n".join(["file_name,mask_file_name", *table]))
+    open_data(str(tmp_path))
+    assert "EXIF turns 1 pictures of train, the first in row 2" in capsys.readouterr().err
+
+
+def test_pictures_beside_the_folders_of_splits_go_to_train_and_are_said(tmp_path, capsys):
+    places = ["train/0", "train/1", "extra/2", "test/3"]
+    for place, picture, mask in zip(places, PICTURES, encoded(255), strict=True):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        picture.save(tmp_path / f"{place}.jpg")
+        mask.save(tmp_path / f"{place}.png")
+    table = ["file_name,mask_file_name", *(f"{place}.jpg,{place}.png" for place in places)]
+    (tmp_path / "metadata.csv").write_text("\n".join(table))
+    splits = open_data(str(tmp_path))
+    assert len(splits["test"]) == 1
+    assert "1 of the 4 pictures lie in no folder called train, val or test" in capsys.readouterr().err

@@ -1,4 +1,6 @@
 import shutil
+import sys
+from io import BytesIO, TextIOWrapper
 
 import numpy as np
 import pytest
@@ -165,3 +167,42 @@ def test_the_mixture_keeps_published_splits_and_adds_composed_pictures_to_train_
     assert set(sources["train"]) == real | {"composed", "covered", "drawn", "flat", "plain"}
     assert sources["test"] == ["camvid", "intelecai", "intelecai", "car_parts"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path, monkeypatch):
+    images, masks, out = folders(tmp_path)
+    for place, ending in ((images, "jpg"), (masks, "png")):
+        (place / f"a.{ending}").rename(place / f"M\udce4rz.{ending}")
+    said = BytesIO()
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(said, errors="backslashreplace", write_through=True))
+    assert from_folders.main([*map(str, (images, masks, out))]) == 1
+    assert b"rename the file" in said.getvalue()
+    assert from_folders.main([*map(str, (images, masks, out)), "--skip-bad"]) == 0
+    assert [row["group"] for row in rows(out)] == ["b"]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_no_picture_is_written_that_is_a_larger_file_than_we_open(tmp_path, monkeypatch, ending):
+    images, masks, out = folders(tmp_path, ["a"])
+    picture(size=(300, 200)).save((images / "a.jpg").with_suffix(f".{ending}"))
+    car_mask().resize((300, 200), Image.Resampling.NEAREST).save(masks / "a.png")
+    if ending == "png":
+        (images / "a.jpg").unlink()
+    written = {quality: BytesIO() for quality in (95, 85, 70)}
+    for quality, file in written.items():
+        picture(size=(300, 200)).save(file, "JPEG", quality=quality)
+    most = len(written[85].getvalue()) + 500
+    monkeypatch.setattr("carmask.data.folder.MAX_FILE_BYTES", most)
+    assert from_folders.main([*map(str, (images, masks, out))]) == 0
+    assert [row["file_name"] for row in rows(out)] == ["images/a.jpg"]
+    assert (out / "train/images/a.jpg").stat().st_size <= most
+
+
+def test_a_link_that_leads_out_is_said_where_pictures_have_no_masks(tmp_path, capsys):
+    images, _, out = folders(tmp_path / "here")
+    (tmp_path / "more").mkdir()
+    picture().save(tmp_path / "more/c.jpg")
+    (images / "more").symlink_to(tmp_path / "more")
+    assert from_folders.main([str(images), "none", str(out)]) == 0
+    assert f"{images}/more is a link that leads out of the folder" in capsys.readouterr().err
+    assert len(rows(out)) == 2

@@ -134,3 +134,11 @@ def test_of_one_folder_whose_names_tell_no_mask_from_a_picture_it_says_so(tmp_pa
     images, _ = write(tmp_path, [f"a.{ending}", f"b.{ending}"], [])
     with pytest.raises(DataError, match="Nothing tells which files of .* are pictures and which are masks"):
         match_names(images, images)
+
+
+def test_folders_with_numbers_behind_the_split_are_two(tmp_path):
+    pairs = {f"{folder}/0.jpg": [f"{folder}/0.png"] for folder in ("train1", "train2", "test_01", "test_02")}
+    images, masks = write(tmp_path, pairs, [mask for own in pairs.values() for mask in own])
+    matches, bad = match_names(images, masks)
+    assert names(matches, images, masks) == pairs
+    assert not bad

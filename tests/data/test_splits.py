@@ -253,4 +253,15 @@ def test_fewer_than_ten_pictures_all_go_to_train(tmp_path):
 
 
 def test_a_group_is_what_the_brackets_find():
-    assert group_by_pattern(["a_1", "a_2", "b_1"], "^([^_]+)_").groups == ["a", "a", "b"]
+    assert group_by_pattern(["a_1", "a_2", "b_1"], [None] * 3, "^([^_]+)_").groups == ["a", "a", "b"]
+
+
+def test_each_picture_is_a_group_where_the_brackets_find_the_whole_name_whatever_its_folder(tmp_path):
+    images, masks, out = folders(tmp_path, [])
+    for place in ("train", "val"):
+        for kind, draw, ending in ((images, picture, "jpg"), (masks, car_mask, "png")):
+            (kind / place).mkdir()
+            draw().save(kind / place / f"0.{ending}")
+    assert import_folders(images, masks, out, "--group-pattern", "(.+)") == 0
+    assert "more than one split" not in (out / "README.md").read_text()
+    assert {row["group"] for place in ("train", "validation") for row in rows(out, place)} == {"train_0", "val_0"}

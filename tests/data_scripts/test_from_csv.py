@@ -386,3 +386,26 @@ def test_nothing_is_composed_of_pictures_without_masks(tmp_path, capsys):
     assert from_csv.main(table(tmp_path, *GOOD)) == 0
     assert compose.main([str(tmp_path / "out"), str(tmp_path / "x")]) == 1
     assert "nothing can be composed" in capsys.readouterr().err
+
+
+def test_a_missing_picture_is_never_replaced_by_one_of_the_same_name_in_another_folder(tmp_path, capsys):
+    images = tmp_path / "images"
+    for place in ("film1/1", "film2/1", "film2/2"):
+        (images / place).parent.mkdir(parents=True, exist_ok=True)
+        picture().save(images / f"{place}.jpg")
+    (tmp_path / "points.csv").write_text("file,nose_x,nose_y\nfilm1/1.jpg,9,9\nfilm1/2.jpg,9,9\n")
+    arguments = [str(tmp_path / "points.csv"), str(images), str(tmp_path / "out")]
+    assert from_csv.main(arguments) == 1
+    assert "missing partner: there is no picture film1/2.jpg" in capsys.readouterr().err
+
+
+def test_pictures_without_dots_keep_the_splits_of_their_folders(tmp_path):
+    arguments = table(tmp_path, *GOOD)
+    for split in ("train", "val"):
+        (tmp_path / "others" / split).mkdir(parents=True)
+        picture().save(tmp_path / "others" / split / "c.jpg")
+        (tmp_path / "images" / split).mkdir()
+        name = "ab"[split == "val"]
+        (tmp_path / "images" / f"{name}.jpg").rename(tmp_path / "images" / split / f"{name}.jpg")
+    assert from_csv.main([*arguments, "--no-dots", str(tmp_path / "others")]) == 0
+    assert [len(rows(tmp_path / "out", split)) for split in ("train", "validation")] == [2, 2]

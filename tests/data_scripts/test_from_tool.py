@@ -449,3 +449,26 @@ def test_names_never_lead_out_of_the_folder(tmp_path, capsys):
     for name in ("../secret.jpg", str(tmp_path / "secret.jpg")):
         write(tmp_path / "export/a.json", tool_exports.labelme_json("a", imagePath=name))
         assert "missing partner" in refusal(tmp_path / "export", tmp_path, capsys)
+
+
+def test_a_number_is_never_the_place_of_a_class_that_only_shapes_have(tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    (tmp_path / "export/data.yaml").unlink()
+    for path in (tmp_path / "export/labels").rglob("*.txt"):
+        path.write_text("".join(f"2{line[1:]}\n" for line in path.read_text().splitlines()))
+    assert "There is no class 0" in refusal(tmp_path / "export", tmp_path, capsys, "--object", "car=0")
+
+
+def test_a_polygon_that_ends_in_the_corner_is_no_pose(tmp_path):
+    tool_exports.yolo(tmp_path / "export")
+    write(tmp_path / "export/labels/train/a.txt", "1 0.2 0.3 0.8 0.2 1 0.5 1 1 0.3 1\n")
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+
+
+def test_splits_of_via_are_those_of_the_folders_in_which_each_has_its_file(tmp_path):
+    entries = tool_exports.via_entries()
+    for split, name in (("train", "a"), ("val", "b")):
+        tool_exports.pictures(tmp_path / "export" / split, [name])
+        write(tmp_path / "export" / split / "via_region_data.json", {name: entries[f"{name}.jpg1234"]})
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+    assert [len(rows(tmp_path / "out", split)) for split in ("train", "validation")] == [1, 1]

@@ -191,3 +191,17 @@ def test_a_mask_with_a_value_that_the_rule_does_not_know_is_refused():
 @pytest.mark.parametrize(("values", "named"), [({0, 1, 2}, True), ({1, 2}, False), ({-1, 0, 1, 2}, False)])
 def test_all_but_0_is_proposed_only_where_that_leaves_background(values, named):
     assert ("--object-above 0" in question(frozenset(values), False, "car", {})) == named
+
+
+def test_white_is_the_same_in_all_masks_of_more_than_8_bits(tmp_path):
+    soft = np.where(IS_CAR, 60000, 200).astype(np.uint16)
+    masks = [soft, np.full_like(soft, 200), np.where(IS_CAR, 255, 0).astype(np.uint8)]
+    for found, truth in zip(read(masks, threshold=128), (TRUTH, np.zeros_like(TRUTH), TRUTH), strict=True):
+        assert np.array_equal(found, truth)
+
+
+def test_a_name_in_a_list_of_classes_is_looked_up_by_its_colour_also_in_a_palette():
+    bus = palette([(0, 0, 0), (250, 50, 83), (0, 9, 9)], IS_CAR * 2)
+    with pytest.raises(DataError, match="No mask has"):
+        read([bus], listed_colours={0xFA3253})
+    assert np.array_equal(read([bus], listed_colours={0x000909})[0], TRUTH)

@@ -8,12 +8,14 @@ import sys
 from serving import ROOT
 
 CODE = """
-import signal, sys
+import signal, sys, time
 from pathlib import Path
 from carmask.files.system import leave_terminal
-signal.signal(signal.SIGHUP, lambda number, frame: leave_terminal())
+closed = []
+signal.signal(signal.SIGHUP, lambda number, frame: closed.append(leave_terminal()))
 print("ready", flush=True)
-signal.pause()
+while not closed:  # not signal.pause(), which the signal may come before
+    time.sleep(0.01)
 print("to nobody", flush=True)
 print("to nobody", file=sys.stderr, flush=True)
 Path(sys.argv[1]).write_text("kept")

@@ -6,14 +6,18 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import drawn_car, save_balanced, tiny_network
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import ConvNextConfig, Dinov2Config, SwinConfig
 
 from carmask import ModelError, Predictor
 from carmask.commands.export import main as export_command
 from carmask.commands.predict import main as predict
 from carmask.inference import loading
+from carmask.inference.exporting import refresh_exported
+from carmask.inference.model_folder import MODEL_FILES
+from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation
 
 pytestmark = pytest.mark.slow
 
@@ -86,3 +90,24 @@ def test_a_damaged_file_beside_weights_is_refused_in_one_sentence(copy):
     with pytest.raises(ModelError, match="export the model again"):
         Predictor.from_pretrained(copy)
     assert Predictor.from_pretrained(copy, runtime="torch")(Image.new("L", (40, 50))).shape == (50, 40)
+
+
+BACKBONES = {
+    "convnext": ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4, out_indices=[1, 2, 3, 4]),
+    "dinov2": Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, patch_size=14, out_indices=[1, 2],
+        reshape_hidden_states=True,
+    ),
+    "swin": SwinConfig(embed_dim=8, depths=[1] * 2, num_heads=[1] * 2, window_size=4, out_indices=[1, 2]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_network_on_any_backbone_is_exported_or_torch_runs_it(tmp_path, name, caplog):
+    config = tiny_network("fcn").config.to_dict() | {"backbone_config": BACKBONES[name].to_dict(), "skips": 1}
+    network = FcnForSemanticSegmentation(FcnConfig.from_dict(config)).eval()
+    folder = save_balanced(network, tmp_path / "model")
+    refresh_exported(folder)
+    assert ((folder / "model.onnx").is_file()) != ("torch runs it" in caplog.text)
+    assert {path.name for path in folder.iterdir()} <= {*MODEL_FILES, "model.onnx"}
+    assert Predictor.from_pretrained(folder)(drawn_car()[0]).shape == (64, 96)

@@ -83,6 +83,13 @@ def test_what_was_fetched_opens_without_the_hub(hub, monkeypatch):
     assert_opens("anna/old")
 
 
+def test_checkpoints_in_folders_of_a_model_are_not_fetched(hub):
+    files = hub.models["anna/old"]["files"]
+    files |= {f"checkpoint-500/{name}": files[name] for name in list(files)} | {"onnx/model.safetensors": b""}
+    assert_opens("anna/old")
+    assert not [path for path in fetch("anna/old").iterdir() if path.is_dir()]
+
+
 def test_a_pickle_is_not_fetched_where_there_are_safetensors(hub, tmp_path):
     tiny_network().save_pretrained(tmp_path / "new")
     hub.models["anna/old"]["files"]["model.safetensors"] = (tmp_path / "new/model.safetensors").read_bytes()

@@ -152,7 +152,7 @@ def test_dots_that_cannot_be_used_are_refused_in_one_sentence(tmp_path, names, d
 
 def test_pairs_to_swap_must_be_names_of_as_many_dots():
     assert swapped_pairs(["a", "b", "c"], "a:c") == (("a", "c"),)
-    for wrong in ("a", "a:x", "a:b:c", "a:d"):
+    for wrong in ("a", "a:x", "a:b:c", "a:d", "a:a", "a:b,b:c"):
         with pytest.raises(DataError, match="cannot be swapped"):
             swapped_pairs(["a", "b", "c", "d", "d"], wrong)
 

@@ -275,3 +275,12 @@ def test_a_run_in_bfloat16_says_so_and_goes_on_in_bfloat16_alone(
     precision("bf16")
     assert run(monkeypatch, *arguments, "--resume") == 0
     assert "on cpu (one process, bfloat16)" in (tmp_path / "model/README.md").read_text()
+
+
+def test_a_setting_that_the_run_did_not_have_is_to_be_left_out(
+    tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys
+):
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", steps=2)
+    assert stopped_at_once(signal.SIGTERM, monkeypatch, *arguments) == 1
+    assert run(monkeypatch, *arguments, "--resume", "--mask-column", "mask") == 1
+    assert "had no --mask-column; resume it with the same." in capsys.readouterr().err

@@ -270,6 +270,8 @@ def test_the_card_of_a_model_that_started_from_the_hub_names_the_revision(
         ({"learning_rate": -1}, "--learning-rate"),
         ({"network": "fcn"}, "network of the type segformer"),
         ({"stagewise_share": 0.2, "teacher_features": True}, "--teacher"),
+        ({"model": "", "teacher_features": True, "teacher": "models/car-mask-fcn"}, "--network segformer"),
+        ({"teacher": "models/car-dots-fcn"}, "It places dots"),
         ({"unlabelled": "no/such/folder"}, "--teacher"),
         ({"unlabelled": "no/such/folder", "teacher": "models/car-mask-b0"}, "no/such/folder is not a folder"),
         ({"unlabelled": "no/such/folder", "task": "dots"}, "from_csv.py --no-dots FOLDER"),

@@ -31,8 +31,10 @@ def bare_names(names: Sequence[str], splits: Sequence[str | None]) -> list[str]:
     return bare
 
 
-def group_by_pattern(names: Sequence[str], pattern: str) -> Grouping:
-    """Groups pictures by what the brackets of a regular expression find in their names.
+def group_by_pattern(names: Sequence[str], splits: Sequence[str | None], pattern: str) -> Grouping:
+    """Groups pictures by what the brackets of a regular expression find in their `bare_names`.
+
+    What is found to be the whole name is the group of that picture alone, whatever is called so in another split.
 
     Raises:
         DataError: it is none, has no brackets, or does not fit a name.
@@ -43,11 +45,13 @@ def group_by_pattern(names: Sequence[str], pattern: str) -> Grouping:
         raise DataError(f"--group-pattern {pattern} is no regular expression: {error}.") from None
     if not compiled.groups:
         raise DataError(f"--group-pattern {pattern} needs a group in round brackets, such as ^([^_]+)_.")
-    found = [compiled.search(name) for name in names]
+    bare = bare_names(names, splits)
+    found = [compiled.search(name) for name in bare]
     groups = [match[1] if match and match[1] else "" for match in found]
     if "" in groups:
-        name = names[groups.index("")]
+        name = bare[groups.index("")]
         raise DataError(f"--group-pattern does not fit the name {name}; every picture needs a group.")
+    groups = [whole if group == name else group for whole, name, group in zip(names, bare, groups, strict=True)]
     return Grouping(groups, f"the pattern {pattern} in their names")
 
 

@@ -31,11 +31,11 @@ def grouping_of(seen: Sequence[Seen], pattern: str | None) -> Grouping:
     Raises:
         DataError: the pattern does not fit.
     """
-    bare = bare_names([one.name for one in seen], [one.row["split"] for one in seen])
+    names, splits = [one.name for one in seen], [one.row["split"] for one in seen]
     if pattern:
-        return group_by_pattern(bare, pattern)
-    names = bare if len({*bare}) == len(bare) else [one.name for one in seen]
-    return find_groups(names, np.stack([one.hash for one in seen]))
+        return group_by_pattern(names, splits, pattern)
+    bare = bare_names(names, splits)
+    return find_groups(bare if len({*bare}) == len(bare) else names, np.stack([one.hash for one in seen]))
 
 
 def choose_splits(
