@@ -59,10 +59,13 @@ def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, option
     """
     for name, split in splits.items():
         where = f"The split {name} of {data}"
-        image = find_column(split, IMAGE_COLUMNS, options.image_column, f"{where} has no pictures", "--image-column")
+        aloud = name == next(iter(splits))
+        given, lack = options.image_column, f"{where} has no pictures"
+        image = find_column(split, IMAGE_COLUMNS, given, lack, "--image-column", aloud)
         found = "dots"
         if truth == "mask":
-            found = find_column(split, MASK_COLUMNS, options.mask_column, f"{where} has no masks", "--mask-column")
+            given, lack = options.mask_column, f"{where} has no masks"
+            found = find_column(split, MASK_COLUMNS, given, lack, "--mask-column", aloud)
         elif "dots" not in split.column_names:
             raise DataError(f"{where} has no column dots; add it, as docs/dots.md says.")
         dropped = ({"image", "mask", "dots"} & set(split.column_names)) - {image, found}
@@ -71,8 +74,8 @@ def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, option
         splits[name] = split.rename_columns(renamed) if renamed else split
 
 
-def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, option: str) -> str:
-    """The column that a person names, or the one of the `usual` names that holds pictures.
+def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, option: str, aloud: bool = False) -> str:
+    """The column that a person names, or the one of the `usual` names that holds pictures; `aloud` a choice is said.
 
     Raises:
         DataError: there is none, or more than one besides the first of the usual ones.
@@ -87,7 +90,7 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
         )
     if len(found) > 1 and found[0] != usual[0]:
         raise DataError(f"{lack} that are plain: {' and '.join(found)} may hold them; name one with {option}.")
-    if len(found) > 1:
+    if len(found) > 1 and aloud:
         say(f"Of the columns {' and '.join(found)} the first is taken; another is named with {option}.")
     return found[0]
 
