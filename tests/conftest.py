@@ -141,12 +141,19 @@ def dots_model(tmp_path_factory):
     return save_dots_model(tmp_path_factory.mktemp("models") / "tiny-dots")
 
 
+@pytest.fixture(autouse=True)
+def full_precision():
+    """Undoes what a training run in this process sets for good: later tests compare it with other processes."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
 @pytest.fixture
 def client(demo, tmp_path):
     """A program that talks to the module's demo."""
     from gradio_client import Client  # takes a second, which most tests need not wait
 
-    return Client(demo, verbose=False, download_files=tmp_path / "downloads")
+    return Client(demo, verbose=False, download_files=tmp_path / "downloads", httpx_kwargs={"timeout": 300})
 
 
 @pytest.fixture

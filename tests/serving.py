@@ -44,6 +44,11 @@ def running_demo(model="", dots_model="", root=ROOT, program=("app.py",), **envi
             yield f"http://127.0.0.1:{port}", process, log
         finally:
             process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(300)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def wait_for(port, process, log):
@@ -77,7 +82,7 @@ def mask_of(demo, content, name="picture.png"):
     """The mask that the running demo answers with, and its name."""
     kind, answer = ask(demo, content, name)
     assert kind == "complete", answer
-    opened = Image.open(io.BytesIO(httpx.get(answer[0]["url"]).content))
+    opened = Image.open(io.BytesIO(httpx.get(answer[0]["url"], timeout=300).content))
     assert (opened.format, opened.mode, opened.info) == ("PNG", "L", {})
     mask = np.asarray(opened)
     assert set(np.unique(mask)) <= {0, 255}

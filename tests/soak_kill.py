@@ -97,8 +97,10 @@ def main() -> None:
     """Kills as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="how often to kill")
-    parser.add_argument("--seed", type=int, default=None, help="fixes the moments, as far as a clock can")
+    seed = random.SystemRandom().randrange(10**6)
+    parser.add_argument("--seed", type=int, default=seed, help="fixes the moments, as far as a clock can")
     arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         ended = soak(Path(folder), arguments.kills, random.Random(arguments.seed))
     print(f"{arguments.kills} kills; {ended} runs ended, each with the weights and scores of one that nobody killed.")

@@ -178,7 +178,7 @@ def test_the_lines_in_a_card_run_as_they_stand(network, leaves, monkeypatch):
     environment = {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     if network == "segformer":
         python += "\nimport numpy as np\nleaf = next(one['mask'] for one in masks if one['label'] == 'leaf')\n"
-        python += "assert np.array_equal(np.array(leaf), mask)\n"
+        python += "assert (np.array(leaf) == mask).mean() >= 0.99\n"
     for command in (["-c", python], ["-m", "carmask", *shlex.split(shell)]):
         subprocess.run([sys.executable, *command], cwd=leaves, env=environment, check=True)
     assert (leaves / "answers/photo_mask.png").is_file()

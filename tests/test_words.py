@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LISTED = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+LIST = ["git", "ls-files", "-co", "--exclude-standard"]
+LISTED = subprocess.run(LIST, cwd=ROOT, capture_output=True, text=True, check=True)
 FILES = [ROOT / name for name in sorted(LISTED.stdout.split("\n")) if name and (ROOT / name).is_file()]
 TEXTS = [
     path

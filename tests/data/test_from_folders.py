@@ -187,10 +187,13 @@ def test_a_killed_run_leaves_the_old_set_and_the_next_run_clears_up(tmp_path):
     import_folders(images, masks, out)
     child = os.fork()
     if not child:
-        with staged_folder(out, overwrite=True) as folder:
-            (folder / "half").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+        try:
+            with staged_folder(out, overwrite=True) as folder:
+                (folder / "half").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     assert len(rows(out)) == 2
     assert len(list(tmp_path.glob(".out.*"))) == 1
     with staged_folder(out, overwrite=True) as folder:

@@ -55,10 +55,12 @@ def test_the_parameters_of_the_api_have_types_and_names(client):
 
 
 def test_a_single_picture_is_answered_while_a_batch_runs(client, picture_path, tmp_path):
-    zipped(tmp_path, *((f"{seed}.png", png(1)) for seed in range(60)))
+    drawn_car((1500, 2000))[0].save(tmp_path / "large.png")
+    content = (tmp_path / "large.png").read_bytes()
+    zipped(tmp_path, *((f"{number}.png", content) for number in range(60)))
     client.predict(handle_file(picture_path), api_name="/mask")
     job = client.submit([handle_file(tmp_path / "given.zip")], api_name="/batch")
-    while not job.outputs():
+    while not job.outputs() and not job.done():
         time.sleep(0.01)
     client.predict(handle_file(picture_path), api_name="/mask")
     assert not job.done()

@@ -5,11 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from browsing import answered_page, assert_shown, browser_at_demo, downloaded, opened_page, upload
+from browsing import assert_shown, browser_at_demo, downloaded, opened_page, upload
 from conftest import drawn_car
 from PIL import Image
 from playwright.sync_api import expect
-from serving import ROOT
 
 from carmask import Predictor
 
@@ -95,15 +94,3 @@ def test_strokes_are_taken_back_one_by_one_and_the_keyboard_paints_too(page, tin
     expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
     assert_shown(page, "corrected", before)
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
-
-
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_words_stand_out_from_their_ground_in_light_and_dark(browser_and_address, mode, tmp_path):
-    with answered_page(*browser_and_address, mode, SIZE, tmp_path / "holiday.png") as page:
-        for tab, line in (("Mask", "#line"), ("Correct", "#correct-line")):
-            page.get_by_role("tab", name=tab).click()
-            expect(page.locator(line)).to_contain_text("of the picture")
-            page.mouse.move(0, 0)
-            page.wait_for_timeout(500)  # colours fade in
-            assert page.locator("body").inner_text().count(" ") > 20
-            assert page.evaluate((ROOT / "tests" / "contrast.js").read_text()) == []

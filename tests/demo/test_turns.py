@@ -1,6 +1,7 @@
 """Turns without a server: one at a time, in order of visitors, and only while somebody waits for the answer."""
 
 import asyncio
+import threading
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -119,7 +120,9 @@ def test_what_a_visitor_abandoned_does_not_count_against_him():
     assert (answer, gone, order_of(log)) == ("v", [turns.UNHEARD] * 20, "v")
 
 
-def test_an_answer_that_is_asked_for_a_moment_later_is_given():
+def test_an_answer_that_is_asked_for_a_moment_later_is_given(monkeypatch):
+    monkeypatch.setattr(turns, "SECONDS_UNHEARD", 60)
+
     async def heard_later():
         asking = asyncio.create_task(asked(Turns().in_turn(working([])), "a", event="later"))
         await asyncio.sleep(0.1)
@@ -130,15 +133,15 @@ def test_an_answer_that_is_asked_for_a_moment_later_is_given():
 
 
 def test_two_requests_of_a_visitor_wait_for_a_function_and_no_third():
-    function = Turns().in_turn(working([], 0.1))
+    gate = threading.Event()
+    function = Turns().in_turn(lambda name: gate.wait(60) and name)
 
     async def four(**who):
-        first = asyncio.create_task(asked(function, "0", **(who | {"event": "0"})))
-        await asyncio.sleep(0.03)
-        rest = [
-            asyncio.create_task(asked(function, str(index), **(who | {"event": str(index)}))) for index in (1, 2, 3)
-        ]
-        return await asyncio.gather(first, *rest)
+        gate.clear()
+        tasks = [asyncio.create_task(asked(function, name, **(who | {"event": name}))) for name in "0123"]
+        refused = await asyncio.wait_for(tasks.pop(), 60)  # while the first still works
+        gate.set()
+        return [*await asyncio.gather(*tasks), refused]
 
     with somebody_listens("a", "0", "1", "2", "3"):
         assert asyncio.run(four(session="a")) == ["0", "1", "2", turns.TOO_MANY_OF_VISITOR]

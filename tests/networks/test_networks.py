@@ -17,25 +17,6 @@ from carmask.networks.unet import UnetConfig, UnetForSemanticSegmentation
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size", [(64, 64), (33, 47), (32, 130)])
-def test_network_gives_one_finite_map_per_label(name, size):
-    logits = tiny_network(name, labels=("a", "b", "c"))(torch.rand(2, 3, *size)).logits
-    assert logits.shape[:2] == (2, 3)
-    assert logits.isfinite().all()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_saved_and_loaded_network_gives_the_same_logits_bit_for_bit(name, tmp_path):
-    network = tiny_network(name)
-    network.save_pretrained(tmp_path)
-    loaded = AutoModelForSemanticSegmentation.from_pretrained(tmp_path).eval()
-    if name == "segformer":
-        fold(loaded)
-    pixel_values = torch.rand(1, 3, 64, 64)
-    assert torch.equal(network(pixel_values).logits, loaded(pixel_values).logits)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_made_fast_is_the_same_function_and_saves_the_same_weights(name, tmp_path):
     network = tiny_network(name)
     fast = make_fast(copy.deepcopy(network)).eval()

@@ -63,8 +63,11 @@ def test_a_run_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path, monkeyp
     learn(run)
     child = os.fork()
     if not child:
-        monkeypatch.setattr(checkpoints, moment, lambda *given: os._exit(9))  # as kill -9: nothing is tidied up
-        save_checkpoint(tmp_path, run)
+        try:
+            monkeypatch.setattr(checkpoints, moment, lambda *given: os._exit(9))  # as kill -9: nothing is tidied up
+            save_checkpoint(tmp_path, run)
+        finally:
+            os._exit(0)
     assert os.waitpid(child, 0)[1] != 0
     other = started(seed=2)
     skipped = load_newest(tmp_path, other)

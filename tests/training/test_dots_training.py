@@ -6,8 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from conftest import DOT_NAMES, NETWORKS, drawn_dots, tiny_network, write_dots
+from conftest import DOT_NAMES, drawn_dots, tiny_network, write_dots
 from datasets import Dataset, DatasetDict
 from PIL import Image
 from transformers import SegformerImageProcessorPil
@@ -18,7 +17,6 @@ from carmask.data.dots_column import open_dots, swapped_pairs
 from carmask.errors import DataError
 from carmask.inference.predictor import check_task
 from carmask.networks.initial_weights import build_network
-from carmask.tasks.dots_task import DotsTask
 from carmask.training import loop
 
 
@@ -80,23 +78,6 @@ def test_a_killed_and_resumed_run_for_dots_equals_an_uninterrupted_one(faces, ti
     assert train(monkeypatch, faces, parts, "--resume", model=tiny_start) == 0
     assert (whole / "scores.json").read_text() == (parts / "scores.json").read_text()
     assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_twenty_steps_on_four_pictures_lower_the_loss_for_dots(name):
-    task = DotsTask(tuple(DOT_NAMES), (1, 1, 1), sigma=0.06)
-    network = tiny_network(name, labels=DOT_NAMES, **task.settings).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
-    drawn = [drawn_dots((64, 64), seed=seed) for seed in range(4)]
-    pixel_values = torch.stack([torch.from_numpy(grey).float().expand(3, -1, -1) / 64 - 2 for grey, _ in drawn])
-    target = torch.from_numpy(np.stack([task.target(truth, (64, 64)) for _, truth in drawn]))
-    losses = []
-    for _ in range(20):
-        losses.append(task.loss(network(pixel_values).logits, target))
-        losses[-1].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_two_dots_do_not_inherit_the_two_maps_of_a_mask(tiny_start):

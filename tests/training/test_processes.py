@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -57,12 +58,19 @@ def test_two_processes_give_what_one_gives_on_the_same_crops_and_count_each_pict
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
 
 
-def start_two(launcher, *arguments):
-    """Starts the program in two processes, in a process group of its own as a terminal would."""
+@contextmanager
+def two(launcher, *arguments):
+    """Starts the program in two processes, in a process group of its own as a terminal would; ends it afterwards."""
     command = [*launcher, ROOT / "train_segformer.py", *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_MININTERVAL": "0"}
     pipe = subprocess.PIPE
-    return subprocess.Popen([*map(str, command)], stderr=pipe, text=True, env=environment, start_new_session=True)
+    command = [*map(str, command)]
+    with subprocess.Popen(command, stderr=pipe, text=True, env=environment, start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("launcher", [TORCHRUN, [sys.executable]], ids=["torchrun", "own"])
@@ -71,10 +79,10 @@ def test_ctrl_c_to_two_processes_keeps_a_checkpoint_to_go_on_from_with_as_many(
 ):
     changes = {"steps": 5000, "validate_every": 5000, "crop": 32, "processes": 2}
     arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", **changes)
-    together = start_two(launcher, *arguments)
-    assert any(re.search(r" [1-9]\d*/5000", line) for line in together.stderr)  # it stops reading at the first one
-    os.killpg(together.pid, signal.SIGINT)
-    words = together.communicate(timeout=60)[1]
+    with two(launcher, *arguments) as together:
+        assert any(re.search(r" [1-9]\d*/5000", line) for line in together.stderr)  # it stops reading at the first one
+        os.killpg(together.pid, signal.SIGINT)
+        words = together.communicate(timeout=300)[1]
     (sentence,) = [line for line in words.splitlines() if line.startswith("train_segformer: ")]
     step = int(re.search(r"Stopped after step (\d+). The same command with --resume goes on from", sentence)[1])
     assert (tmp_path / f"model/checkpoint-{step}").is_dir()
@@ -89,12 +97,13 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence_that_says_how_to_
     tmp_path, tiny_mask_model, tiny_data, rank
 ):
     changes = {"steps": 5000, "validate_every": 3, "crop": 32, "processes": 2}
-    together = start_two([sys.executable], *options(tiny_data, tiny_mask_model, tmp_path / "model", **changes))
-    assert any(re.search(r" [4-9]/5000", line) for line in together.stderr)
-    first = psutil.Process(together.pid)
-    (other,) = [one for one in first.children() if "train_segformer.py" in str(one.cmdline())]
-    (first, other)[rank].kill()
-    words = together.communicate(timeout=60)[1]
+    arguments = options(tiny_data, tiny_mask_model, tmp_path / "model", **changes)
+    with two([sys.executable], *arguments) as together:
+        assert any(re.search(r" [4-9]/5000", line) for line in together.stderr)
+        first = psutil.Process(together.pid)
+        (other,) = [one for one in first.children() if "train_segformer.py" in str(one.cmdline())]
+        (first, other)[rank].kill()
+        words = together.communicate(timeout=300)[1]
     assert together.returncode == (-signal.SIGKILL, 1)[rank]
     assert "Traceback" not in words
     sentence = words.rstrip().splitlines()[-1]

@@ -20,7 +20,7 @@ def running(tiny_mask_model):
 
 
 def functions_of(browser):
-    return httpx.get(browser.base_url.join("/config")).json()["dependencies"]
+    return httpx.get(browser.base_url.join("/config"), timeout=300).json()["dependencies"]
 
 
 FILE = {"path": "/x", "meta": {"_type": "gradio.FileData"}}
