@@ -55,7 +55,7 @@ def test_the_parameters_of_the_api_have_types_and_names(client):
 
 
 def test_a_single_picture_is_answered_while_a_batch_runs(client, picture_path, tmp_path):
-    drawn_car((1500, 2000))[0].save(tmp_path / "large.png")
+    drawn_car((480, 640))[0].save(tmp_path / "large.png")
     content = (tmp_path / "large.png").read_bytes()
     zipped(tmp_path, *((f"{number}.png", content) for number in range(60)))
     client.predict(handle_file(picture_path), api_name="/mask")
