@@ -106,7 +106,7 @@ def test_what_a_space_installs_in_one_go_is_to_be_had(tmp_path):
         tries,
     ]
     command = [*command, "-r", ROOT / "requirements.txt", *builder]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1000)
     silent = re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError", done.stderr)
     if done.returncode and silent and not os.environ.get("CI"):
         pytest.skip("No package registry answers, so what a Space installs is not tried.")

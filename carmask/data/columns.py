@@ -25,6 +25,7 @@ from carmask.files.mask_levels import Levels, array_levels, open_mask
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import decide, values_of
 from carmask.files.pictures import SIDEWAYS, opened, orientation
+from carmask.files.progress import progress
 
 IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map", "segmentation", "masks")
@@ -123,16 +124,22 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
 
 
 def say_turned(splits: datasets.DatasetDict) -> None:
-    """Says how many pictures EXIF turns so that nobody can see by the size whether their masks are turned as well."""
+    """Says how many pictures EXIF turns so that nobody can see by the size whether their masks are turned as well.
+
+    The first process alone looks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
     for name, split in splits.items():
         pictures = split.select_columns("image")
         if is_stream(pictures) or not isinstance(pictures.features["image"], datasets.Image):
             continue
-        turned = [row for row, cell in enumerate(pictures.cast_column("image", RAW)["image"]) if may_be_turned(cell)]
+        cells = progress(pictures.cast_column("image", RAW)["image"], "Looking for EXIF", leave=False)
+        turned = [row for row, cell in enumerate(cells) if may_be_turned(cell)]
         if turned:
             say(
-                f"EXIF turns {len(turned)} pictures of {name}, the first in row {turned[0]}, to a shape that they had "
-                "before: their masks are taken as drawn on the upright picture. Look at some."
+                f"Pictures of {name} that EXIF turns to the shape that they had before: {len(turned)}, the first in "
+                f"row {turned[0]}. Their masks are taken as drawn on the upright picture: look at some."
             )
 
 
@@ -140,6 +147,8 @@ def may_be_turned(cell: dict | None) -> bool:
     """Whether a stored picture is turned by its EXIF orientation, and as large before as after."""
     try:
         with opened((cell or {})["bytes"] or Path((cell or {})["path"])) as picture:
+            if picture.format == "PNG" and not {"exif", "XML:com.adobe.xmp"} & picture.info.keys():
+                return False  # where Pillow would decode all pixels to look behind them
             turn = orientation(picture)
             return turn > 1 and (turn not in SIDEWAYS or picture.width == picture.height)
     except (PictureError, TypeError, KeyError):

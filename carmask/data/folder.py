@@ -100,7 +100,7 @@ def save_example(folder: Path, name: str, picture: Image.Image, mask: np.ndarray
 
 
 def save_picture(folder: Path, name: str, picture: Image.Image, lossless: bool) -> str:
-    """Writes a picture as no larger a file than we open; returns its name with suffix."""
+    """Writes a picture, as a JPEG where else its file would be larger than we open; returns its name with suffix."""
     forms = [("png", 0)] * lossless + [("jpg", 95), ("jpg", 85), ("jpg", 70)]
     for ending, quality in forms:
         path = folder / f"{name}.{ending}"

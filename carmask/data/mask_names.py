@@ -68,6 +68,7 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
         (lambda key: unpadded(short(key)), lambda key: unpadded(bare(key)), False),
         (lambda key: unpadded(shared(key)), lambda key: unpadded(shared_masks(key)), False),
     ]
+    steps.append((lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False))
     if not any("/" in key for key in masks.values()):
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps
@@ -81,6 +82,11 @@ def folder_of(key: str) -> str:
 def unpadded(key: str | None) -> str | None:
     """A key whose numbers have no zeros in front: 1 for 001."""
     return key and re.sub(r"(?<!\d)0+(?=\d)", "", key)
+
+
+def unnumbered(key: str) -> str:
+    """A key whose folder of a split has no number behind: train for train512."""
+    return re.sub(r"(^|/)(train|validation|test)\d+(?=/)", r"\1\2", key)
 
 
 def strip(affix: re.Pattern[str], key: str) -> str:

@@ -42,7 +42,7 @@ class PictureIndex:
             for tail in tails(file_name.replace("\\", "/")):
                 found = places.get(key(tail), [])
                 if len(found) == 1:
-                    if self.names_another(file_name, found[0]):
+                    if self.is_in_another(found[0], tail, file_name):
                         break
                     return found[0]
                 if found:
@@ -50,11 +50,12 @@ class PictureIndex:
                     raise BadPair(f"name clash: {shortened(file_name)} may be {names}")
         raise BadPair(f"missing partner: there is no picture {shortened(file_name) or 'without a name'}")
 
-    def names_another(self, file_name: str, path: Path) -> bool:
-        """Whether a name has a folder in it that is here, but not one of those that the picture lies in."""
-        own = {any_case(part) for part in path.relative_to(self.folder).parts}
-        named = {any_case(part) for part in file_name.replace("\\", "/").split("/")[:-1] if without_kind(part)}
-        return not self.folders.isdisjoint(named - own)
+    def is_in_another(self, path: Path, tail: str, file_name: str) -> bool:
+        """Whether before the `tail` that fits, the name has one folder of those that are here, the picture another."""
+        length = tail.count("/") + 1
+        own, named = path.relative_to(self.folder).parts, file_name.replace("\\", "/").split("/")
+        before = [[part for part in map(any_case, parts[:-length]) if without_kind(part)] for parts in (own, named)]
+        return all(before) and before[0][-1] != before[1][-1] in self.folders
 
     def name_of(self, path: Path) -> str:
         """What a picture is called in a data set."""

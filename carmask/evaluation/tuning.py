@@ -147,7 +147,8 @@ def store_settings(folder: Path, trial: Trial, network: str) -> None:
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if maps:
         shift_bias(folder / "model.safetensors", maps, trial.threshold)
-    refresh_exported(folder)  # it states the settings as well
+    if (folder / "model.safetensors").is_file():
+        refresh_exported(folder)  # it states the settings as well
 
 
 def shift_bias(weights: Path, maps: tuple[int, ...], threshold: float) -> None:

@@ -26,7 +26,7 @@ class Levels:
         palette: the colour of each index, int32 (n,), of transparent ones black.
         alpha: uint8 (height, width), where it is not the same all over.
         lossy: whether it was a JPEG.
-        deep: whether it is stored in more than 8 bits, so that white may be 65535.
+        depth: the bytes in which a number is stored; where there are more than one, white may be 65535.
     """
 
     numbers: np.ndarray
@@ -34,7 +34,7 @@ class Levels:
     palette: np.ndarray | None = None
     alpha: np.ndarray | None = None
     lossy: bool = False
-    deep: bool = False
+    depth: int = 1
 
     @property
     def colours(self) -> np.ndarray:
@@ -135,16 +135,16 @@ def array_levels(array: np.ndarray) -> Levels:
         raise PictureError(f"This array has the shape {array.shape}; a mask has height and width, and numbers.")
     if array.dtype.kind == "b":
         return Levels(array.astype(np.int32) * 255)
-    kind, deep = "grey", array.dtype.itemsize > 1
+    kind, depth = "grey", array.dtype.itemsize
     if array.dtype.kind == "f":
         array, kind = array.astype(np.float64), "float"
         if not np.isfinite(array).all():
             raise PictureError("This mask holds values that are not numbers; save it as 8-bit PNG.")
         if array.min() >= 0 and array.max() <= 1 and (array != np.rint(array)).any():
-            array, kind, deep = array * 255, "grey", False
+            array, kind, depth = array * 255, "grey", 1
     if array.min() < -(2**31) or array.max() >= 2**31:
         raise PictureError("This mask holds numbers beyond 32 bits; save it as 8-bit PNG.")
-    return Levels(np.rint(array).astype(np.int32), kind, deep=deep)
+    return Levels(np.rint(array).astype(np.int32), kind, depth=depth)
 
 
 def white_of(top: int, is_float: bool) -> int:
@@ -173,7 +173,7 @@ def brightness(levels: Levels, white: int | None = None) -> np.ndarray:
             )
         return channels.mean(axis=0) / 255
     return levels.numbers / (
-        (white or white_of(int(levels.numbers.max()), levels.kind == "float")) if levels.deep else 255
+        (white or white_of(int(levels.numbers.max()), levels.kind == "float")) if levels.depth > 1 else 255
     )
 
 

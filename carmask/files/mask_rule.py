@@ -24,7 +24,7 @@ class MaskRule:
     by_index: bool = True
     cut_outs: bool = False
     threshold: int | None = None
-    white: dict[str, int] = field(default_factory=dict)  # of each kind in more than 8 bits, for the threshold
+    white: dict[tuple[str, int], int] = field(default_factory=dict)  # of each kind and depth, for the threshold
     invert: bool = False
     words: str = ""  # says it to a person, where it is not plain
 
@@ -48,7 +48,8 @@ class MaskRule:
         """The mask, uint8 (height, width) of 0, 128 (not judged) and 255 (object).
 
         Raises:
-            PictureError: it holds a value that the others do not, or has colours where a threshold is given.
+            PictureError: it holds a value that the others do not, or, where a threshold is given, colours or another
+                white.
         """
         numbers = self.numbers(levels)
         if self.threshold is None:
@@ -57,7 +58,10 @@ class MaskRule:
                 raise PictureError(f"it has the value {min(strange)}; the others have {listed(self.known)}")
             is_object = np.isin(numbers, list(self.objects))
         else:
-            is_object = brightness(levels, self.white.get(levels.kind)) * 255 >= self.threshold
+            white = self.white.get((levels.kind, levels.depth))
+            if white == 65535 and distinct(numbers) == {0, 255}:
+                raise PictureError("it has the values 0 and 255, but others have up to 65535: save it as 8-bit PNG")
+            is_object = brightness(levels, white) * 255 >= self.threshold
         mask = np.where(is_object ^ self.invert, np.uint8(255), np.uint8(0))
         mask[np.isin(numbers, list(self.not_judged))] = 128
         return mask

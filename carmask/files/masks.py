@@ -26,7 +26,7 @@ class Values(NamedTuple):
     of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
     has_alpha: bool
     name: str
-    deep: bool
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def values_of(levels: Levels, name: str = "") -> Values:
     of_index = (
         frozenset((index, int(levels.palette[index])) for index in numbers) if levels.palette is not None else ()
     )
-    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name, levels.deep)
+    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name, levels.depth)
 
 
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
@@ -102,8 +102,7 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
     cut_outs = any(mask.has_alpha for mask in masks) and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
     flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
-    by_name = bool(options.colours or (options.listed_colours and not options.objects))
-    by_index = not by_name and may_be_indices(flat, options)
+    by_index = may_be_indices(flat, options)
     kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
     by_colour = bool(options.colours) or "colour" in kinds or {"red", "grey"} <= kinds
     rule = MaskRule(frozenset(), frozenset(), frozenset(), by_colour, by_index, cut_outs)
@@ -132,21 +131,26 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     return MaskRule(objects, not_judged, *fixed, told)
 
 
-def whites(masks: list[Values]) -> dict[str, int]:
-    """What white is in the masks of more than 8 bits, by their kind."""
-    tops: dict[str, int] = {}
+def whites(masks: list[Values]) -> dict[tuple[str, int], int]:
+    """What white is in the masks of more than 8 bits, by their kind and depth."""
+    tops: dict[tuple[str, int], int] = {}
     for mask in masks:
-        if mask.deep:
-            tops[mask.kind] = max(tops.get(mask.kind, 0), *mask.numbers)
-    return {kind: white_of(top, kind == "float") for kind, top in tops.items()}
+        if mask.depth > 1:
+            kind = mask.kind, mask.depth
+            tops[kind] = max(tops.get(kind, 0), *mask.numbers)
+    return {kind: white_of(top, kind[0] == "float") for kind, top in tops.items()}
 
 
 def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:
     """Whether the indices of palettes count: all masks have one palette, and its first colour is black.
 
     A class of VOC is its index 7, not its grey of 128. But tools that reduce colours number them by how often they
-    occur, differently from file to file; and black, white and the greys of soft edges are what they look like.
+    occur, differently from file to file; and black, white and the greys of soft edges are what they look like. Nor do
+    they count where a person or a list of classes names colours.
     """
+    by_number = options.objects or options.above is not None or options.not_judged
+    if options.colours or (options.listed_colours and not by_number):
+        return False
     pairs = frozenset[tuple[int, int]]().union(*(mask.of_index for mask in masks))
     colours = dict(pairs)
     if not pairs or len(colours) != len(pairs):

@@ -57,13 +57,7 @@ def find_pictures(folder: Path) -> list[Path]:
         raise DataError(f"{outside[0]} is a link that leads out of {folder}: give the folder that it leads to.")
     if not pictures:
         raise DataError(f"{folder} holds no pictures.")
-    say_outside(outside)
+    if outside:
+        links = f"{len(outside)} links in {folder} lead out of it, such as {outside[0]}"
+        sys.stderr.write(f"Left aside: {links}; copy there what they lead to.\n")
     return pictures
-
-
-def say_outside(links: list[Path]) -> None:
-    """Says which links lead out of a folder, so that what they lead to is left aside."""
-    for link in links:
-        sys.stderr.write(
-            f"{link} is a link that leads out of the folder: it is left aside; copy there what it leads to.\n"
-        )

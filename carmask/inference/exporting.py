@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.onnx import TrainingMode
 from transformers import AttentionInterface, PreTrainedModel, SegformerForSemanticSegmentation
 
-from carmask.errors import ExportError, RuntimeFileError, refused_as
+from carmask.errors import ExportError, refused_as
 from carmask.inference.loading import load_preprocessing
-from carmask.inference.model_folder import UNFINISHED, fingerprint
+from carmask.inference.model_folder import UNFINISHED_EXPORT, fingerprint
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, WEIGHTS, Network, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
@@ -205,17 +205,18 @@ def write_beside(folder: Path) -> tuple[float, float]:
     Raises:
         ModelError: the model cannot be opened.
         ExportError: ONNX cannot say it, or what was written is not the same function; the folder stays as it was.
-        RuntimeFileError: a package is missing.
         OSError: the folder cannot be written.
     """
     network = load_network(folder)
     facts = describe_file(network, load_preprocessing(folder)) | {WEIGHTS: fingerprint(folder)}
-    unfinished = folder / UNFINISHED
+    unfinished = folder / UNFINISHED_EXPORT
     file = unfinished / FILES["onnx"]
     try:
         unfinished.mkdir(exist_ok=True)
         write_onnx(network, file, facts, one_attention=True, half=is_half(network))
-        parity = check_parity(torch_function(network), open_exported(file, network.config.num_labels))
+        with refused_as(ExportError, NO_ONNX):
+            found = open_exported(file, network.config.num_labels)
+        parity = check_parity(torch_function(network), found)
         file.replace(folder / file.name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -232,5 +233,5 @@ def refresh_exported(folder: Path) -> None:
     if all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime")):
         try:
             write_beside(folder)
-        except (ExportError, RuntimeFileError) as error:
+        except ExportError as error:
             logging.warning("%s has no %s: %s torch runs it.", folder, FILES["onnx"], error)

@@ -23,8 +23,9 @@ CHECKPOINT, UNFINISHED_CHECKPOINT = "checkpoint", "checkpoint-new"
 SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "tensorboard"
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
-UNFINISHED = "model-new"
-OUR_FILES = MODEL_FILES | REPORT_FILES | {FILES["onnx"], SETTINGS, NEW_SETTINGS, LOCK, LOGS, UNFINISHED}
+UNFINISHED, UNFINISHED_EXPORT = "model-new", "onnx-new"
+UNFINISHED_ONES = {UNFINISHED, UNFINISHED_EXPORT, NEW_SETTINGS}
+OUR_FILES = MODEL_FILES | REPORT_FILES | {FILES["onnx"], SETTINGS, LOCK, LOGS} | UNFINISHED_ONES
 
 
 def is_checkpoint(name: str) -> bool:

@@ -33,15 +33,16 @@ class Dot(NamedTuple):
     score: float
 
 
+OTHER_SIDE = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+OTHER_SIDE |= {right: left for left, right in OTHER_SIDE.items()}
+SIDE = re.compile("left|right|Left|Right|LEFT|RIGHT|(?<![A-Za-z])[lrLR](?![A-Za-z])")
+
+
 def left_right_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of names that differ in left and right alone (left_eye and right_eye, light_l and light_r), left first."""
-    pairs = []
-    for name in names:
-        other = name.replace("left", "right").replace("Left", "Right").replace("LEFT", "RIGHT")
-        other = re.sub("(?<![A-Za-z])l(?![A-Za-z])", "r", re.sub("(?<![A-Za-z])L(?![A-Za-z])", "R", other))
-        if other != name and other in names:
-            pairs.append((name, other))
-    return pairs
+    mirrored = {name: SIDE.sub(lambda side: OTHER_SIDE[side[0]], name) for name in names}
+    left = [name for name in mirrored if (side := SIDE.search(name)) and side[0][0] in "lL"]
+    return [(name, mirrored[name]) for name in left if mirrored[name] in mirrored]
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def find_listed(
         first = next((listed.names[0] for file in files for listed in file.pictures), None)
         looked = f": looked for {first} first" if first else ", as it lists none"
         raise DataError(f"Not one picture that {arguments.annotations} lists is in {arguments.images}{looked}.")
+    say_elsewhere({path: entries[0][1] for path, entries in named.items()}, arguments.images)
     say_unlisted([path for path in everywhere.pictures if path not in named], arguments.images)
     dangling = any(file.dangling for file in files) and not arguments.only_with_object
     kept = {}
@@ -54,6 +55,17 @@ def find_listed(
         elif is_wanted(entries[0][0], wanted, arguments):
             kept[path] = entries[0]
     return kept, bad
+
+
+def say_elsewhere(splits: dict[Path, str | None], images: Path) -> None:
+    """Says how many pictures lie in the folder of another split than that of the file that lists them."""
+    places = {path: official_split(path.relative_to(images)) for path in splits}
+    elsewhere = [path for path, place in places.items() if place not in (None, splits[path])]
+    if elsewhere:
+        sys.stderr.write(
+            f"Pictures found in the folder of another split than that of the file: {len(elsewhere)}, such as "
+            f"{elsewhere[0]}; if it is another picture of the same name, add the missing one.\n"
+        )
 
 
 def say_unlisted(unlisted: list[Path], images: Path) -> None:

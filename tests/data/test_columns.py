@@ -146,7 +146,7 @@ def test_pictures_whose_masks_may_be_turned_by_exif_or_not_are_said(tmp_path, ca
         table.append(f"{number}.jpg,{number}.png")
     (tmp_path / "train/metadata.csv").write_text("\n".join(["file_name,mask_file_name", *table]))
     open_data(str(tmp_path))
-    assert "EXIF turns 1 pictures of train, the first in row 2" in capsys.readouterr().err
+    assert "shape that they had before: 1, the first in row 2" in capsys.readouterr().err
 
 
 def test_pictures_beside_the_folders_of_splits_go_to_train_and_are_said(tmp_path, capsys):

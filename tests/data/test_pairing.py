@@ -142,3 +142,9 @@ def test_folders_with_numbers_behind_the_split_are_two(tmp_path):
     matches, bad = match_names(images, masks)
     assert names(matches, images, masks) == pairs
     assert not bad
+
+
+def test_folders_of_one_split_meet_whatever_their_size_is_called(tmp_path):
+    pairs = {"train_512/a.jpg": ["train/a.png"]}
+    images, masks = write(tmp_path, pairs, [mask for own in pairs.values() for mask in own])
+    assert names(match_names(images, masks)[0], images, masks) == pairs

@@ -265,3 +265,8 @@ def test_each_picture_is_a_group_where_the_brackets_find_the_whole_name_whatever
     assert import_folders(images, masks, out, "--group-pattern", "(.+)") == 0
     assert "more than one split" not in (out / "README.md").read_text()
     assert {row["group"] for place in ("train", "validation") for row in rows(out, place)} == {"train_0", "val_0"}
+
+
+def test_a_group_stays_one_where_a_name_is_nothing_but_the_group():
+    names, splits = ["train_p1", "val_p1-2", "val_p2"], ["train", "validation", "validation"]
+    assert group_by_pattern(names, splits, r"^(p\d+)").groups == ["p1", "p1", "p2"]

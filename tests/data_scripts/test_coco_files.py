@@ -4,8 +4,8 @@ import random
 import shutil
 
 import pytest
-from made_up import picture, rows
-from made_up_coco import CAR, HEIGHT, WIDTH, car_runs, changed, coco, is_the_car, refused, with_points
+from made_up import CAR_BOX, SIZE, picture, rows
+from made_up_coco import CAR, HEIGHT, WIDTH, box, car_runs, changed, coco, is_the_car, refused, with_points
 
 from data_scripts import from_coco
 
@@ -229,3 +229,17 @@ def test_no_nonsense_in_a_file_ends_in_more_than_sentences(tmp_path, capsys):
         assert code in (0, 1)
         assert 1 <= len(lines) <= 5, mutant
         assert not any("Traceback" in line or "Warning" in line for line in lines), mutant
+
+
+def test_a_picture_from_the_folder_of_another_split_is_said(tmp_path, capsys):
+    for place in ("train2017/a", "val2017/b"):
+        (tmp_path / "images" / place).parent.mkdir(parents=True)
+        picture().save(tmp_path / "images" / f"{place}.jpg")
+    (tmp_path / "annotations").mkdir()
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [box(*CAR_BOX)]}
+    content = {"images": [{"id": 1, "file_name": "b.jpg", "width": SIZE[0], "height": SIZE[1]}]}
+    content |= {"annotations": [annotation], "categories": [{"id": 1, "name": "car"}]}
+    (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(content))
+    arguments = [str(tmp_path / name) for name in ("annotations", "images", "out")]
+    assert from_coco.main(arguments) == 0
+    assert "in the folder of another split than that of the file: 1" in capsys.readouterr().err

@@ -409,3 +409,14 @@ def test_pictures_without_dots_keep_the_splits_of_their_folders(tmp_path):
         (tmp_path / "images" / f"{name}.jpg").rename(tmp_path / "images" / split / f"{name}.jpg")
     assert from_csv.main([*arguments, "--no-dots", str(tmp_path / "others")]) == 0
     assert [len(rows(tmp_path / "out", split)) for split in ("train", "validation")] == [2, 2]
+
+
+def test_a_path_from_far_above_finds_its_picture_whatever_its_folders_are_called(tmp_path):
+    images = tmp_path / "photos/2023/05"
+    for day in ("04", "05", "06"):
+        (images / day).mkdir(parents=True)
+        picture().save(images / day / f"{day}.jpg")
+    lines = [f"C:\\photos\\2023\\05\\{day}\\{day}.jpg,9,9" for day in ("04", "06")]
+    (tmp_path / "points.csv").write_text("\n".join(["file,nose_x,nose_y", *lines]))
+    assert from_csv.main([str(tmp_path / "points.csv"), str(images), str(tmp_path / "out")]) == 0
+    assert len(rows(tmp_path / "out")) == 2

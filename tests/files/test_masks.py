@@ -205,3 +205,14 @@ def test_a_name_in_a_list_of_classes_is_looked_up_by_its_colour_also_in_a_palett
     with pytest.raises(DataError, match="No mask has"):
         read([bus], listed_colours={0xFA3253})
     assert np.array_equal(read([bus], listed_colours={0x000909})[0], TRUTH)
+
+
+@pytest.mark.parametrize("said", [{"above": 0}, {"not_judged": {1}}])
+def test_numbers_of_a_person_are_indices_also_beside_a_list_of_classes(said):
+    masks = [palette([(0, 0, 0), (250, 50, 83), (0, 9, 9)], IS_CAR * 2)]
+    assert np.array_equal(read(masks, listed_colours={0x000909}, **said)[0], TRUTH)
+
+
+def test_a_mask_of_another_white_than_that_of_the_set_is_refused():
+    with pytest.raises(PictureError, match="save it as 8-bit PNG"):
+        read([IS_CAR.astype(np.uint16) * 65535, IS_CAR.astype(np.uint16) * 255], threshold=128)

@@ -13,6 +13,8 @@ from carmask.data.splits.series import ROBOFLOW, Series, films, long_films, natu
 from carmask.errors import DataError
 from carmask.files.words import listed
 
+ANY_NAME = "%~%"  # no pattern is made for it, so what finds it finds any
+
 
 class Grouping(NamedTuple):
     """The group of each picture, and by what they were found, for people; "" where nothing was."""
@@ -34,7 +36,7 @@ def bare_names(names: Sequence[str], splits: Sequence[str | None]) -> list[str]:
 def group_by_pattern(names: Sequence[str], splits: Sequence[str | None], pattern: str) -> Grouping:
     """Groups pictures by what the brackets of a regular expression find in their `bare_names`.
 
-    What is found to be the whole name is the group of that picture alone, whatever is called so in another split.
+    A pattern that takes any name whole makes each picture a group, whatever is called like it in another split.
 
     Raises:
         DataError: it is none, has no brackets, or does not fit a name.
@@ -51,8 +53,8 @@ def group_by_pattern(names: Sequence[str], splits: Sequence[str | None], pattern
     if "" in groups:
         name = bare[groups.index("")]
         raise DataError(f"--group-pattern does not fit the name {name}; every picture needs a group.")
-    groups = [whole if group == name else group for whole, name, group in zip(names, bare, groups, strict=True)]
-    return Grouping(groups, f"the pattern {pattern} in their names")
+    each = compiled.search(ANY_NAME)
+    return Grouping(list(names) if each and each[1] == ANY_NAME else groups, f"the pattern {pattern} in their names")
 
 
 def find_groups(names: Sequence[str], hashes: np.ndarray) -> Grouping:
