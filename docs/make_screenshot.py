@@ -149,7 +149,7 @@ def main() -> None:
         sys.exit("There is no such picture; give the paths of picture files.")
     shots = [arguments]
     if not arguments.pictures:
-        drawn = [str(EXAMPLES / "street.jpg"), *map(str, sorted(EXAMPLES.glob("*.jpg")))]
+        drawn = [str(EXAMPLES / "corner.jpg"), *map(str, sorted(EXAMPLES.glob("*.jpg")))]
         common = [*drawn, "--address", arguments.address]
         wanted = SITE_SHOTS if arguments.state == "site" else SHOTS
         shots = [read_options([*common, *words, "--output", str(HERE / name)]) for name, words in wanted.items()]
