@@ -77,16 +77,8 @@ def convert(arguments: argparse.Namespace) -> int:
     for path, (listed, split) in found.items():
         mask = functools.partial(listed_mask, listed, path, wanted, arguments, notes)
         dots = functools.partial(listed_dots, listed=listed, arguments=arguments, dot_names=dot_names, notes=notes)
-        pairs.append(
-            Pair(
-                example_name(path.relative_to(arguments.images)),
-                path,
-                mask,
-                dots if dot_names else None,
-                bool(wanted),
-                split,
-            )
-        )
+        name = example_name(path.relative_to(arguments.images))
+        pairs.append(Pair(name, path, mask, dots if dot_names else None, bool(wanted), split))
     if wanted:
         say_contents([listed for listed, _ in found.values()], wanted, arguments.crowd_is_object)
     code = import_pairs(pairs, bad, arguments, dot_names)

@@ -184,7 +184,7 @@ def mask_cells(split: Split) -> Iterator[Levels]:
 
 def stored(masks: datasets.Dataset) -> datasets.Dataset:
     """A column of masks, its pictures not decoded."""
-    return masks.cast_column("mask", datasets.Image(decode=False)) if has_files(masks) else masks
+    return masks.cast_column("mask", RAW) if has_files(masks) else masks
 
 
 def has_files(masks: Split) -> bool:
@@ -207,7 +207,7 @@ def with_native_masks(split: Split, rule: MaskRule) -> Split:
     if is_stream(split):
         files = split.decode(False)
         return files.map(native_row, fn_kwargs={"rule": rule}, features=files.features)
-    features = datasets.Features({"mask": datasets.Image(decode=False)})
+    features = datasets.Features({"mask": RAW})
     masks = stored(split.select_columns("mask")).map(
         native_row, fn_kwargs={"rule": rule}, features=features, keep_in_memory=True, desc="Masks"
     )

@@ -67,8 +67,8 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
         (shared, shared_masks, False),
         (lambda key: unpadded(short(key)), lambda key: unpadded(bare(key)), False),
         (lambda key: unpadded(shared(key)), lambda key: unpadded(shared_masks(key)), False),
+        (lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False),
     ]
-    steps.append((lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False))
     if not any("/" in key for key in masks.values()):
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps

@@ -172,9 +172,9 @@ def brightness(levels: Levels, white: int | None = None) -> np.ndarray:
                 "export it as PNG and name the colour with --object-colour"
             )
         return channels.mean(axis=0) / 255
-    return levels.numbers / (
-        (white or white_of(int(levels.numbers.max()), levels.kind == "float")) if levels.depth > 1 else 255
-    )
+    if levels.depth == 1:
+        return levels.numbers / 255
+    return levels.numbers / (white or white_of(int(levels.numbers.max()), levels.kind == "float"))
 
 
 def distinct(numbers: np.ndarray) -> frozenset[int]:

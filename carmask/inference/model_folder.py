@@ -24,8 +24,8 @@ SETTINGS, NEW_SETTINGS, LOCK, LOGS = "run.json", "run.json-new", "run.lock", "te
 MODEL_FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 REPORT_FILES = {"README.md", "scores.json", "curves.png", "worst.png"}
 UNFINISHED, UNFINISHED_EXPORT = "model-new", "onnx-new"
-UNFINISHED_ONES = {UNFINISHED, UNFINISHED_EXPORT, NEW_SETTINGS}
-OUR_FILES = MODEL_FILES | REPORT_FILES | {FILES["onnx"], SETTINGS, LOCK, LOGS} | UNFINISHED_ONES
+OUR_FILES = MODEL_FILES | REPORT_FILES | {FILES["onnx"], SETTINGS, NEW_SETTINGS, LOCK, LOGS}
+OUR_FILES |= {UNFINISHED, UNFINISHED_EXPORT}
 
 
 def is_checkpoint(name: str) -> bool:
