@@ -4,13 +4,14 @@ import shlex
 from pathlib import Path
 
 from datasets import Dataset, DatasetDict
+from PIL.Image import Image
 
 from carmask.data.card import grouped_by_of
 from carmask.data.rows import spread
 from carmask.errors import RunError
 from carmask.evaluation.figures import write_worst
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
-from carmask.evaluation.validation import BEST, FEWEST_TO_CHOOSE, kept_line, validate
+from carmask.evaluation.validation import BEST, FEWEST_TO_CHOOSE, Scores, kept_line, validate
 from carmask.files.words import this_python
 from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
 from carmask.hub.upload import PublishError, upload
@@ -24,6 +25,7 @@ from carmask.training.state import Run
 
 NAMED = {"mask": "Size, mirror image and threshold", "dots": "Size and mirror image"}  # dots always get a threshold
 FEWEST_TO_TUNE, MOST_TO_TUNE = 20, 60  # validation pictures
+WORST = 12  # cases that are drawn
 SIZES = (0.75, 1.0, 1.25)  # tried, by the side at which the model sees pictures
 
 
@@ -31,25 +33,19 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
     """Tunes and scores the model that was kept on validation, scores it on test too; writes its card and pictures."""
     output, validation = Path(config.output), splits["validation"]
     refresh_exported(output)
-    predictor, trial = Predictor.from_pretrained(output), None
-    if len(validation) < FEWEST_TO_TUNE:
-        few = f"it takes {FEWEST_TO_TUNE} validation pictures to choose others, not {len(validation)}"
-        print(f"{NAMED[config.task]} stay as they are: {few}.")
-        whose = choice.words(config.task)
-    else:
-        trial, whose = tuned(predictor, validation, choice, config, kept_line(run.history, len(validation)))
-        predictor = trial.predictor if trial else predictor
-    scores = {}
-    for split in [name for name in ("validation", "test") if name in splits]:
-        scores[split], worst = validate(predictor, splits[split], worst=12)
-        write_worst(output, worst)
+    predictor, kept = Predictor.from_pretrained(output), kept_line(run.history, len(validation))
+    trial, whose, (on_validation, worst) = tuned(predictor, validation, choice, config, kept)
+    predictor, scores = trial.predictor if trial else predictor, {"validation": on_validation}
+    if "test" in splits:
+        scores["test"], worst = validate(predictor, splits["test"], worst=WORST)
+    write_worst(output, worst)
     if trial:
         store_settings(output, trial, choice.network)
-    kept, told = kept_line(run.history, len(validation))["step"], kept_words(run, facts["steps"], len(validation))
+    told = kept_words(run, facts["steps"], len(validation))
     facts = facts | {"network": choice.network, "seed": config.seed, "task": config.task, "kept": told}
     facts["start"] = "" if config.model else f", from {choice.name}"
     settings = describe_inference_settings(predictor, whose)
-    facts |= {"inference_settings": settings, "labels": predictor.task.labels, "kept_step": kept}
+    facts |= {"inference_settings": settings, "labels": predictor.task.labels, "kept_step": kept["step"]}
     facts["grouped_by"] = grouped_by_of(config.data)
     write_report(output, facts, splits["train"], scores, run.history)
     remove_checkpoints(output)
@@ -63,20 +59,25 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
 
 def tuned(
     predictor: Predictor, validation: Dataset, choice: Choice, config: TrainConfig, kept: dict
-) -> tuple[Trial | None, str]:
+) -> tuple[Trial | None, str, tuple[Scores, list[Image]]]:
     """The best inference settings on the validation pictures, or on some of very many, and a sentence that says so.
 
-    None if they score less on all pictures than those of the step that was `kept` did.
+    None if the pictures are too few, or if the settings score less on all of them than those of the step that was
+    `kept` did. And what `validate` gives for all of them, with the settings that hold.
     """
-    some = spread(validation, MOST_TO_TUNE)
-    sides, mirrors = tried(config, choice)
-    chosen = chosen_among(sides, mirrors)
-    print(f"Choosing {chosen} on {len(some)} validation pictures.", flush=True)
-    trial, best = best_of(try_all(predictor, some, sides, mirrors)), BEST[config.task]
-    if len(some) < len(validation) and validate(trial.predictor, validation)[0]["all"][best] < kept[best]:
+    if len(validation) < FEWEST_TO_TUNE:
+        few = f"it takes {FEWEST_TO_TUNE} validation pictures to choose others, not {len(validation)}"
+        print(f"{NAMED[config.task]} stay as they are: {few}.")
+    else:
+        some, (sides, mirrors) = spread(validation, MOST_TO_TUNE), tried(config, choice)
+        chosen, best = chosen_among(sides, mirrors), BEST[config.task]
+        print(f"Choosing {chosen} on {len(some)} validation pictures.", flush=True)
+        trial = best_of(try_all(predictor, some, sides, mirrors))
+        scored = validate(trial.predictor, validation, worst=WORST)
+        if len(some) == len(validation) or scored[0]["all"][best] >= kept[best]:
+            return trial, tuned_words(chosen, len(some)), scored
         print(f"On all {len(validation)} they score less, so {NAMED[config.task].lower()} stay as they are.")
-        return None, choice.words(config.task)
-    return trial, tuned_words(chosen, len(some))
+    return None, choice.words(config.task), validate(predictor, validation, worst=WORST)
 
 
 def tried(config: TrainConfig, choice: Choice) -> tuple[list[int], tuple[float, ...]]:
