@@ -131,8 +131,8 @@ def train_row(row: str, out: Path, data: str, own_start: str, steps: int) -> Non
     (out / f"{row}.json").write_text(json.dumps({"steps": steps}), encoding="utf-8")
 
 
-def check(arguments: argparse.Namespace) -> list[str]:
-    """Finds what is wrong before a long run starts; gives the test sources to print.
+def check(arguments: argparse.Namespace) -> None:
+    """Finds what is wrong before a long run starts.
 
     Raises:
         CompareError: rows, sources or the start are not there.
@@ -153,7 +153,6 @@ def check(arguments: argparse.Namespace) -> list[str]:
     lacking = [source for source in arguments.sources if source not in there]
     if lacking:
         raise CompareError(f"The test split has no source {lacking[0]}; it has {', '.join(there)}.")
-    return arguments.sources
 
 
 def main() -> None:
@@ -170,7 +169,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out, data, own_start = arguments.out, arguments.data, arguments.own_start
     try:
-        sources = check(arguments)
+        check(arguments)
         plan = make_plan(out, data, own_start, arguments.minutes, arguments.timed, arguments.rows)
         if arguments.plan:
             for row in arguments.rows:
@@ -179,7 +178,7 @@ def main() -> None:
         for row in arguments.rows:
             train_row(row, out, data, own_start, plan[row]["steps"])
         torch.set_num_threads(2)
-        print(f"{conditions(data, arguments.minutes, own_start)}\n\n{table(arguments.rows, out, sources)}")
+        print(f"{conditions(data, arguments.minutes, own_start)}\n\n{table(arguments.rows, out, arguments.sources)}")
     except (CompareError, DataError, ModelError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

@@ -57,7 +57,7 @@ def table_row(row: str, out: Path, sources: list[str]) -> str:
     network = load_network(out / row)
     timed = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"][row]
     scores = json.loads((out / row / "scores.json").read_text(encoding="utf-8"))["scores"]["test"]
-    batch = PROCESSES * json.loads((out / row / SETTINGS).read_text(encoding="utf-8"))["batch_size"]
+    batch = json.loads((out / row / SETTINGS).read_text(encoding="utf-8"))["batch_size"]
     cells = [
         ROWS[row][0],
         f"{sum(value.numel() for value in network.parameters()) / 1e6:.2f}",

@@ -98,7 +98,7 @@ def run(program: ModuleType, inputs: tuple, out: Path, options: tuple) -> Path:
         DataError: It failed, and has said why.
     """
     if program.main([str(argument) for argument in (*inputs, out, *options)]) != 0:
-        raise DataError("The mixture is not built, for the reason above.")
+        raise DataError("Nothing is built, for the reason above.")
     return out
 
 

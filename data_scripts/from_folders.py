@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from carmask.command_line import exit_code
-from carmask.data.importing import add_options, import_pairs, pictures_without_car
+from carmask.data.importing import add_options, import_pairs, pictures_without_object
 from carmask.data.label_options import add_mask_options, label_options
 from carmask.data.mask_pairs import listed_colours, mask_pairs
 from carmask.data.pairing import match_names
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 def convert(arguments: argparse.Namespace) -> int:
     """Writes the data set; returns the exit code."""
     if arguments.masks == "none":
-        return import_pairs(*pictures_without_car(arguments.images), arguments)
+        return import_pairs(*pictures_without_object(arguments.images), arguments)
     masks = Path(arguments.masks)
     matches, bad = match_names(arguments.images, masks, arguments.mask_name)
     options = replace(label_options(arguments).masks, listed_colours=listed_colours(arguments.object, masks))

@@ -12,7 +12,7 @@ LONG = ACCELERATE_MIXED_PRECISION=bf16 $(BIN)/python train_segformer.py --batch-
 else
 LONG = $(TRAIN) --batch-size 32
 endif
-GO_ON = $(if $(wildcard $(@D)/checkpoint $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
+GO_ON = $(if $(wildcard $(@D)/checkpoint-[0-9]*),--resume,--overwrite)
 FILES = config.json preprocessor_config.json model.safetensors model.onnx curves.png scores.json
 
 embedded-models: $(foreach name,car-mask-fcn car-mask-b0 car-dots-fcn car-dots-b0,models/$(name)/README.md)

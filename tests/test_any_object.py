@@ -33,7 +33,7 @@ DEFAULTS = {  # what may say car: the default, the embedded models, and measurem
     "carmask/tasks/auto.py", "carmask/commands/predict.py", "carmask/training/config.py", "carmask/data/card.py",
     "carmask/commands/compare.py", "carmask/commands/export.py", "carmask/training/setup.py",  # name an embedded model
     "carmask/doctor/data_set_checks.py", "carmask/evaluation/validation.py",  # measured on cars
-    "carmask/evaluation/mask_metrics.py",  # the old key of a score
+    "carmask/hub/scores_file.py",  # the old key of a score
     "carmask/data/importing.py", "carmask/data/rows.py",
 }  # fmt: skip
 

@@ -104,6 +104,11 @@ def test_the_page_and_the_command_line_answer_with_an_embedded_model_without_tor
     subprocess.run([sys.executable, "-c", LIGHT, module, model], cwd=ROOT, check=True)
 
 
+@pytest.mark.parametrize("command", ["predict", "uncertain", "publish"])
+def test_what_needs_no_data_set_runs_without_the_packages_of_training(command):
+    subprocess.run([sys.executable, "-c", LIGHT, f"carmask.commands.{command}", ""], cwd=ROOT, check=True)
+
+
 WITHOUT = """
 import builtins, importlib, sys
 stock = builtins.__import__

@@ -25,6 +25,7 @@ from carmask.errors import DataError, ModelError
 from carmask.evaluation.bootstrap import FEWEST, Difference, false_positive_share, paired_difference, pooled_iou
 from carmask.evaluation.figures import draw_case
 from carmask.evaluation.mask_metrics import picture_counts, summary
+from carmask.evaluation.validation import column
 from carmask.files.drawing import contact_sheet
 from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table
@@ -64,7 +65,7 @@ def compare_sources(split: datasets.Dataset, first: Counts, second: Counts) -> d
         members[source].append(index)
     chosen = dict(sorted(members.items()))
     if len(chosen) > 1:
-        chosen["all"] = range(len(split))
+        chosen["all"] = [*range(len(split))]
     found = {}
     for source, indices in chosen.items():
         without = [index for index in indices if not first[index][2]]
@@ -73,11 +74,6 @@ def compare_sources(split: datasets.Dataset, first: Counts, second: Counts) -> d
         if without and (source == "all" or len(without) == len(indices)):
             found[source, "false positives"] = difference(without, first, second, groups, "false positives")
     return found
-
-
-def column(split: datasets.Dataset, name: str) -> list:
-    """A column of a split; nothing but None where there is no such column."""
-    return split[name] if name in split.column_names else [None] * len(split)
 
 
 def difference(indices: list[int], first: Counts, second: Counts, groups: list, score: str) -> Difference:

@@ -43,7 +43,7 @@ from carmask.inference.runtimes import FILES, PACKAGES, import_optional, open_ex
 from carmask.inference.torch_network import load_network, torch_function
 from carmask.tasks.auto import task_for
 from carmask.tasks.mask_task import MaskTask
-from carmask.web.site import fetch_runtime, network_settings, write_site
+from carmask.web.site import fetch_runtime, page_settings, write_site
 
 MOST_CALIBRATION = 100  # pictures; more change the ranges little
 
@@ -143,7 +143,7 @@ def export_site(model: str | Path, out: Path, runtime: str | None = None) -> lis
     task = task_for(network.config.to_dict())
     if not isinstance(task, MaskTask):
         raise ExportError(f"The model {model} places dots, and the page draws masks; choose another model.")
-    settings, licence = network_settings(task, preprocessing), licence_of(origins([str(model)]))
+    settings, licence = page_settings(task, preprocessing), licence_of(origins([str(model)]))
     files = {} if runtime is None else fetch_runtime(runtime)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name:

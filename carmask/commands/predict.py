@@ -59,7 +59,7 @@ def gather(value: list) -> list[list]:
     return gathered
 
 
-def open_model(arguments: argparse.Namespace, threads: int) -> Predictor:
+def open_predictor(arguments: argparse.Namespace, threads: int) -> Predictor:
     """Opens the model that the command line asks for, to take `threads` for one picture.
 
     Raises:
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     cores = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     workers = max(1, min(cores, MOST_WORKERS, len(planned)))
     try:
-        predictor = open_model(arguments, cores // workers)
+        predictor = open_predictor(arguments, cores // workers)
     except ModelError as error:
         print(f"carmask predict: {error}", file=sys.stderr)
         return 1

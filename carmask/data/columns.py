@@ -44,7 +44,7 @@ def standard_splits(splits: dict[str, Split], data: str) -> datasets.DatasetDict
     """
     named: dict[str, Split] = {}
     for name, split in splits.items():
-        standard = name if name in SPLITS else standard_split(name) or name
+        standard = standard_split(name) or name
         if standard in named:
             raise DataError(f"{data} has two splits that may be {standard}: {', '.join(splits)}; rename one.")
         named[standard] = split

@@ -49,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
 
 
-def pictures_without_car(images: Path) -> tuple[list[Pair], list[BadFile]]:
+def pictures_without_object(images: Path) -> tuple[list[Pair], list[BadFile]]:
     """Lists the pictures of a folder as pairs of pure background; and those with clashing names, with reasons."""
     bad: list[BadFile] = []
     paths = unique_keys(find_pictures(images), images, bad)
@@ -90,8 +90,8 @@ def import_pairs(
             raise DataError("Nothing written: no good pair is left.")
         rows, told, by = choose_splits(seen, arguments.split, arguments.shares, pattern)
         _move_to_splits(folder, rows)
-        with_car = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name, by)
-    if not with_car and any(pair.read_mask and pair.has_mask for pair in pairs):
+        with_object = finish_data_set(folder, rows, arguments.out.resolve().name, dot_names, arguments.object.name, by)
+    if not with_object and any(pair.read_mask and pair.has_mask for pair in pairs):
         sys.stderr.write("No mask has a single pixel of the object: check which value or class it is.\n")
     left_out = f"; {len(bad)} bad left out" if bad else ""
     sys.stderr.write(f"{arguments.out}: {count_line(rows)}{left_out}. {told}\n")

@@ -23,9 +23,14 @@ PLAIN = LabelOptions()
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """Adds all that `label_options` reads, for programs that read data sets of any make."""
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
-    parser.add_argument("--image-column", default="", metavar="NAME", help="column of the pictures (default: image)")
     parser.add_argument(
-        "--mask-column", default="", metavar="NAME", help="column of the masks (default: mask or label)"
+        "--image-column", default="", metavar="NAME", help="column of the pictures (default: image, pixel_values)"
+    )
+    parser.add_argument(
+        "--mask-column",
+        default="",
+        metavar="NAME",
+        help="column of the masks (default: mask, label, labels, ...)",
     )
     add_mask_options(parser)
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carmask.errors import DataError
+from carmask.files.words import DEFAULT_OBJECT
 
 LONGEST_NAME = 60
 HELP = (
     "what the object is called, and the classes of the labels that are it, by name or number: leaf, 13, leaf=2,3 "
-    "(default: car)"
+    f"(default: {DEFAULT_OBJECT})"
 )
 
 
@@ -17,8 +18,8 @@ HELP = (
 class ObjectChoice:
     """The object's `name`, which becomes a model's label, and its `classes` in foreign labels, names or numbers."""
 
-    name: str = "car"
-    classes: tuple[str, ...] = ("car",)
+    name: str = DEFAULT_OBJECT
+    classes: tuple[str, ...] = (DEFAULT_OBJECT,)
     named: bool = False  # by a person, who may give numbers alone
 
     @property
@@ -70,7 +71,7 @@ def object_choice(text: str) -> ObjectChoice:
     """
     name, equals, rest = text.partition("=")
     classes = tuple(one.strip() for one in (rest if equals else text).split(",") if one.strip())
-    named = name.strip() if equals else next((one for one in classes if not is_number(one)), "car")
+    named = name.strip() if equals else next((one for one in classes if not is_number(one)), DEFAULT_OBJECT)
     if not classes or not named or len(named) > LONGEST_NAME or not named.isprintable():
         raise argparse.ArgumentTypeError(f"must be a name, a number, or both as in leaf=2,3, not {text!r}")
     if named.casefold() == "background":

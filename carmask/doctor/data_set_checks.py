@@ -89,14 +89,14 @@ def groups_in_two_splits(rows: list[dict]) -> list[Finding]:
 
 def object_counts(examined: list[Examined]) -> list[Finding]:
     """The splits of masks without the object in any mask, and the empty masks of sources whose others show it."""
-    masked = [one for one in examined if one.car is not None]
-    shown = {(key, one.row.get(key)) for one in masked for key in ("split", "source") if one.car}
+    masked = [one for one in examined if one.share is not None]
+    shown = {(key, one.row.get(key)) for one in masked for key in ("split", "source") if one.share}
     found = [
         Finding("split without object", [f"{split}/metadata.jsonl"], f"none of its {number} masks shows the object")
         for split, number in Counter(one.row["split"] for one in masked).items()
         if ("split", split) not in shown
     ]
-    empty = [one.row for one in masked if not one.car and ("source", one.row.get("source")) in shown]
+    empty = [one.row for one in masked if not one.share and ("source", one.row.get("source")) in shown]
     return found + [Finding("empty mask", [path_of(row, "file_name")], "no pixel is the object") for row in empty]
 
 
@@ -109,11 +109,11 @@ def inverted_masks(examined: list[Examined]) -> list[Finding]:
     """
     by_source = defaultdict(list)
     for one in examined:
-        if one.car and one.border is not None:
+        if one.share and one.border is not None:
             by_source[one.row.get("source")].append(one)
     found = []
     for source, masks in by_source.items():
-        shares = np.array([(one.car, one.border) for one in masks])  # (masks, 2)
+        shares = np.array([(one.share, one.border) for one in masks])  # (masks, 2)
         usual = np.median(shares, axis=0)
         apart, apart_inverted = (np.abs(these - usual).sum(axis=1) for these in (shares, 1 - shares))
         surrounds = (shares[:, 1] > 0.5) & (shares[:, 0] < shares[:, 1])
@@ -125,7 +125,7 @@ def inverted_masks(examined: list[Examined]) -> list[Finding]:
     return found
 
 
-def summary(data: str) -> str:
+def fault_summary(data: str) -> str:
     """The faults of a data set in the project's layout, a line for each kind, and how to see them all.
 
     Returns:

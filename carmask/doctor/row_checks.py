@@ -25,7 +25,7 @@ class Examined(NamedTuple):
     """What later checks need of a row: the object's share of the judged pixels, and its hash; None where unknown."""
 
     row: dict
-    car: float | None
+    share: float | None
     border: float | None  # the object's share of the judged pixels on the border, if they are at least half of it
     hash: np.ndarray | None  # bool (256,)
 
@@ -67,7 +67,7 @@ def examine(data: Path, row: dict, dot_names: list[str], rule: MaskRule = NATIVE
     sound = None if of_mask else mask
     border = None if sound is None else border_of(sound)
     half_judged = border is not None and (border != NOT_JUDGED).mean() >= 0.5
-    share, along = (None if one is None else car_share(one) for one in (sound, border if half_judged else None))
+    share, along = (None if one is None else object_share(one) for one in (sound, border if half_judged else None))
     return Examined(row, share, along, perceptual_hash(picture) if picture else None), found
 
 
@@ -143,7 +143,7 @@ def is_inside(dot: list[float]) -> bool:
     return numbers and all(0 <= part <= 1 for part in dot)
 
 
-def car_share(mask: np.ndarray) -> float | None:
+def object_share(mask: np.ndarray) -> float | None:
     """The share of the object among the judged pixels of a mask; None where none is judged."""
     judged = np.count_nonzero(mask != NOT_JUDGED)
     return np.count_nonzero(mask == OBJECT) / judged if judged else None
@@ -156,7 +156,7 @@ def border_of(mask: np.ndarray) -> np.ndarray:
 
 def implausible(mask: np.ndarray) -> list[tuple[str, str]]:
     """The kinds of finding, with the reason, that a mask of 0, 128 and 255 itself gives rise to."""
-    share = car_share(mask)
+    share = object_share(mask)
     if share is None:
         return [("nothing judged", "every pixel is marked as not judged")]
     if share == 1:

@@ -25,9 +25,9 @@ class Difference(NamedTuple):
     groups: int
 
 
-def drawn_times(number: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each of `number` things is drawn when as many are drawn with replacement: int64 (draws, number)."""
-    return np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws)
+def drawn_times(number: int) -> np.ndarray:
+    """How often each of `number` things is drawn when as many are drawn with replacement: int64 (DRAWS, number)."""
+    return np.random.default_rng(0).multinomial(number, np.full(number, 1 / number), DRAWS)
 
 
 def interval(scores: np.ndarray, number: int) -> tuple[float, float]:

@@ -6,7 +6,6 @@ import datasets
 import evaluate
 import numpy as np
 
-OLD_KEY = "false_car_share", "false_positive_share"  # how the scores of older models are read
 BAND, NARROW_BAND = 0.02, 0.005  # widths of the boundary band, as shares of the picture's diagonal
 
 
@@ -74,17 +73,6 @@ def summary(counts: Sequence[np.ndarray]) -> dict[str, float]:
     if len(without):
         scores["false_positive_share"] = float(without[:, 1].sum() / max(1, without[:, 5].sum()))
     return scores
-
-
-def without_object(scores: dict[str, float]) -> bool:
-    """Whether scores as `carmask.evaluation.validation.validate` gives them are of pictures without the object alone.
-
-    Then IoU is all or nothing and says no more. A network that finds no pixel of any object has an IoU of 0 as well,
-    but no false positives.
-    """
-    if "false_positive_share" not in scores or "iou_low" in scores:
-        return False
-    return scores["iou"] == 1 or scores["iou"] == 0 and scores["false_positive_share"] > 0
 
 
 def calibration_counts(probability: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from carmask.errors import PictureError
 
-BAND = 256  # rows that are worked on at a time
+ROWS = 256  # rows that are worked on at a time
 
 
 def flat_rgb(picture: Image.Image) -> Image.Image:
@@ -37,8 +37,8 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
 
 def bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Cuts a picture into bands of some rows each; gives the first row and the band."""
-    for top in range(0, picture.height, BAND):
-        yield top, picture.crop((0, top, picture.width, min(top + BAND, picture.height)))
+    for top in range(0, picture.height, ROWS):
+        yield top, picture.crop((0, top, picture.width, min(top + ROWS, picture.height)))
 
 
 def _grey_limits(picture: Image.Image) -> tuple[float, float]:

@@ -13,7 +13,7 @@ def question(judged: frozenset[int], by_colour: bool, name: str, rare: Mapping[i
     `rare` values are in few masks, each with the name of one.
     """
     order = sorted(judged - {0}) if 0 in judged else sorted(judged)[1:]
-    values = listed(judged, by_colour)
+    values = in_words(judged, by_colour)
     stray = next(
         (f" ({text(number, by_colour)} in {rare[number]} and few others)" for number in order if rare.get(number)), ""
     )
@@ -49,15 +49,15 @@ def spoken(
 ) -> str:
     """Says which values are the object, the background, and not judged."""
     rest = known - objects - not_judged
-    void = f", {listed(not_judged, by_colour)} not judged" if not_judged else ""
-    absent = f" No mask has {listed(not_judged - known, by_colour)}." if not_judged - known else ""
+    void = f", {in_words(not_judged, by_colour)} not judged" if not_judged else ""
+    absent = f" No mask has {in_words(not_judged - known, by_colour)}." if not_judged - known else ""
     if invert:
-        return f"In the masks what is not {listed(objects, by_colour)} is {name}{void}.{absent}"
-    background = f", {listed(rest, by_colour)} background" if rest else ", and nothing is background"
-    return f"In the masks {listed(objects, by_colour)} is {name}{void}{background}.{absent}"
+        return f"In the masks what is not {in_words(objects, by_colour)} is {name}{void}.{absent}"
+    background = f", {in_words(rest, by_colour)} background" if rest else ", and nothing is background"
+    return f"In the masks {in_words(objects, by_colour)} is {name}{void}{background}.{absent}"
 
 
-def listed(numbers: Iterable[int], by_colour: bool = False) -> str:
+def in_words(numbers: Iterable[int], by_colour: bool = False) -> str:
     """Values in words; of many only the ends."""
     texts = [text(number, by_colour) for number in sorted(numbers)]
     if len(texts) > MOST_LISTED:

@@ -6,7 +6,7 @@ import numpy as np
 
 from carmask.errors import PictureError
 from carmask.files.mask_levels import GREY, HALF, Levels, brightness, distinct
-from carmask.files.mask_questions import listed
+from carmask.files.mask_questions import in_words
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class MaskRule:
         if self.threshold is None:
             strange = distinct(numbers) - self.known
             if strange:
-                raise PictureError(f"it has the value {min(strange)}; the others have {listed(self.known)}")
+                raise PictureError(f"it has the value {min(strange)}; the others have {in_words(self.known)}")
             is_object = np.isin(numbers, list(self.objects))
         else:
             white = self.white.get((levels.kind, levels.depth))

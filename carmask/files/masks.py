@@ -9,7 +9,7 @@ import numpy as np
 
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import GREY, Levels, brightness, distinct, white_of
-from carmask.files.mask_questions import listed, question, spoken
+from carmask.files.mask_questions import in_words, question, spoken
 from carmask.files.mask_rule import NATIVE, MaskRule
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
@@ -121,7 +121,7 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         rare = {number: names[number] for number, count in counts.items() if count * 10 <= len(masks)}
         raise DataError(question(known - not_judged, by_colour, name, rare))
     if objects & not_judged or (options.not_judged and not objects and not options.objects):
-        raise DataError(f"{listed(not_judged, by_colour)} cannot be not judged: no value is left to be the {name}.")
+        raise DataError(f"{in_words(not_judged, by_colour)} cannot be not judged: no value is left to be the {name}.")
     plain = {0, 255} <= known <= {0, 128, 255} and kinds <= {"grey", "float"} and not (options.invert or cut_outs)
     told = "" if plain else spoken(objects, known, not_judged, by_colour, options.invert, name)
     if cut_outs:
@@ -197,17 +197,17 @@ def named_object(known: frozenset[int], by_colour: bool, options: MaskOptions, n
     """
     if by_colour and (options.objects or options.above is not None):
         raise DataError(
-            f"The masks have colours, {listed(known, True)}: say which is the {name} by its red, green and blue with "
-            "--object-colour, not by a number."
+            f"The masks have colours, {in_words(known, True)}: say which is the {name} by its red, green and blue "
+            "with --object-colour, not by a number."
         )
     above = {number for number in known if options.above is not None and number > options.above}
     wanted = (options.colours or options.listed_colours) if by_colour else options.objects | above
     if (wanted or options.above is not None) and not wanted & known:
         option = "--object-colour" if by_colour else "--object"
-        asked = listed(wanted, by_colour) if wanted else f"a value above {options.above}"
+        asked = in_words(wanted, by_colour) if wanted else f"a value above {options.above}"
         raise DataError(
-            f"No mask has {asked}; they have {listed(known, by_colour)}: say with {option} which is the {name}. A set "
-            "that shows none is imported with the word none in place of its masks."
+            f"No mask has {asked}; they have {in_words(known, by_colour)}: say with {option} which is the {name}. A "
+            "set that shows none is imported with the word none in place of its masks."
         )
     return wanted & known
 

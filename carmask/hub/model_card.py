@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from carmask.data.streams import is_stream
 from carmask.evaluation.bootstrap import brackets
-from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.evaluation.validation import BEST, Scores
 from carmask.files.words import capital, one
 from carmask.hub.licences import licence_of
+from carmask.hub.scores_file import OLD_KEY, read_scores, without_object
 from carmask.inference.predictor import Predictor
 
 
@@ -225,6 +225,6 @@ def rescore(folder: Path, scores: dict[str, Scores], inference_settings: str) ->
     for split, values in scores.items():
         card = re.sub(rf"(## Scores on {split}\n\n)(\|.*\n)+", rf"\g<1>{score_table(values)}\n", card)
     (folder / "README.md").write_text(card, encoding="utf-8")
-    report = json.loads((folder / "scores.json").read_text(encoding="utf-8").replace(*OLD_KEY))
+    report = read_scores(folder)
     report["scores"] |= scores
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

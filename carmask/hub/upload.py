@@ -1,6 +1,5 @@
 """Puts a model folder on the Hub, with what its page shows."""
 
-import json
 import shlex
 from pathlib import Path
 
@@ -8,9 +7,9 @@ import yaml
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, ModelCard, get_token
 
 from carmask.errors import ModelError, RunError, RuntimeFileError, first_line
-from carmask.evaluation.mask_metrics import OLD_KEY, without_object
 from carmask.hub.checks import NO_TOKEN, REFUSALS, refusal
 from carmask.hub.licences import RESEARCH_ONLY, licence_of, origins
+from carmask.hub.scores_file import read_scores, without_object
 from carmask.inference.model_folder import MODEL_FILES, OUR_FILES, all_checkpoints, check_folder
 from carmask.inference.predictor import Predictor
 from carmask.inference.runtimes import FILES
@@ -64,8 +63,7 @@ def make_card(folder: Path) -> ModelCard:
     """
     try:
         card = ModelCard.load(folder / CARD)
-        report = folder / "scores.json"
-        scores = json.loads(report.read_text(encoding="utf-8").replace(*OLD_KEY))["scores"] if report.is_file() else {}
+        scores = read_scores(folder)["scores"] if (folder / "scores.json").is_file() else {}
         results = [result for split, values in scores.items() for result in evaluations(split, values)]
     except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise PublishError(f"The {CARD} or scores.json of {folder} cannot be read; mend it or train again.") from error

@@ -17,7 +17,7 @@ from transformers import AttentionInterface, PreTrainedModel, SegformerForSemant
 
 from carmask.errors import ExportError, refused_as
 from carmask.inference.loading import load_preprocessing
-from carmask.inference.model_folder import UNFINISHED_EXPORT, fingerprint
+from carmask.inference.model_folder import UNFINISHED_EXPORT, weights_fingerprint
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, WEIGHTS, Network, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
@@ -208,7 +208,7 @@ def write_beside(folder: Path) -> tuple[float, float]:
         OSError: the folder cannot be written.
     """
     network = load_network(folder)
-    facts = describe_file(network, load_preprocessing(folder)) | {WEIGHTS: fingerprint(folder)}
+    facts = describe_file(network, load_preprocessing(folder)) | {WEIGHTS: weights_fingerprint(folder)}
     unfinished = folder / UNFINISHED_EXPORT
     file = unfinished / FILES["onnx"]
     try:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from carmask.errors import ModelError, RuntimeFileError, StaleFileError, refused_as
-from carmask.inference.model_folder import MODELS, check_folder, fingerprint, is_folder, settings_file
+from carmask.inference.model_folder import MODELS, check_folder, is_folder, settings_file, weights_fingerprint
 from carmask.inference.preprocessing import Preprocessing
 from carmask.inference.runtimes import FILES, PACKAGES, RUNTIMES, TORCH, Network, open_exported, try_exported
 from carmask.networks.limits import checked_settings
@@ -100,7 +100,7 @@ def open_whole(file: Path, threads: int, runtime: str) -> tuple[Network, dict] |
     try:
         if file.parent.parent != MODELS:
             try_exported(file)
-        return open_exported(file, labels, threads, fingerprint(file.parent), runtime), settings
+        return open_exported(file, labels, threads, weights_fingerprint(file.parent), runtime), settings
     except StaleFileError as error:
         logging.warning("%s", error)
         return None

@@ -30,13 +30,13 @@ OUR_FILES |= {UNFINISHED, UNFINISHED_EXPORT}
 
 def is_checkpoint(name: str) -> bool:
     """Whether a file's name is one that checkpoints have, finished or not."""
-    return re.fullmatch(rf"{CHECKPOINT}(-new|-old|-\d+)?", name) is not None
+    return re.fullmatch(rf"{CHECKPOINT}-(new|\d+)", name) is not None
 
 
 def all_checkpoints(output: Path) -> list[Path]:
-    """The folders in `output` with a finished checkpoint's name, newest first; `checkpoint` alone is an old name."""
-    folders = [path for path in output.glob(f"{CHECKPOINT}*") if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", path.name)]
-    return sorted(folders, key=lambda path: int(path.name.partition("-")[2] or 0), reverse=True)
+    """The folders in `output` with a finished checkpoint's name, newest first."""
+    folders = [path for path in output.glob(f"{CHECKPOINT}-*") if path.name.partition("-")[2].isdecimal()]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2]), reverse=True)
 
 
 def save_model(output: Path, network: "PreTrainedModel", processor: "BaseImageProcessor", half: bool) -> None:
@@ -95,7 +95,7 @@ def settings_file(model: str | Path, name: str) -> Path:
     return Path(cached_file(str(model), name))
 
 
-def fingerprint(folder: Path) -> str:
+def weights_fingerprint(folder: Path) -> str:
     """The SHA-256 of the weights for torch in a model folder; "" without any."""
     files = sorted(folder.glob("*.safetensors"))
     digest = hashlib.sha256()

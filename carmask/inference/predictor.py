@@ -130,10 +130,6 @@ class Predictor:
         grey = self.preprocessing.resized(picture, seen)
         return blended(grey, window, lambda views: task.margin(self._maps(views)))
 
-    def activations(self, picture: Image.Image) -> np.ndarray:
-        """The network's maps for `picture`, to look at: float32 (n, h, w) in 0 to 1."""
-        return self.task.activations(self.logits(upright_rgb(picture)))
-
     @classmethod
     def from_network(cls, network: "PreTrainedModel", processor: "BaseImageProcessor", name: str = "") -> "Predictor":
         """Wraps a network in memory, as validation does during training."""

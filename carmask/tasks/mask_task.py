@@ -108,11 +108,6 @@ class MaskTask:
         )
         return F.binary_cross_entropy_with_logits(margin, wanted.sigmoid())
 
-    def activations(self, logits: np.ndarray) -> np.ndarray:
-        """The probability of each label: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
-        exponentials = np.exp(logits - logits.max(0))
-        return exponentials / exponentials.sum(0)
-
     def decode(self, logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Turns `logits` (n, h, w) into a mask, uint8 `size` (height, width), of exactly 0 and 255."""
         return self.decode_margin(self.margin(logits), size)

@@ -6,10 +6,9 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
+from carmask.data.layout import NOT_JUDGED
 from carmask.data.rows import Example, is_mask, places_to_find
 from carmask.training.config import LARGEST_SCALE, SMALLEST_SCALE
-
-OUTSIDE = 128  # the truth beyond the picture's edge: not judged
 
 
 def random_crop(
@@ -42,7 +41,7 @@ def random_crop(
     start = centre - matrix @ [crop / 2, crop / 2]
     grey = warp(grey, matrix, start, crop, int(rng.integers(256)))
     if is_mask(truth):
-        return grey, warp(truth, matrix, start, crop, OUTSIDE, nearest=True)
+        return grey, warp(truth, matrix, start, crop, NOT_JUDGED, nearest=True)
     return grey, (truth * [width, height] - start) @ np.linalg.inv(matrix).T / crop
 
 

@@ -49,7 +49,7 @@ class TrainConfig:
     )
     steps: int | None = HfArg(default=None, help=f"Updates of the weights (default: {STEPS}).")
     epochs: float | None = HfArg(default=None, help="Times through the training pictures, instead of --steps.")
-    batch_size: int = HfArg(default=8, help="Crops per step, of all processes together.")
+    batch_size: int = HfArg(default=8, help="Crops per batch, of all processes together.")
     crop: int = HfArg(default=256, help="Side of the training crops in pixels, a multiple of 32.")
     side: int | None = HfArg(
         default=None,
@@ -80,7 +80,7 @@ class TrainConfig:
         default=0.0, help="Masks: share of the crops onto which the object of another crop is pasted."
     )
     seed: int = HfArg(default=0, help="Fixes every random choice.")
-    teacher: str = HfArg(default="", help="Model folder whose soft masks the network learns as well.")
+    teacher: str = HfArg(default="", help="Model folder or model of the Hub whose soft masks are learned as well.")
     teacher_features: bool = HfArg(default=False, help="Learn its features too, stage-wise at first, then end-to-end.")
     stagewise_share: float = HfArg(default=0.3, help="Share of the steps that are stage-wise.")
     unlabelled: str = HfArg(default="", help="Folder of more pictures, which only the teacher labels.")

@@ -126,8 +126,12 @@ def teacher_task(config: PreTrainedConfig, task: MaskTask | DotsTask) -> MaskTas
     settings = config.to_dict()
     if settings.get("task") == "dots":
         raise ValueError("It places dots, and a teacher draws masks; choose another teacher.")
-    lone = lone_object(labels_of(settings))
-    return task_for(settings, [] if lone else [task.labels[-1]])
+    labels, name = labels_of(settings), task.labels[-1]
+    if lone_object(labels):
+        return task_for(settings)
+    if name.casefold() not in (label.strip().casefold() for label in labels):
+        raise ValueError(f"it has no label named {name}; its labels are {', '.join(labels)}; choose another teacher.")
+    return task_for(settings, [name])
 
 
 def batch_loss(

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from carmask.data.layout import NOT_JUDGED
 from carmask.data.rows import TELLING_ERRORS, Example, read_row, shrink
 from carmask.data.streams import endless, share_of
 from carmask.errors import PictureError, first_line, refused_as
 from carmask.files.refusals import DAMAGED
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
-from carmask.training.augmentation import OUTSIDE, photometric_augmentation, random_crop
+from carmask.training.augmentation import photometric_augmentation, random_crop
 from carmask.training.config import LARGEST_SCALE
 
 BUFFER = 1000  # rows of a stream among which the next one is drawn
@@ -63,7 +64,7 @@ class Examples(Dataset):
         grey, truth = self.crop_of(self.rows[row], rng)
         if self.paste and rng.random() < self.paste:
             other_grey, other_mask = self.crop_of(self.rows[int(rng.integers(len(self.rows)))], rng)
-            if (truth != OUTSIDE).any():
+            if (truth != NOT_JUDGED).any():
                 grey, truth = (
                     np.where(other_mask == 255, *both) for both in ((other_grey, grey), (other_mask, truth))
                 )
@@ -115,7 +116,7 @@ class StreamedExamples(Examples):
                 decoded = {key: row[key] and datasets.Image().decode_example(row[key]) for key in ("image", "mask")}
                 pair = shrink(read_row(decoded), int(self.crop * self.scale_jitter))
         except TELLING_ERRORS as error:
-            nothing = np.full((self.crop, self.crop), OUTSIDE, np.uint8)
+            nothing = np.full((self.crop, self.crop), NOT_JUDGED, np.uint8)
             return self.finished(nothing, nothing, name, f"{name} of the stream cannot be used: {first_line(error)}")
         grey, truth = self.crop_of(pair, rng)
         return self.finished(photometric_augmentation(grey, rng), truth, name)

@@ -18,7 +18,7 @@ from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import choose_split, open_data
 from carmask.data.streams import is_stream
-from carmask.doctor.data_set_checks import summary
+from carmask.doctor.data_set_checks import fault_summary
 from carmask.errors import RunError, refused_as
 from carmask.files.words import DEFAULT_OBJECT, listed
 from carmask.inference.loading import EMBEDDED, load_preprocessing
@@ -116,15 +116,14 @@ def embedded(task: str, ending: str) -> str:
     return str(folder.with_name(f"{folder.name.rpartition('-')[0]}-{ending}"))
 
 
-def choice_of(output: Path) -> Choice | None:
-    """What the run in a folder has settled; None if it is from before that was kept.
+def choice_of(output: Path) -> Choice:
+    """What the run in a folder has settled.
 
     Raises:
         RunError: it cannot be read.
     """
     with refused_as(RunError, f"The {SETTINGS} in {output} is damaged; start again with --overwrite."):
-        kept = json.loads((output / SETTINGS).read_text(encoding="utf-8")).get("choice")
-        return Choice(**kept) if kept else None
+        return Choice(**json.loads((output / SETTINGS).read_text(encoding="utf-8"))["choice"])
 
 
 def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelerator) -> Choice:
@@ -133,9 +132,8 @@ def settle(config: TrainConfig, task: MaskTask | DotsTask, accelerator: Accelera
     Raises:
         NetworkError: there are no such initial weights, or they are of another network.
     """
-    choice = choice_of(Path(config.output)) if config.resume else None
-    if choice:
-        return choice
+    if config.resume:
+        return choice_of(Path(config.output))
     with accelerator.main_process_first():  # which fetches them
         choice = choose(config.model, config.network, config.side, task)
     if not config.model:
@@ -205,7 +203,7 @@ def say_faults(config: TrainConfig, splits: DatasetDict, task: MaskTask | DotsTa
     """Prints what is wrong with the data of a new run, if anything is."""
     if isinstance(task, DotsTask) and not any_absent(splits["train"]):
         print(NEVER_ABSENT, flush=True)
-    faults = "" if config.streaming else summary(config.data)
+    faults = "" if config.streaming else fault_summary(config.data)
     if faults:
         print(faults, flush=True)
 

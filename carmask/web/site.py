@@ -63,7 +63,7 @@ def sha384(content: bytes) -> str:
     return base64.b64encode(hashlib.sha384(content).digest()).decode()
 
 
-def network_settings(task: MaskTask, preprocessing: Preprocessing) -> dict:
+def page_settings(task: MaskTask, preprocessing: Preprocessing) -> dict:
     """What the page must know to give `Predictor`'s masks.
 
     Raises:
@@ -125,7 +125,7 @@ def write_site(folder: Path, settings: dict, model: str, licence: tuple[str, str
 
     Args:
         folder: the site's, with `model.onnx` in it.
-        settings: those of `network_settings`.
+        settings: those of `page_settings`.
         model: what the network is called.
         licence: of the network, as the Hub names it; and what to say about it.
         runtime: content of the files to bring along; without any, the page takes them from the CDN.

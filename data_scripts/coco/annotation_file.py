@@ -11,6 +11,7 @@ from carmask.data.pairs import official_split
 from carmask.errors import DataError
 from carmask.files.json_files import read_json
 from carmask.files.picture_folders import files_below
+from data_scripts.tools.json_formats import format_of_json
 
 NAMES = ("file_name", "path", "coco_url")  # where files of COCO name a picture
 LONGEST_TEXT = 1000  # characters of an id or a name
@@ -166,9 +167,9 @@ def _share_out(
 
 def what_it_is(content: object) -> str:
     """The end of the sentence that refuses JSON that is not COCO's, with what it looks like."""
-    tool = tool_of(content)
-    if tool:
-        return f"is no COCO file, but looks like one of {tool}: data_scripts/from_tool.py reads it."
+    tool = format_of_json(content)
+    if tool not in (None, "COCO"):
+        return f"is no COCO file, but looks like one of {tool}: give it to data_scripts/from_tool.py."
     lacks = [
         key
         for key in ("images", "annotations", "categories")
@@ -176,22 +177,3 @@ def what_it_is(content: object) -> str:
     ]
     fault = f"it lacks a list of {' and '.join(lacks)}" if lacks else "its lists hold something else than objects"
     return f"is no COCO file with outlines: {fault}; data_scripts/from_tool.py reads the files of other tools."
-
-
-def tool_of(content: object) -> str | None:
-    """The labelling tool that writes JSON like this; None if none that is known."""
-    first = content[0] if isinstance(content, list) and content else None
-    if isinstance(first, dict) and "data" in first and first.keys() & {"annotations", "completions", "predictions"}:
-        return "Label Studio"
-    if not isinstance(content, dict):
-        return None
-    if "shapes" in content and content.keys() & {"imagePath", "imageData"}:
-        return "LabelMe"
-    if "objects" in content and "size" in content:
-        return "Supervisely"
-    entries = list(content.values())
-    if "_via_img_metadata" in content or (
-        entries and all(isinstance(entry, dict) and {"filename", "regions"} <= entry.keys() for entry in entries)
-    ):
-        return "VIA"
-    return None

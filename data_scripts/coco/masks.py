@@ -8,6 +8,7 @@ import numpy as np
 
 from carmask.data.layout import NOT_JUDGED, OBJECT
 from carmask.data.pairs import BadPair, Dots, stored_form
+from carmask.files.pictures import SIDEWAYS
 from data_scripts.coco.annotation_file import Listed, label, number
 from data_scripts.coco.boxes import is_rectangle, lies_elsewhere
 from data_scripts.coco.dots import keypoints, part_centres
@@ -47,7 +48,7 @@ def listed_mask(
         BadPair: It is for a picture of another size, or an annotation is broken, or nothing of the object is painted.
     """
     stored, orientation, _ = stored_form(path)
-    turned = stored[::-1] if orientation in range(5, 9) else stored
+    turned = stored[::-1] if orientation in SIDEWAYS else stored
     size = turned if fits(listed, turned) and not fits(listed, stored) else stored
     check_size(listed, size)
     parts = [in_pixels(part, size) for part in listed.parts] if arguments.fractions else listed.parts

@@ -70,9 +70,9 @@ def paint_sky(canvas: Canvas) -> np.ndarray:
     return np.clip(colours.mean(axis=(0, 1)), 0, 255)
 
 
-def paint_floor(canvas: Canvas, colour: np.ndarray, rough: float, top: float | None = None) -> None:
+def paint_floor(canvas: Canvas, colour: np.ndarray, rough: float) -> None:
     """Fills the ground with a grained colour, a little lighter near the horizon."""
-    top = canvas.horizon if top is None else top
+    top = canvas.horizon
     height = max(int(canvas.picture.height - max(top, 0)), 2)
     grain = noise(canvas.random, (height // 2 + 1, canvas.picture.width // 2), 200, 1.0, 12)[:, :, None]
     near = np.linspace(1.12, 0.92, len(grain))[:, None, None]

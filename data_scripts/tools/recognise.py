@@ -8,6 +8,7 @@ from carmask.files.json_files import read_json
 from carmask.files.picture_folders import files_below
 from data_scripts.tools import voc, yolo
 from data_scripts.tools.annotation_xml import read_xml
+from data_scripts.tools.json_formats import format_of_json
 from data_scripts.tools.shapes import bad_file
 
 FORMATS = ("YOLO", "LabelMe", "CVAT", "LabelStudio", "VIA", "Supervisely", "VOC", "Roboflow", "XML")
@@ -95,26 +96,3 @@ def format_of(path: Path) -> str | None:
     if ending == ".txt":
         return "YOLO" if yolo.is_labels(path) else None
     return "Roboflow" if path.name == voc.ROBOFLOW else None
-
-
-def format_of_json(content: object) -> str | None:
-    """The format of the content of a JSON file; None if it is none that is known."""
-    if isinstance(content, dict):
-        keys = content.keys()
-        if "annotations" in keys and "images" in keys:
-            return "COCO"
-        if "shapes" in keys and keys & {"imagePath", "imageData", "imageHeight", "version"}:
-            return "LabelMe"
-        if {"objects", "size"} <= keys:
-            return "Supervisely"
-        if {"metadata", "view", "file"} <= keys:
-            return "VIA 3"
-        entries = content.get("_via_img_metadata", content)
-        first = next(iter(entries.values()), None) if isinstance(entries, dict) else None
-        return "VIA" if isinstance(first, dict) and {"filename", "regions"} <= first.keys() else None
-    first = content[0] if isinstance(content, list) and content else None
-    if not isinstance(first, dict):
-        return None
-    if "data" in first and first.keys() & {"annotations", "completions"}:
-        return "LabelStudio"
-    return "JSON_MIN" if first.keys() & {"annotator", "annotation_id", "lead_time"} else None

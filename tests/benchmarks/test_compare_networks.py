@@ -98,4 +98,5 @@ def test_a_finished_row_is_not_trained_again_and_gets_its_line(tmp_path, monkeyp
     (folder / "scores.json").write_text(json.dumps({"scores": {"test": scores}}))
     head, _, line = table(["unet"], tmp_path, ["boxes"]).splitlines()
     assert head.count("|") == line.count("|")
+    assert "| 4.0 |" in line  # pictures a second, of all processes together
     assert "| 0.500 | 0.250 |" in line

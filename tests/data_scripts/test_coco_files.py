@@ -183,11 +183,14 @@ def test_a_folder_without_annotations_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"shapes": [], "imagePath": "a.jpg"}, "LabelMe: data_scripts/from_tool.py reads it"),
-        ({"_via_img_metadata": {}}, "VIA: data_scripts/from_tool.py reads it"),
-        ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "VIA: data_scripts/from_tool.py reads it"),
-        ([{"id": 1, "data": {}, "annotations": []}], "Label Studio: data_scripts/from_tool.py reads it"),
-        ({"size": {"width": 1, "height": 1}, "objects": []}, "Supervisely: data_scripts/from_tool.py reads it"),
+        ({"shapes": [], "imagePath": "a.jpg"}, "LabelMe: give it to data_scripts/from_tool.py"),
+        (
+            {"_via_img_metadata": {"a": {"filename": "a.jpg", "regions": []}}},
+            "VIA: give it to data_scripts/from_tool.py",
+        ),
+        ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "VIA: give it to data_scripts/from_tool.py"),
+        ([{"id": 1, "data": {}, "annotations": []}], "LabelStudio: give it to data_scripts/from_tool.py"),
+        ({"size": {"width": 1, "height": 1}, "objects": []}, "Supervisely: give it to data_scripts/from_tool.py"),
         ({"images": [], "annotations": []}, "it lacks a list of categories; data_scripts/from_tool.py"),
         ({"images": [1], "annotations": [], "categories": []}, "something else than objects"),
         ([], "it lacks a list of images and annotations and categories"),

@@ -170,8 +170,8 @@ def cut_weights(folder):
 
 
 def unfinished(folder):
-    (folder / "checkpoint").mkdir()
-    (folder / "checkpoint/state.json").write_text("{}")
+    (folder / "checkpoint-1").mkdir()
+    (folder / "checkpoint-1/state.json").write_text("{}")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from transformers import SegformerForSemanticSegmentation, pipeline
 
 from carmask import Predictor
 from carmask.evaluation.mask_metrics import mask_scores
-from carmask.inference.model_folder import MODELS, fingerprint
+from carmask.inference.model_folder import MODELS, weights_fingerprint
 from carmask.inference.runtimes import WEIGHTS
 from data_scripts.drawn_cars.scene import draw_picture
 
@@ -44,7 +44,7 @@ def test_its_exported_network_is_small_and_of_its_weights(name):
     file = MODELS / name / "model.onnx"
     assert file.stat().st_size < 10_000_000
     (found,) = [one.value for one in onnx.load(file).metadata_props if one.key == WEIGHTS]
-    assert found == fingerprint(MODELS / name)
+    assert found == weights_fingerprint(MODELS / name)
 
 
 @pytest.mark.parametrize("name", MASK_MODELS)

@@ -146,29 +146,6 @@ def test_a_half_written_checkpoint_is_none(tmp_path):
         load_newest(tmp_path, started(seed=2))
 
 
-def test_a_checkpoint_from_before_they_had_numbers_and_sums_is_still_read(tmp_path):
-    run, other = started(seed=1), started(seed=2)
-    save_checkpoint(tmp_path, run)
-    old = (tmp_path / "checkpoint-1").rename(tmp_path / "checkpoint")
-    (old / "state.json").write_text(json.dumps({"step": 1, "history": []}))
-    assert load_newest(tmp_path, other) == []
-    assert all(torch.equal(one, two) for one, two in zip(weights(run), weights(other), strict=True))
-    learn(other)
-    save_checkpoint(tmp_path, other)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
-
-
-def test_a_checkpoint_whose_sum_is_of_its_tensors_alone_is_still_read(tmp_path):
-    run, other = started(seed=1), started(seed=2)
-    save_checkpoint(tmp_path, run)
-    file = tmp_path / "checkpoint-1/state.json"
-    tensors = checkpoints.load_file(file.with_name("state.safetensors"))
-    state = {"step": 1, "history": [], "sha256": checkpoints.digest(tensors, {})}
-    file.write_text(json.dumps(state))
-    assert load_newest(tmp_path, other) == []
-    assert all(torch.equal(one, two) for one, two in zip(weights(run), weights(other), strict=True))
-
-
 @pytest.mark.parametrize("part", ["network", "ema", "optimizer"])
 def test_a_whole_checkpoint_of_another_network_is_refused(tmp_path, part):
     run, other = started(seed=1), started(seed=2)

@@ -56,7 +56,7 @@ def test_someone_else_s_dots_train_with_one_command(faces, tiny_start, tmp_path,
     dots = predictor.with_threshold(1e-6)(picture)
     assert [dot.name for dot in dots] == DOT_NAMES
     assert all(0 <= dot.x <= 96 and 0 <= dot.y <= 64 for dot in dots)
-    maps = predictor.activations(picture)
+    maps = predictor.logits(picture.convert("RGB"))
     assert maps.shape == (3, 8, 16)  # seen at 64 × 32 pixels: 64 × 42, rounded to multiples of 32
     assert "left_spot" in (output / "README.md").read_text()
     assert {"curves.png", "worst.png"} <= {path.name for path in output.iterdir()}

@@ -11,7 +11,7 @@ from conftest import save_balanced, tiny_network
 from carmask.commands.export import main as export_command
 from carmask.inference.loading import load_preprocessing
 from carmask.tasks.mask_task import MaskTask
-from carmask.web.site import CDN, PACKAGE, RUNTIME, network_settings, sha384
+from carmask.web.site import CDN, PACKAGE, RUNTIME, page_settings, sha384
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_the_head_of_its_readme_makes_it_a_static_space_that_may_use_all_cores(s
 
 def test_the_page_knows_what_the_predictor_knows(tiny_mask_model):
     task = MaskTask(object=(0, 2), threshold=0.3, mirror=0.7, multiple=32, name="leaf")
-    settings = network_settings(task, load_preprocessing(tiny_mask_model))
+    settings = page_settings(task, load_preprocessing(tiny_mask_model))
     assert settings["size"] == {"max_height": 64, "max_width": 64}
     for key in ("threshold", "mirror", "multiple", "name"):
         assert settings[key] == getattr(task, key)
