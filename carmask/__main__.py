@@ -1,5 +1,7 @@
 """The command `carmask`: one subcommand for each thing that is done with a model."""
 
+import io
+import os
 import sys
 from importlib import import_module
 
@@ -25,8 +27,22 @@ def main(argv: list[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"carmask: there is no command {name}; choose one of {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every console, nor a file on Windows, has the minus of a table
     try:
-        return import_module(f"carmask.commands.{name}").main(rest)  # torch takes seconds, and no help waits for it
+        code = import_module(f"carmask.commands.{name}").main(rest)  # torch takes seconds, and no help waits for it
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read along has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of Python
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "carmask").startswith("carmask"):
+            raise
+        wanted = "export" if name == "export" else "train"
+        remedy = f"run pip install '.[{wanted}]' in a checkout"
+        print(f"carmask {name}: {error.name} is not installed; {remedy}.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"carmask {name}: stopped; what is written so far is whole.", file=sys.stderr)
         return 130

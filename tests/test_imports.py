@@ -109,6 +109,22 @@ def test_what_needs_no_data_set_runs_without_the_packages_of_training(command):
     subprocess.run([sys.executable, "-c", LIGHT, f"carmask.commands.{command}", ""], cwd=ROOT, check=True)
 
 
+LACKING = """
+import sys
+sys.modules["datasets"] = None  # as if it were not installed
+from carmask.__main__ import main
+sys.exit(main([sys.argv[1], "--help"]))
+"""
+
+
+@pytest.mark.parametrize("command", ["tune", "compare"])
+def test_a_command_that_lacks_a_package_says_how_to_get_it(command):
+    done = subprocess.run([sys.executable, "-c", LACKING, command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "datasets is not installed; run pip install '.[train]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 WITHOUT = """
 import builtins, importlib, sys
 stock = builtins.__import__

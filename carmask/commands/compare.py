@@ -212,6 +212,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"carmask compare: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"carmask compare: {error.filename} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(f"carmask compare: {error.filename or arguments.out}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0

@@ -94,11 +94,11 @@ def main(argv: list[str] | None = None) -> int:
     written, failed = (sum((share[part] for share in shares), []) for part in (0, 1))
     failed += refused
     if process == 0:
+        unwritten = write_table(predictor, written, arguments.out)
         rate = len(written) / max(time.monotonic() - start, 1e-9)
         kind = {"mask": "masks", "dots": "files of dots"}[predictor.task.kind]
         count = f"{len(written)} {kind} written to {arguments.out} ({rate:.1f} pictures/s)"
         print(f"{count}, {len(failed)} pictures failed.")
-        unwritten = write_table(predictor, written, arguments.out)
         for line in refused + unwritten:
             print(f"carmask predict: {line}", file=sys.stderr)
         failed += unwritten

@@ -81,7 +81,7 @@ def write_drafts(predictor: Predictor, chosen: list[tuple[float, Path, str]], fo
         if len(tiles) < SHEET_TILES:
             tiles.append(overlay_mask(picture, mask))
             tiles[-1].thumbnail((TILE, TILE))
-    with (folder / "to-label.csv").open("w", encoding="utf-8", newline="") as file:
+    with (folder / "to-label.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:
         csv.writer(file).writerows([["image", "draft", "doubt", "picture"], *lines])
     captions = [f"{value:.2f} {name}" for value, _, name in chosen]
     contact_sheet(tiles, captions[: len(tiles)], tile=TILE).save(folder / "contact_sheet.png")

@@ -16,7 +16,7 @@ from carmask.data.card import data_set_card, sheet_of_rows
 from carmask.data.layout import NOT_JUDGED, OBJECT, SPLITS, file_inside
 from carmask.errors import DataError, refused_as, shortened
 from carmask.files.disk import sync
-from carmask.files.pictures import MAX_FILE_BYTES
+from carmask.files.picture_limits import MAX_FILE_BYTES
 from carmask.files.progress import progress
 from carmask.files.system import is_running
 from carmask.files.words import DEFAULT_OBJECT

@@ -9,7 +9,8 @@ from PIL import Image
 
 from carmask.data.layout import standard_split
 from carmask.errors import PictureError
-from carmask.files.pictures import JPEG_FORMATS, open_picture, opened, orientation
+from carmask.files.picture_limits import JPEG_FORMATS
+from carmask.files.pictures import open_picture, opened, orientation
 
 Dots = list[list[float] | None]  # for each name [x, y] as fractions of width and height, None where it is not there
 

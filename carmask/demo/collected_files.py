@@ -5,7 +5,9 @@ import io
 import re
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
+
+from carmask.files.pictures import orientation
 
 LONGEST_JPEG = 65_500  # pixels
 QUALITY = 95  # of a JPEG that is encoded anew
@@ -55,7 +57,7 @@ def collected_file(picture: Image.Image, source: Path | None) -> tuple[str, byte
         content = source.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             kind, mode = opened.format or "", opened.mode
-            upright = opened.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            upright = orientation(opened) == 1
         if kind in ("JPEG", "MPO") and upright and mode in ("L", "RGB"):
             with contextlib.suppress(ValueError):
                 return ".jpg", without_metadata(content)

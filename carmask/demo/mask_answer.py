@@ -22,6 +22,7 @@ from carmask.tasks.mask_task import MaskTask
 TRANSPARENT, COLOUR, PICTURE = BEHIND = "transparent", "colour", "picture"  # what may lie behind a cut-out
 DOUBTFUL = 0.1, 0.9  # a pixel whose probability of being the object is between these is doubtful
 EDGE = math.log(2)  # log-odds between the outline of a cut-out and where it is opaque, or gone
+AMBER = (255, 176, 0)
 STRIP = 256  # rows of a cut-out whose edge is computed at a time
 SLIDING_WINDOW_ZOOM = 4.0  # how much larger the network sees the picture, compared with a single window
 MOST_WORK = 1_600  # megapixels of a picture times windows of the network: some five seconds on two cores
@@ -86,6 +87,12 @@ def doubtful_pixels(margin: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask_at(margin, least, size) - mask_at(margin, most, size)
 
 
+def draw_doubtful(picture: Image.Image, margin: np.ndarray) -> Image.Image:
+    """Draws the doubtful pixels of a margin (h, w) in amber on the grey picture."""
+    doubtful = doubtful_pixels(margin, (picture.height, picture.width))
+    return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
+
+
 def doubtful_share(margin: np.ndarray, size: tuple[int, int]) -> float:
     """The share, 0 to 1, of doubtful pixels in a picture of `size` (height, width), at the resolution of the view."""
     scale = min(1, VIEW_SIDE / max(size))
@@ -133,6 +140,15 @@ def ground_of(size: tuple[int, int], behind: str, colour: str, background: Uploa
     if behind == PICTURE and background:
         return ImageOps.fit(open_upload(background, max(size)), size)
     return None
+
+
+def ground_or_none(size: tuple[int, int], behind: str, colour: str, background: Upload | None) -> Image.Image | None:
+    """As `ground_of`; what cannot be used is said, and nothing lies behind the cut-out."""
+    try:
+        return ground_of(size, behind, colour, background)
+    except gr.Error as error:
+        gr.Warning(f"What is to lie behind the cut-out cannot be used; choose another. {error.message}")
+        return None
 
 
 def describe_share(mask: np.ndarray, object_name: str) -> str:

@@ -19,10 +19,11 @@ from carmask.demo.mask_answer import (
     StoredAnswer,
     check_work,
     describe_mask,
-    doubtful_pixels,
     doubtful_share,
+    draw_doubtful,
     find_model,
     ground_of,
+    ground_or_none,
     mask_at,
     open_stored_mask,
     small_overlay,
@@ -40,11 +41,10 @@ from carmask.demo.uploads import (
     save_for_page,
     store_maps,
 )
-from carmask.files.drawing import cut_out, overlay_mask
-from carmask.files.pictures import MAX_SIDE
+from carmask.files.drawing import cut_out
+from carmask.files.picture_limits import MAX_SIDE
 from carmask.inference.predictor import Predictor
 
-AMBER = (255, 176, 0)
 # Without buttons, since gradio's reset button triggers no `input`.
 THRESHOLD_RANGE: dict = {"minimum": 0.01, "maximum": 0.99, "step": 0.01, "buttons": []}
 
@@ -106,23 +106,18 @@ def save_picture(picture: Image.Image, stored: StoredAnswer) -> str:
     return str(path)
 
 
-def draw_doubtful(picture: Image.Image, margin: np.ndarray) -> Image.Image:
-    """Draws the doubtful pixels of a margin (h, w) in amber on the grey picture."""
-    doubtful = doubtful_pixels(margin, (picture.height, picture.width))
-    return overlay_mask(picture.convert("L"), doubtful, AMBER, opacity=0.85)
-
-
-def save_cut(stored: StoredAnswer, picture: Image.Image, mask: Image.Image, behind: Behind) -> str:
+def save_cut(stored: StoredAnswer, picture: Image.Image, mask: Image.Image, ground: Image.Image | None) -> str:
     """Saves the object cut out of `picture`, at full size and with a soft edge; returns the path."""
     alpha = soft_edge(load_maps(stored.margin), np.asarray(mask), stored.threshold)
-    return save_for_page(cut_out(picture, alpha, ground_of(picture.size, *behind)), stored.picture, "_cutout")
+    return save_for_page(cut_out(picture, alpha, ground), stored.picture, "_cutout")
 
 
 def redraw_cut(stored: StoredAnswer | None, behind: str, colour: str, background: Upload | None) -> list:
     """Lays something else behind the cut-out of an answer, if there is one; returns the cut-out and its download."""
     if stored is None or not (mask := open_stored_mask(stored)).getbbox():
         return [gr.skip()] * 2
-    cut = save_cut(stored, open_upload(stored.picture), mask, (behind, colour, background))
+    picture = open_upload(stored.picture)
+    cut = save_cut(stored, picture, mask, ground_of(picture.size, behind, colour, background))
     return [cut, gr.DownloadButton(value=cut, interactive=True)]
 
 
@@ -143,8 +138,9 @@ def make_cutout(answer: Callable[..., MaskAnswer]) -> Callable[..., tuple[str, s
         The rest is as for /mask. Returns a PNG of the upright picture's size, and one line of text.
         """
         _, line, stored = answer(picture, model, sliding_window)
-        given = behind, colour, background
-        return save_cut(stored, open_upload(picture), open_stored_mask(stored), given), line
+        opened = open_upload(picture)
+        ground = ground_of(opened.size, behind, colour, background)
+        return save_cut(stored, opened, open_stored_mask(stored), ground), line
 
     return cutout
 
@@ -154,7 +150,7 @@ def save_views(stored: StoredAnswer, behind: Behind) -> list:
     mask = open_stored_mask(stored)
     found = mask.getbbox() is not None
     picture = open_upload(stored.picture, MAX_SIDE if found else VIEW_SIDE)  # the cut-out alone needs every pixel
-    cut = save_cut(stored, picture, mask, behind) if found else None
+    cut = save_cut(stored, picture, mask, ground_or_none(picture.size, *behind)) if found else None
     overlay = save_for_page(small_overlay(picture, mask, VIEW_SIDE), stored.picture, "_overlay")
     doubt = gr.skip()
     if not stored.chosen:  # the doubtful pixels do not depend on the threshold

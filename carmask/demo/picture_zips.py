@@ -3,7 +3,6 @@
 import re
 import stat
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import gradio as gr
 import numpy as np
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from carmask.demo.uploads import Upload, original_name, uploaded_file
 from carmask.errors import PictureError
-from carmask.files.pictures import MAX_FILE_BYTES, note_refusal, open_noted
+from carmask.files.picture_limits import MAX_FILE_BYTES
+from carmask.files.pictures import note_refusal, open_noted
 from carmask.files.refusals import DAMAGED
 
 MAX_PICTURES = 100
@@ -77,7 +76,7 @@ def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture
             raise PictureError(MIXED)
         else:
             with open_zip(paths[0]) as archive:
-                opened = partial(open_zipped, archive, get_upload_folder())
+                opened = partial(open_zipped, archive)
                 yield [BatchPicture(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
     except PictureError as refusal:
         note_refusal(paths[0], str(refusal))
@@ -137,8 +136,8 @@ def _is_hidden(name: str) -> bool:
     return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
 
 
-def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
-    """Opens one picture of a zip, as `open_picture` does, through a temporary file in `folder`.
+def open_zipped(archive: ZipFile, info: ZipInfo) -> Image.Image:
+    """Opens one picture of a zip, as `open_picture` does.
 
     Raises:
         PictureError: It is refused as a picture, or for how it is stored in the zip.
@@ -156,10 +155,7 @@ def open_zipped(archive: ZipFile, folder: str, info: ZipInfo) -> Image.Image:
         raise PictureError(DAMAGED) from None
     if content.startswith(ZIP_SIGNATURES):
         raise PictureError(NESTED)
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        file.write(content)
-        file.flush()
-        return open_noted(file.name)
+    return open_noted(content)
 
 
 def is_taken(name: str, others: Iterable[str]) -> bool:

@@ -34,6 +34,7 @@ POLL_SECONDS = 0.05
 BUSY = f"The page is busy: {MOST_VISITORS} visitors are waiting; try again in a minute."
 TOO_MANY_OF_VISITOR = f"You have {MOST_OF_VISITOR} requests waiting already; wait for one of their answers."
 UNHEARD = f"Nobody waited for this answer; ask for it within {SECONDS_UNHEARD} seconds."
+DISK = "There is no answer: the server's disk refuses to keep it. Try again later."
 END = object()
 ANSWER_ROUTE = re.compile(r".*/queue/data|.*/call/(?:v2/)?[^/]+/(\w+)")
 
@@ -134,9 +135,16 @@ class Turns:
         return await asyncio.wrap_future(self.running)
 
     def work_for(self, request: Waiting, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - what `work` returns
-        """Does `work` in the worker's thread, gives the memory that it freed back, and notes when the turn ended."""
+        """Does `work` in the worker's thread, gives the memory that it freed back, and notes when the turn ended.
+
+        Raises:
+            gr.Error: The disk fails.
+        """
         try:
             return work()
+        except OSError as error:  # such as a full disk
+            logging.error(error)  # it may name a path, which visitors must not see
+            raise gr.Error(DISK, print_exception=False) from None
         finally:
             give_freed_memory_back()
             self.last_turn |= dict.fromkeys((request.address, request.visitor), time.monotonic())

@@ -17,7 +17,8 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from carmask.errors import PictureError
-from carmask.files.pictures import MAX_SIDE, open_noted
+from carmask.files.picture_limits import MAX_SIDE
+from carmask.files.pictures import open_noted
 
 UPLOADS_PREFIX, UPLOADS_LOCK = "carmask-", "lock"
 
@@ -58,7 +59,7 @@ def stored_bytes() -> int:
 
 
 def uploaded_file(upload: Upload | None) -> Path:
-    """Returns the path of an uploaded file; only files that lie in the upload folder are ever opened.
+    """Returns the path of an uploaded file, whose use this is; only those in the upload folder are ever opened.
 
     Raises:
         gr.Error: There is no upload, or its path is not in the upload folder.
@@ -68,6 +69,7 @@ def uploaded_file(upload: Upload | None) -> Path:
     path = Path(upload["path"] or "").resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
         raise gr.Error(GONE, print_exception=False)
+    extend_lifetime(str(path))
     return path
 
 
@@ -116,11 +118,12 @@ def store_maps(maps: np.ndarray, upload: dict[str, Any]) -> str:
 
 
 def load_maps(path: str) -> np.ndarray:
-    """Loads what `store_maps` saved.
+    """Loads what `store_maps` saved, a use of it.
 
     Raises:
         gr.Error: It was deleted, as all uploads are some minutes after their last use.
     """
+    extend_lifetime(path)
     try:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -131,14 +134,14 @@ def extend_lifetime(*paths: str) -> None:
     """Restarts the time after which these files and their folders are deleted."""
     for path in paths:
         for one in (Path(path), Path(path).parent):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.utime(one)
 
 
 def sweep() -> None:
     """Deletes the expired files that gradio leaves behind: aborted uploads, old answers and stored maps."""
     for path in Path(get_upload_folder()).glob("tmp*"):
-        with contextlib.suppress(FileNotFoundError):  # gradio deletes by the clock as well
+        with contextlib.suppress(OSError):  # gradio deletes by the clock as well, and some systems no file in use
             if time.time() - path.stat().st_mtime > LIFETIME_SECONDS:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

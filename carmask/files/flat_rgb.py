@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from carmask.errors import PictureError
 
 ROWS = 256  # rows that are worked on at a time
+DEPTHS = (8, 10, 12, 14, 16)  # bits of grey values, as cameras and scanners have them
 
 
 def flat_rgb(picture: Image.Image) -> Image.Image:
-    """Makes a loaded picture RGB, transparent parts over white, and scales grey values of more than 8 bits.
+    """Makes a loaded picture RGB, transparent parts over white, and scales grey values that are no bytes.
+
+    White is 1 in a float picture of nothing higher, else the highest value of as many bits as the picture needs; to
+    floats that fill not half of that it is their own highest value.
 
     Returns:
         A new picture without metadata.
@@ -25,10 +29,12 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
         flat.info.clear()
         return flat
     flat = Image.new("RGB", picture.size, "white")
-    limits = _grey_limits(picture) if deep else (0, 0)
+    ends = _grey_range(picture) if deep else (0, 0)
+    turned = deep and getattr(picture, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0  # white is 0
     for top, band in bands(picture):
         if deep:
-            flat.paste(Image.fromarray(_eight_bit_grey(np.asarray(band), limits)), (0, top))
+            grey = _eight_bit_grey(np.asarray(band), ends)
+            flat.paste(Image.fromarray(255 - grey if turned else grey), (0, top))
         else:
             band = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
             flat.paste(band, (0, top), band.getchannel("A"))
@@ -41,10 +47,8 @@ def bands(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, picture.crop((0, top, picture.width, min(top + ROWS, picture.height)))
 
 
-def _grey_limits(picture: Image.Image) -> tuple[float, float]:
-    """What is black and what is white in a picture of grey values that are no bytes, by its range."""
-    if picture.mode.startswith("I;16"):
-        return 0, 65535
+def _grey_range(picture: Image.Image) -> tuple[float, float]:
+    """The lowest and the highest grey value of a picture."""
     ends = []
     for _, band in bands(picture):
         values = np.asarray(band)
@@ -53,14 +57,17 @@ def _grey_limits(picture: Image.Image) -> tuple[float, float]:
                 "This float picture holds values that are not numbers; save it as 8-bit PNG and try again."
             )
         ends += [float(values.min()), float(values.max())]
-    whites = (255, 65535) if picture.mode == "I" else (1, 255, 65535)
-    if min(ends) < 0 or max(ends) > whites[-1]:
-        return min(ends), max(ends)
-    return 0, next(white for white in whites if max(ends) <= white)
+    return min(ends), max(ends)
 
 
-def _eight_bit_grey(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Scales grey values (H, W) from their limits to uint8 (H, W)."""
-    if values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    return np.interp(values, limits, (0, 255)).round().astype(np.uint8)
+def _eight_bit_grey(values: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    """Scales grey values (H, W) of a picture with such a lowest and highest value to uint8 (H, W)."""
+    low, high = ends
+    bits = next((bits for bits in DEPTHS if high < 2**bits), None)
+    if low < 0 or bits is None:
+        white = high
+    elif values.dtype.kind != "f":
+        return (values >> bits - DEPTHS[0]).astype(np.uint8)
+    else:
+        low, white = 0, 1 if high <= 1 else max(high, 2**bits - 1) if high > 2 ** (bits - 1) else high
+    return np.interp(values, (low, white), (0, 255)).round().astype(np.uint8)

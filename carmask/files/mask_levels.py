@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from carmask.errors import PictureError, refused_as
-from carmask.files.pictures import JPEG_FORMATS, MAX_PIXELS, opened
+from carmask.files.picture_limits import JPEG_FORMATS, MAX_PIXELS
+from carmask.files.pictures import opened
 
 MASK_ENDINGS = {".npy"}  # beside those of pictures
 GREY = 0x010101  # a grey value times this is its colour

@@ -3,35 +3,29 @@
 import functools
 import hashlib
 import logging
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from carmask.errors import PictureError, refused_as
 from carmask.files.flat_rgb import flat_rgb
-from carmask.files.png_data import holds_its_pixels
+from carmask.files.picture_limits import (
+    JPEG_FORMATS,
+    MAX_FILE_BYTES,
+    MAX_SIDE,
+    MeteredFile,
+    check_cost,
+    check_parts,
+)
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
-MAX_PIXELS = 89_478_485
-MAX_WEBP_PIXELS = 60_000_000  # its decoder holds a picture four times
-MAX_SIDE = 65_535
-MAX_FILE_BYTES = 20 * 2**20
-MAX_SCANS = 100
-MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
-MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
 
 Size = tuple[int, int]
-JPEG_FORMATS = ("JPEG", "MPO")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-
-# The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
-SCAN_HEAD = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 UPRIGHT_TURNS: dict[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,8 +52,8 @@ def open_picture(path: str | Path) -> Image.Image:
     return open_reduced(path, lambda size: size)[0]
 
 
-def open_noted(path: str | Path, side: int = MAX_SIDE) -> Image.Image:
-    """Opens a picture file like `open_picture`; a refusal leaves one line in the log, without the file's name.
+def open_noted(file: Path | bytes, side: int = MAX_SIDE) -> Image.Image:
+    """Opens a file or its content like `open_picture`; a refusal leaves one line in the log, without the file's name.
 
     What is to be shown at no more than `side` pixels a side is reduced to that, if it can be while it is decoded.
 
@@ -67,11 +61,11 @@ def open_noted(path: str | Path, side: int = MAX_SIDE) -> Image.Image:
         PictureError: As for `open_picture`.
     """
     try:
-        picture, _ = open_reduced(path, lambda size: _fitted(size, side))
+        picture, _ = open_reduced(file, lambda size: _fitted(size, side))
         picture.thumbnail((side, side))
         return picture
     except PictureError as refusal:
-        note_refusal(Path(path), str(refusal))
+        note_refusal(file, str(refusal))
         raise
 
 
@@ -80,23 +74,26 @@ def _fitted(size: Size, side: int) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def note_refusal(path: Path, reason: str) -> None:
+def note_refusal(file: Path | bytes, reason: str) -> None:
     """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
-    with open(path, "rb") as file:
-        content = file.read(MAX_FILE_BYTES)
+    if isinstance(file, bytes):
+        content, size = file[:MAX_FILE_BYTES], len(file)
+    else:
+        with file.open("rb") as opened_file:
+            content, size = opened_file.read(MAX_FILE_BYTES), file.stat().st_size
     Image.init()
     kind = next(
         (name for name in FORMATS if (accepts := Image.OPEN[name][1]) and accepts(content[:16])), "unknown format"
     )
     digest = hashlib.sha256(content).hexdigest()
-    logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, path.stat().st_size, reason)
+    logging.warning("Refused: %s, %s, %d bytes: %s", digest, kind, size, reason)
 
 
-def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
+def open_reduced(file: str | Path | bytes, seen_size: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
     """Opens a picture file like `open_picture`, but no finer than a network needs it: for JPEG, much faster.
 
     Args:
-        path: of the file.
+        file: its path or its content.
         seen_size: gives the size (height, width) at which the network sees an upright picture of a size.
 
     Returns:
@@ -105,7 +102,7 @@ def open_reduced(path: str | Path, seen_size: Callable[[Size], Size]) -> tuple[I
     Raises:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
-    with opened(path) as picture:
+    with opened(file) as picture:
         factor = _reduce(picture, seen_size) if picture.format in JPEG_FORMATS else 1
         picture.load()
         turn, flat = UPRIGHT_TURNS.get(orientation(picture)), flat_rgb(picture)
@@ -121,12 +118,15 @@ def opened(file: str | Path | bytes) -> Iterator[Image.Image]:
     Raises:
         PictureError: The file is missing, too large, damaged, or not a picture in an accepted format.
     """
-    content = file if isinstance(file, bytes) else _read(Path(file))
+    content = _content(file)
     with warnings.catch_warnings(), refused_as(PictureError, DAMAGED):
         warnings.simplefilter("ignore")  # a hostile file can put its own text into Pillow's warnings
         try:
-            with Image.open(BytesIO(content), formats=_formats()) as picture:
-                _check_cost(picture, content)
+            check_parts(content)
+            metered = MeteredFile(content)
+            with Image.open(metered, formats=_formats()) as picture:
+                check_cost(picture, content)
+                metered.unmeter()
                 yield picture
         except Image.DecompressionBombError:
             raise PictureError(TOO_MANY_PIXELS) from None
@@ -168,11 +168,11 @@ def grey_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("L").convert("RGB")
 
 
-def _read(path: Path) -> bytes:
+def _content(file: str | Path | bytes) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        if (len(file) if isinstance(file, bytes) else Path(file).stat().st_size) > MAX_FILE_BYTES:
             raise PictureError("This file is larger than 20 MB; make the picture smaller or save it as a JPEG.")
-        content = path.read_bytes()
+        content = file if isinstance(file, bytes) else Path(file).read_bytes()
     except OSError:
         raise PictureError("This file cannot be read; check that it exists and that you may open it.") from None
     if not content:
@@ -188,21 +188,6 @@ def _formats() -> tuple[str, ...]:
         return FORMATS
     register_heif_opener()
     return (*FORMATS, "HEIF")
-
-
-def _check_cost(picture: Image.Image, content: bytes) -> None:
-    """Refuses, before anything is decoded, what would take too much memory or time."""
-    if picture.width * picture.height > MAX_PIXELS:
-        raise PictureError(TOO_MANY_PIXELS)
-    if picture.format == "WEBP" and picture.width * picture.height > MAX_WEBP_PIXELS:
-        raise PictureError("This WebP has more than 60 megapixels; save it as a JPEG or make it smaller.")
-    if max(picture.size) > MAX_SIDE:
-        raise PictureError("This picture is longer than 65535 pixels; cut it into shorter pieces and try again.")
-    scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0
-    if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
-        raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
-    if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):
-        raise PictureError(DAMAGED)
 
 
 def orientation(picture: Image.Image) -> int:

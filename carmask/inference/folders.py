@@ -1,10 +1,12 @@
 """Folders of pictures in, one answer a picture out."""
 
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unicodedata import normalize
 from zlib import crc32
 
 import numpy as np
@@ -37,19 +39,25 @@ def is_own_answer(path: Path, given: Path, out: Path) -> bool:
     """Whether `path` below the input folder `given` is a mask that an earlier run wrote to `out`."""
     if given.resolve() in out.resolve().parents:
         return out.resolve() in path.resolve().parents
-    partner = path.stem.removesuffix("_mask")
-    return path.stem != partner and any(path.with_name(partner + ending).exists() for ending in ENDINGS)
+    partner = path.name.removesuffix(ANSWERS["mask"])
+    beside = given.resolve() == out.resolve() and partner != path.name
+    return beside and any(path.with_name(partner + ending).exists() for ending in ENDINGS)
 
 
 def plan_answers(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Lists each picture with its answer's path, once; and says which pictures would replace another one's answer."""
-    planned: dict[Path, Path] = {}
+    planned: dict[str, tuple[Path, Path]] = {}
     refused = []
     for picture, target in pictures_and_answers(inputs, out):
-        first = planned.setdefault(target, picture)
+        first, _ = planned.setdefault(one_name(str(target)), (picture, target))
         if first.resolve() != picture.resolve():
             refused.append(f"{picture}: its answer would replace that of {first}; rename one of the two.")
-    return [(picture, target) for target, picture in planned.items()], refused
+    return [*planned.values()], refused
+
+
+def one_name(path: str) -> str:
+    """The same text for all paths that are one file: macOS and Windows do not tell letters by case or composition."""
+    return normalize("NFC", normalize("NFC", path).casefold()) if sys.platform in ("darwin", "win32") else path
 
 
 def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]:
@@ -68,7 +76,7 @@ def write_answer(predictor: Predictor, picture: Path, target: Path) -> list[Dot]
     target = target.with_name(target.name + ANSWERS[predictor.task.kind])
     if predictor.task.kind == "dots":
         text = dots_as_json(picture.name, size, answer)
-        write_whole(target, text.encode())
+        write_whole(target, text.encode(errors="replace"))
         return answer
     write_whole(target, mask_as_png(answer))
     return []
@@ -127,7 +135,7 @@ def write_table(predictor: Predictor, written: list[tuple[Path, list[Dot]]], out
         return []
     lines = [(path.relative_to(out).as_posix(), dots) for path, dots in written]
     try:
-        write_whole(out / "dots.csv", dots_as_csv(sorted(lines)).encode())
+        write_whole(out / "dots.csv", dots_as_csv(sorted(lines)).encode(errors="replace"))
     except OSError as error:
         return [f"{out / 'dots.csv'} cannot be written ({error.strerror})."]
     return []

@@ -12,7 +12,7 @@ from carmask.data.pairing import BadFile
 from carmask.data.pairs import BadPair
 from carmask.errors import DataError
 from carmask.files.mask_levels import HALF, open_mask
-from carmask.files.pictures import MAX_PIXELS
+from carmask.files.picture_limits import MAX_PIXELS
 from data_scripts.outlines import Size, paint_polygons
 
 FARTHEST = 1e7  # no pixel lies further out

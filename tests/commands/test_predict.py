@@ -10,7 +10,7 @@ from PIL import Image
 
 from carmask import Predictor
 from carmask.commands.predict import main
-from carmask.inference.folders import mask_as_png
+from carmask.inference.folders import mask_as_png, plan_answers
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 4), (64, 96), (1, 2000), (333, 47)])
@@ -64,6 +64,33 @@ def test_two_pictures_with_one_mask_name_do_not_overwrite_each_other(tiny_mask_m
     shutil.copy(pictures / "a.png", pictures / "a.bmp")
     assert run(tiny_mask_model, pictures, "--out", tmp_path / "out") == 1
     assert "rename" in capsys.readouterr().err
+
+
+def test_a_picture_whose_name_ends_like_a_masks_gets_its_mask_too(tiny_mask_model, pictures, tmp_path):
+    shutil.copy(pictures / "a.png", pictures / "a_mask.png")
+    assert run(tiny_mask_model, pictures, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out/a_mask_mask.png").is_file()
+
+
+@pytest.mark.parametrize(("system", "failed"), [("linux", 0), ("darwin", 1), ("win32", 1)])
+def test_names_that_are_one_file_on_some_systems_are_refused_there(
+    tiny_mask_model, pictures, tmp_path, monkeypatch, capsys, system, failed
+):
+    shutil.copy(pictures / "a.png", pictures / "A.bmp")
+    monkeypatch.setattr("carmask.inference.folders.sys.platform", system)
+    _, refused = plan_answers([pictures], tmp_path / "out")
+    assert len(refused) == failed
+
+
+def test_whoever_stops_reading_gets_all_answers_and_no_traceback(tiny_mask_model, pictures, tmp_path):
+    command = [sys.executable, "-m", "carmask", "predict", str(pictures), "--out", str(tmp_path / "out")]
+    command += ["--model", str(tiny_mask_model)]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipe) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert len(list(tmp_path.rglob("*_mask.png"))) == 3
 
 
 def test_a_threshold_changes_the_mask(tiny_mask_model, pictures, tmp_path):

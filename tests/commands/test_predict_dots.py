@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -37,6 +38,12 @@ def test_the_model_decides_the_task_when_none_is_demanded(dots_model, tiny_mask_
     assert run(dots_model, pictures / "a.png", "--out", tmp_path / "out") == 0
     assert run(tiny_mask_model, pictures / "a.png", "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a_dots.json", "dots.csv", "a_mask.png"}
+
+
+def test_a_file_name_that_is_no_text_stands_in_the_table_all_the_same(dots_model, pictures, tmp_path):
+    (pictures / "a.png").rename(pictures / os.fsdecode(b"caf\xe9.png"))
+    assert run(dots_model, pictures, "--out", tmp_path / "out") == 0
+    assert "caf?.png" in (tmp_path / "out/dots.csv").read_text()
 
 
 @pytest.mark.parametrize("task", ["mask", "dots"])

@@ -126,6 +126,15 @@ def test_a_jpeg_keeps_its_pixels_bytes_and_loses_everything_else(folder, kind):
         assert np.array_equal(np.asarray(opened), np.asarray(original))
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_with_broken_exif_is_added_as_it_lies(folder, kind):
+    picture, mask = car(0)
+    source = folder.with_name("mine.pic")
+    picture.save(source, kind, exif=b"Exif\0\0broken")
+    add_example(folder, "a", picture, mask, source)
+    assert len(collected_rows(folder)) == 1
+
+
 def test_a_jpeg_that_lies_on_its_side_is_stored_upright(folder, picture_path):
     picture = open_picture(picture_path)
     mask = np.zeros((picture.height, picture.width), np.uint8)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -166,6 +167,17 @@ def test_what_cannot_lie_behind_a_cut_out_is_refused_in_one_sentence(predictor, 
         redraw_cut(stored, behind, colour, None)
 
 
+def test_a_bad_picture_behind_the_cut_out_is_said_and_the_rest_of_the_page_goes_on(predictor, uploaded, tmp_path):
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    for name in ("no-picture.png", "expired.png"):
+        (tmp_path / "no-picture.png").write_bytes(b"no picture")
+        with pytest.warns(UserWarning, match="behind the cut-out cannot be used; choose another"):
+            outputs = show_views(stored, PICTURE, WHITE, {"path": str(tmp_path / name)})
+        assert outputs[1].interactive
+        assert outputs[1].value["path"] == stored.mask
+        assert pixels(outputs[5]).shape == (64, 96, 4)
+
+
 def test_a_program_gets_the_pages_cut_out_and_an_empty_one_where_there_is_no_car(predictor, uploaded):
     answer = answer_of(predictor, lambda margin: margin)
     cut, line = make_cutout(answer)(uploaded, "one", False, COLOUR, "#000000")
@@ -200,6 +212,18 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
     for ask in (lambda: apply_threshold(stored, 0.6), lambda: apply_threshold(None, 0.6), lambda: show_views(stored)):
         with pytest.raises(gr.Error, match="no longer on the server"):
             ask()
+
+
+def test_whatever_a_person_goes_on_using_is_kept(predictor, uploaded, tmp_path):
+    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+    for path in (stored.margin, stored.mask):
+        old = time.time() - uploads.LIFETIME_SECONDS + 60
+        os.utime(os.path.dirname(path), (old, old))
+    stored = apply_threshold(stored, 0.6)[2]
+    assert time.time() - os.stat(os.path.dirname(stored.margin)).st_mtime < 60
+    os.utime(os.path.dirname(stored.mask), (0, 0))
+    show_views(stored)
+    assert os.path.exists(stored.mask)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from conftest import drawn_car
 from carmask.demo import picture_zips
 from carmask.demo.picture_zips import mask_name, open_zip, open_zipped, zipped_pictures
 from carmask.errors import PictureError
-from carmask.files.pictures import MAX_FILE_BYTES
+from carmask.files.picture_limits import MAX_FILE_BYTES
 
 FLAGS_AT = 8  # where the flags stand in an entry of a zip's list
 
@@ -38,7 +38,7 @@ def make(tmp_path):
 
 def opened(path, folder):
     with open_zip(path) as archive:
-        return [open_zipped(archive, str(folder), info) for info in zipped_pictures(archive)]
+        return [open_zipped(archive, info) for info in zipped_pictures(archive)]
 
 
 def refusal(path, folder="/nowhere"):

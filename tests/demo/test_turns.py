@@ -199,3 +199,11 @@ def test_every_function_of_the_page_takes_turns_but_the_short_ones():
     names = {function.__name__ for function in own if not hasattr(function, "__wrapped__")}
     assert names == {"<lambda>"}
     assert all(event.queue for event in page.fns.values() if event.fn in own)
+
+
+def test_a_disk_that_fails_is_said_in_one_sentence_without_a_path():
+    def fails(name):
+        raise OSError(28, "No space left on device", "/secret/place")
+
+    with somebody_listens("a"):
+        assert run(asked(Turns().in_turn(fails), "one")) == [turns.DISK]

@@ -9,10 +9,10 @@ from PIL import Image
 from soak_reader import end_of, mutant
 
 from carmask.errors import PictureError
-from carmask.files import pictures
+from carmask.files import picture_limits
+from carmask.files.picture_limits import MAX_FILE_BYTES
 from carmask.files.pictures import (
     FORMATS,
-    MAX_FILE_BYTES,
     UPRIGHT_TURNS,
     grey_rgb,
     open_picture,
@@ -130,7 +130,72 @@ def test_grey_of_16_bits_is_scaled(scene, mode, order):
     assert same(upright_rgb(picture), grey.convert("RGB"))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 65535), (-5, 3), (1e-30, 1e30)])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_grey_of_as_many_bits_as_a_camera_has_shows_the_same_as_8_bits(save, bits, dtype):
+    grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    deep = (grey.astype(dtype) * 2 ** (bits - 8)).astype(dtype)
+    path = save(encoded(Image.fromarray(deep), "TIFF"))
+    assert same(open_picture(path), Image.fromarray(grey).convert("RGB"), tolerance=1)
+
+
+@pytest.mark.parametrize("depth", ["u1", "u2"])
+def test_a_tiff_whose_white_is_0_shows_the_same(save, depth):
+    grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    stored = (255 - grey).astype(depth) * (257 if depth == "u2" else 1)
+    content = bytearray(encoded(Image.fromarray(stored.astype(depth)), "TIFF"))
+    entry = content.index(struct.pack("<HHL", 262, 3, 1))  # the photometric interpretation
+    content[entry + 8 : entry + 10] = struct.pack("<H", 0)
+    assert same(open_picture(save(bytes(content))), Image.fromarray(grey).convert("RGB"))
+
+
+def exif_of_one_block(entries, size):
+    """EXIF whose entries all name the same block of bytes."""
+    named = b"".join(struct.pack("<HHLL", 1000 + number, 7, size, 0) for number in range(entries))
+    return b"II*\0" + struct.pack("<LH", 8, entries) + named + bytes(4 + size)
+
+
+def gif_of_many_comments(scene, blocks):
+    gif = encoded(scene.convert("P"), "GIF")
+    at = gif.index(b",", 13 + 3 * (2 << (gif[10] & 7)))
+    return gif[:at] + b"\x21\xfe" + b"\x01a" * blocks + b"\0" + gif[at:]
+
+
+def jpeg_of_many_exif_parts(scene, parts):
+    jpeg = encoded(scene, "JPEG")
+    return jpeg[:2] + (b"\xff\xe1\0\x12Exif\0\0" + bytes(10)) * parts + jpeg[2:]
+
+
+def tiff_of_one_block(scene, entries):
+    tiff = encoded(scene, "TIFF")
+    at = struct.unpack_from("<L", tiff, 4)[0]
+    count = struct.unpack_from("<H", tiff, at)[0]
+    named = b"".join(struct.pack("<HHLL", 40_000 + number, 7, len(tiff), 0) for number in range(entries))
+    directory = struct.pack("<H", count + entries) + tiff[at + 2 : at + 2 + 12 * count] + named + bytes(4)
+    return tiff[:4] + struct.pack("<L", len(tiff)) + tiff[8:] + directory
+
+
+@pytest.mark.parametrize("make", [gif_of_many_comments, jpeg_of_many_exif_parts, tiff_of_one_block])
+def test_metadata_that_takes_minutes_or_gigabytes_to_read_is_refused(scene, save, make):
+    assert "beside its pixels" in refusal(save(make(scene, 20_000)))
+    assert same(open_picture(save(make(scene, 2))), scene, tolerance=255)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "JPEG"])
+def test_exif_that_names_one_block_over_and_over_is_not_read(scene, save, monkeypatch, file_format):
+    path, copied = save(encoded(scene, file_format, exif=b"Exif\0\0" + exif_of_one_block(2000, 30_000))), []
+    read = picture_limits.MeteredFile.read
+
+    def counted(file, size=-1):
+        copied.append(len(part := read(file, size)))
+        return part
+
+    monkeypatch.setattr(picture_limits.MeteredFile, "read", counted)
+    assert open_picture(path).size == scene.size
+    assert sum(copied) < 20 * path.stat().st_size
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 1.05), (0, 4.7), (0, 65535), (-5, 3), (1e-30, 1e30)])
 def test_float_grey_of_any_range_keeps_its_contrast(low, high):
     ramp = np.linspace(low, high, 64, dtype=np.float32).reshape(8, 8)
     shown = np.asarray(upright_rgb(Image.fromarray(ramp)))[..., 0]
@@ -172,14 +237,14 @@ def test_a_png_is_decoded_only_if_all_its_pixels_are_there(save, monkeypatch, mo
     length = whole.index(b"IDAT") - 4
     packed = zlib.compress(zlib.decompress(whole[length + 8 : whole.index(b"IEND") - 8])[: 203 * 301 // 16])
     cut = whole[:length] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
-    monkeypatch.setattr(pictures, "MANY_PIXELS", 300 * 200)
+    monkeypatch.setattr(picture_limits, "MANY_PIXELS", 300 * 200)
     assert open_picture(save(whole)).size == picture.size
-    monkeypatch.setattr(pictures, "flat_rgb", lambda picture: pytest.fail("It was decoded."))
+    monkeypatch.setattr("carmask.files.pictures.flat_rgb", lambda picture: pytest.fail("It was decoded."))
     assert "damaged" in refusal(save(cut))
 
 
 def test_a_webp_whose_decoder_would_take_too_much_memory_is_refused(save, monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_WEBP_PIXELS", 99)
+    monkeypatch.setattr(picture_limits, "MAX_WEBP_PIXELS", 99)
     assert "save it as a JPEG" in refusal(save(encoded(Image.new("RGB", (10, 10)), "WEBP")))
     assert open_picture(save(encoded(Image.new("RGB", (11, 9)), "WEBP"))).size == (11, 9)
 
@@ -227,7 +292,7 @@ def test_files_that_are_no_pictures_are_refused(scene, save):
 
 
 def test_heic_photos_are_refused_with_a_hint_where_its_package_is_missing(save, monkeypatch):
-    monkeypatch.setattr(pictures, "_formats", lambda: pictures.FORMATS)
+    monkeypatch.setattr("carmask.files.pictures._formats", lambda: FORMATS)
     assert "HEIC" in refusal(save(b"\0\0\0\x18ftypheic" + bytes(100)))
 
 

@@ -160,7 +160,7 @@ ODD = {
 def test_odd_files_are_refused_in_a_sentence_and_the_others_have_masks(page, tmp_path):
     for name, (content, _) in ODD.items():
         (tmp_path / name).write_bytes(content)
-    drawn_car()[0].save(tmp_path / "car.png")
+    (tmp_path / "car.png").write_bytes(whole("PNG") + bytes(100))  # as some phones leave behind the end
     lines = give(page, *(tmp_path / name for name in ODD), tmp_path / "car.png")
     for line, (_, words) in zip(lines, ODD.values(), strict=False):
         assert words in line

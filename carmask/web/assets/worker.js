@@ -94,7 +94,7 @@ async function isCut(file) { // browsers show the first half of a JPEG or PNG an
       if (mark.every((byte, index) => content[at + index] === byte)) return true;
     return false;
   };
-  if (content[0] === 0x89) return !holds([73, 69, 78, 68], content.length - 64); // IEND
+  if (content[0] === 0x89) return !holds([73, 69, 78, 68, 174, 66, 96, 130], 0); // IEND and its checksum
   if (content[0] !== 0xff) return false;
   let at = 2; // over the parts before the pixels, one of which may hold a small JPEG
   while (content[at] === 0xff && content[at + 1] !== 0xda) at += 2 + 256 * content[at + 2] + content[at + 3];
