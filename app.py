@@ -75,7 +75,7 @@ def build_page(
             stored = mask_tab(answer, models, examples, object_name)
         with gr.Tab("Many pictures"):
             many_tab(batch, models, object_name)
-        with gr.Tab("Correct") as tab:
+        with gr.Tab("Correct", elem_id="correct") as tab:
             correct_tab(tab, stored, collection, object_name)
         if for_dots:
             with gr.Tab("Dots"):

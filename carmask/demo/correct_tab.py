@@ -54,6 +54,13 @@ def no_mask() -> list:
     return [None, NO_MASK, gr.DownloadButton(value=None, interactive=False), gr.Button(interactive=False)]
 
 
+# An answer that comes while a visitor waits in the tab fills its canvas; in any other tab that costs nothing.
+REFRESH = (
+    "() => document.querySelector('#correct-button[aria-selected=true]')"
+    " && document.querySelector('#refresh-canvas').click()"
+)
+
+
 def correct_tab(tab: gr.Tab, stored: gr.State, shared: Path | None, object_name: str) -> None:
     """Lays out the tab inside the page that is being built.
 
@@ -76,7 +83,9 @@ def correct_tab(tab: gr.Tab, stored: gr.State, shared: Path | None, object_name:
     outputs = [mask, line, download, adding]
     quiet: dict = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     collection = gr.State()
-    shown = tab.select(show_canvas, stored, [canvas, *outputs], **quiet)
+    refresh = gr.Button(visible="hidden", elem_id="refresh-canvas")
+    shown = gr.on([tab.select, refresh.click], show_canvas, stored, [canvas, *outputs], **quiet)
+    stored.change(None, js=REFRESH, api_visibility="private")
     shown.failure(lambda: [None, *no_mask()], None, [canvas, *outputs], **PRIVATE)
     canvas.input(correct, [canvas, stored, collection], outputs, **quiet)
     with gr.Row(elem_id="collect-actions"):

@@ -34,6 +34,14 @@ def page(browser_and_address, tmp_path):
         yield page
 
 
+def test_who_waits_in_the_tab_gets_the_mask_when_it_is_there(browser_and_address, tmp_path):
+    with opened_page(*browser_and_address) as page:
+        page.get_by_role("tab", name="Correct").click()
+        expect(page.locator("#correct-line")).to_contain_text("Give a picture")
+        upload(page, "picture", drawn_car(SIZE)[0], tmp_path / "holiday.png")
+        expect(page.locator("#correct-line")).to_contain_text("nothing corrected yet")
+
+
 def drag(page, start, end):
     """Draws a line with the mouse, from one point of the full picture (x, y) to another."""
     box = page.locator("#painter canvas").bounding_box()
