@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # not every console, nor a file on Windows, has the minus of a table
     try:
         code = import_module(f"carmask.commands.{name}").main(rest)  # torch takes seconds, and no help waits for it
-        sys.stdout.flush()
+        if sys.stdout:  # none where it is closed
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever read along has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end of Python

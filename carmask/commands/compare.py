@@ -211,6 +211,8 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, ModelError) as error:
         print(f"carmask compare: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"carmask compare: {error.filename or arguments.out}: {error.strerror}.", file=sys.stderr)
         return 1

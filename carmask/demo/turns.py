@@ -34,7 +34,7 @@ POLL_SECONDS = 0.05
 BUSY = f"The page is busy: {MOST_VISITORS} visitors are waiting; try again in a minute."
 TOO_MANY_OF_VISITOR = f"You have {MOST_OF_VISITOR} requests waiting already; wait for one of their answers."
 UNHEARD = f"Nobody waited for this answer; ask for it within {SECONDS_UNHEARD} seconds."
-DISK = "There is no answer: the server's disk refuses to keep it. Try again later."
+DISK = "There is no answer: a file on the server cannot be read or written. Try again later."
 END = object()
 ANSWER_ROUTE = re.compile(r".*/queue/data|.*/call/(?:v2/)?[^/]+/(\w+)")
 
@@ -142,8 +142,8 @@ class Turns:
         """
         try:
             return work()
-        except OSError as error:  # such as a full disk
-            logging.error(error)  # it may name a path, which visitors must not see
+        except OSError:  # such as a full disk; it may name a path, which visitors must not see
+            logging.exception("A turn failed")
             raise gr.Error(DISK, print_exception=False) from None
         finally:
             give_freed_memory_back()

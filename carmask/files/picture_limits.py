@@ -21,6 +21,7 @@ MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they a
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
 MAX_EXIF_PARTS = 100  # of a JPEG, which are joined one by one
 MAX_READS = 10_000  # until a file says how large its picture is: chunks, comments and directory entries
+BYTE = 0.1  # of a read, where it is of a single byte
 METADATA = "This picture carries too much beside its pixels; save it again without metadata and use that copy."
 
 JPEG_FORMATS = ("JPEG", "MPO")
@@ -46,7 +47,8 @@ class MeteredFile(BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         """As any file; PictureError beyond what may be read."""
         part = super().read(size)
-        self.reads, self.bytes = self.reads - 1, self.bytes - len(part)
+        self.reads -= 1 if len(part) > 1 else BYTE  # JPEGs may be filled up with single bytes
+        self.bytes -= len(part)
         if min(self.reads, self.bytes) < 0:
             raise PictureError(METADATA)
         return part
@@ -60,7 +62,13 @@ class MeteredDirectory(TiffImagePlugin.ImageFileDirectory_v2):
     """A directory of TIFF or EXIF whose entries are read from a `MeteredFile`."""
 
     def load(self, fp: IO[bytes]) -> None:
-        """Reads the directory at the place where `fp` is; PictureError if its entries name too much."""
+        """Reads the directory at the place where `fp` is; PictureError if its entries name too much.
+
+        A file that somebody else has opened on the disk is read as ever: all that is opened here is in memory.
+        """
+        if not isinstance(fp, BytesIO):
+            super().load(fp)
+            return
         start = fp.tell()
         fp.seek(0)
         metered = MeteredFile(fp.read())

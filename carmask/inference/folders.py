@@ -40,7 +40,7 @@ def is_own_answer(path: Path, given: Path, out: Path) -> bool:
     if given.resolve() in out.resolve().parents:
         return out.resolve() in path.resolve().parents
     partner = path.name.removesuffix(ANSWERS["mask"])
-    beside = given.resolve() == out.resolve() and partner != path.name
+    beside = partner != path.name and out.exists() and given.samefile(out)
     return beside and any(path.with_name(partner + ending).exists() for ending in ENDINGS)
 
 

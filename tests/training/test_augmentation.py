@@ -5,8 +5,9 @@ from conftest import drawn_car
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from carmask.data.layout import NOT_JUDGED
 from carmask.tasks.mask_task import IGNORED, MaskTask
-from carmask.training.augmentation import OUTSIDE, blur_part, random_crop, warp
+from carmask.training.augmentation import blur_part, random_crop, warp
 from carmask.training.examples import Examples
 
 
@@ -54,8 +55,8 @@ def test_a_crop_keeps_picture_and_mask_together(seed, square):
     mask = drawn_car(seed=seed)[1]
     grey, truth = random_crop(mask // 255 * 200 + 20, mask, 48, np.random.default_rng(seed), square=square)
     assert grey.shape == truth.shape == (48, 48)
-    assert set(np.unique(truth)) <= {0, OUTSIDE, 255}
-    judged = truth != OUTSIDE
+    assert set(np.unique(truth)) <= {0, NOT_JUDGED, 255}
+    judged = truth != NOT_JUDGED
     assert ((grey > 120) == (truth == 255))[judged].mean() > 0.9
 
 
@@ -72,8 +73,8 @@ def test_a_wide_picture_is_as_high_as_wide_in_a_crop_only_if_pressed_into_a_squa
 
 def test_beyond_the_edge_nothing_is_judged():
     mask = np.full((20, 20), 255, dtype=np.uint8)
-    truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, OUTSIDE, nearest=True)
-    assert (truth[:, :10] == OUTSIDE).all()
+    truth = warp(mask, np.eye(2), np.array([-10.0, 0.0]), 20, NOT_JUDGED, nearest=True)
+    assert (truth[:, :10] == NOT_JUDGED).all()
     assert (truth[:, 10:] == 255).all()
 
 
@@ -91,7 +92,7 @@ def test_a_pasted_car_comes_with_its_mask_and_covers_what_was_there(paste):
 
 
 def test_on_a_crop_that_nobody_judged_nothing_is_pasted():
-    unjudged = (np.full((40, 40), 20, np.uint8), np.full((40, 40), OUTSIDE, np.uint8))
+    unjudged = (np.full((40, 40), 20, np.uint8), np.full((40, 40), NOT_JUDGED, np.uint8))
     car = (np.full((40, 40), 240, np.uint8), np.full((40, 40), 255, np.uint8))
     rows = Examples([unjudged, car], MaskTask(), 32, 0, range(20), paste=1.0)
     for number in range(20):
