@@ -13,9 +13,9 @@ def format_of_json(content: object) -> str | None:
             return "Supervisely"
         if {"metadata", "view", "file"} <= keys:
             return "VIA 3"
-        entries = content.get("_via_img_metadata", content)
-        first = next(iter(entries.values()), None) if isinstance(entries, dict) else None
-        return "VIA" if isinstance(first, dict) and {"filename", "regions"} <= first.keys() else None
+        first = next(iter(content.values()), None)
+        entry = isinstance(first, dict) and {"filename", "regions"} <= first.keys()
+        return "VIA" if isinstance(content.get("_via_img_metadata"), dict) or entry else None
     first = content[0] if isinstance(content, list) and content else None
     if not isinstance(first, dict):
         return None

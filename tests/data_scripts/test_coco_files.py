@@ -184,10 +184,7 @@ def test_a_folder_without_annotations_is_refused(tmp_path, capsys):
     ("content", "words"),
     [
         ({"shapes": [], "imagePath": "a.jpg"}, "LabelMe: give it to data_scripts/from_tool.py"),
-        (
-            {"_via_img_metadata": {"a": {"filename": "a.jpg", "regions": []}}},
-            "VIA: give it to data_scripts/from_tool.py",
-        ),
+        ({"_via_img_metadata": {}}, "VIA: give it to data_scripts/from_tool.py"),
         ({"a.jpg123": {"filename": "a.jpg", "regions": []}}, "VIA: give it to data_scripts/from_tool.py"),
         ([{"id": 1, "data": {}, "annotations": []}], "LabelStudio: give it to data_scripts/from_tool.py"),
         ({"size": {"width": 1, "height": 1}, "objects": []}, "Supervisely: give it to data_scripts/from_tool.py"),
