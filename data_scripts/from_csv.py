@@ -19,6 +19,7 @@ from carmask.data.importing import BadFile, add_options, import_pairs
 from carmask.data.pairs import BadPair, Dots, Pair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError, shortened
+from data_scripts.foreign_names import spellings
 from data_scripts.points_table import Cells, Row, read_table
 
 NOTHING = ("", "nan", "na", "n/a", "none", "null")  # how tables write that a dot is not in the picture
@@ -131,6 +132,9 @@ def find(file: str, index: PictureIndex, numbered: dict[str, list[Path]]) -> Pat
     try:
         return index.find(file)
     except BadPair:
+        plain = spellings(file)[-1]
+        if plain != file:
+            return index.find(plain)
         padded = numbered.get(file.lstrip("0"), []) if file.isdecimal() else []
         if len(padded) != 1:
             raise

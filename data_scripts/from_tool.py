@@ -164,6 +164,8 @@ def convert(arguments: argparse.Namespace) -> int:
             path, reason = export.bad[0]
             remedy = "; --pictures FOLDER says where the pictures are" if reason.startswith("missing partner") else ""
             raise DataError(f"Nothing in the export can be used, {path} first: {reason}{remedy}.")
+        if not export.pictures:
+            raise DataError(f"Nobody has labelled a picture of {arguments.export} yet: label some, and export again.")
         objects, not_judged = object_classes(export, arguments)
         say(export, pictures, objects)
         hiding: collections.Counter | None = collections.Counter() if export.layered else None

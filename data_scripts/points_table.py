@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from carmask.errors import DataError, shortened
+from carmask.files.picture_folders import ENDINGS
 from carmask.files.tables import is_formula
 from data_scripts.table_text import read_lines
+from data_scripts.tools import deeplabcut
 
 MOST_DOTS = 1000
 LONGEST = 200  # letters of a column's name
@@ -22,7 +24,9 @@ DOTS = ("name", "dot", "point", "keypoint", "landmark", "label", "part", "bodypa
 SEEN = ("v", "vis", "visible", "visibility", "score", "confidence", "likelihood")
 COLUMN = re.compile(rf"(.+?)[ _.:-]+(x|y|{'|'.join(SEEN)})", re.IGNORECASE)  # nose_x, nose.y, nose visible
 CAMEL = re.compile("(.*[a-z0-9])([XY])")  # noseX
+REPEATED = re.compile(r"(.+)\.[0-9]+")  # nose_x.1, which pandas makes of a second nose_x
 TURNED = re.compile(rf"(x|y|{'|'.join(SEEN)})[ _.:-]+(.+)", re.IGNORECASE)  # x_nose
+THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}([.,][0-9]{3})+")
 BOXES = [set(names.split()) for names in (
     "xmin ymin xmax ymax", "minx miny maxx maxy", "left top right bottom", "x1 y1 x2 y2", "x y width height",
     "x y w h", "xcenter ycenter width height",
@@ -51,10 +55,14 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     """
     lines, comma = read_lines(path)
     if lines[0][1][0].lower() == "scorer":
-        lines = [(lines[0][0], deeplabcut_header(lines, path)), *deeplabcut_rows(lines)]
+        lines = [(lines[0][0], deeplabcut.header(lines, path)), *deeplabcut.rows(lines)]
     header = lines[0][1]
     while len(header) > 1 and not header[-1]:  # what a spreadsheet leaves behind
         header.pop()
+    repeated = map(REPEATED.fullmatch, header)
+    header[:] = [
+        match[1] if match and match[1] in header else cell for cell, match in zip(header, repeated, strict=True)
+    ]
     keys = [re.sub(r"[ -]", "_", cell.lower()) for cell in header]
     dot_column = next((keys.index(key) for key in DOTS if key in keys and {"x", "y"} <= {*keys}), None)
     if dot_column is not None:
@@ -62,8 +70,20 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
     else:
         names, rows = read_wide(lines, keys, path)
     if comma:
+        check_marks([cell for row in rows for dot in row.dots for cell in dot[:2]], path)
         rows = [row._replace(dots=[tuple(cell.replace(",", ".") for cell in dot) for dot in row.dots]) for row in rows]
     return names, rows
+
+
+def check_marks(cells: list[str], path: Path) -> None:
+    """Raises DataError if points and commas both occur in numbers, and one may be the mark of thousands in all."""
+    marked = [[cell for cell in cells if mark in cell] for mark in ".,"]
+    for one, other in (marked, marked[::-1]):
+        if other and one and all(map(THOUSANDS.fullmatch, one)):
+            raise DataError(
+                f"{path} has {one[0]} and {other[0]}, and nobody can tell thousands from fractions: save the table "
+                "anew without a mark for thousands."
+            )
 
 
 def box_columns(keys: list[str]) -> list[int]:
@@ -94,36 +114,12 @@ def check_number(dots: int, path: Path) -> None:
         raise DataError(f"{path} names {dots} dots, which is more than {MOST_DOTS}: keep those you need.")
 
 
-def deeplabcut_header(lines: list[tuple[int, list[str]]], path: Path) -> list[str]:
-    """The header of a table whose own three, as DeepLabCut writes them, are scorer, bodyparts and coords.
-
-    Raises:
-        DataError: It has others, such as one for several animals in a picture.
-    """
-    heads = [cells[0].lower() for _, cells in lines[:4]]
-    if "individuals" in heads:
-        raise DataError(f"{path} has points of several animals in a picture: export a table for each of them.")
-    if heads[1:3] != ["bodyparts", "coords"]:
-        raise DataError(f"{path} does not begin with DeepLabCut's rows scorer, bodyparts, coords: export it anew.")
-    first = index_columns(lines)
-    return ["file", *map("_".join, zip(lines[1][1][first:], lines[2][1][first:], strict=False))]
-
-
-def deeplabcut_rows(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """The rows below DeepLabCut's header; a name in three cells, labeled-data, video and picture, becomes one."""
-    first = index_columns(lines)
-    return [(number, ["/".join(filter(None, cells[:first])), *cells[first:]]) for number, cells in lines[3:]]
-
-
-def index_columns(lines: list[tuple[int, list[str]]]) -> int:
-    """How many of DeepLabCut's columns name the picture: those before the first x."""
-    coords = [cell.lower() for cell in lines[2][1]]
-    return coords.index("x") if "x" in coords else 1
-
-
 def read_wide(lines: list[tuple[int, list[str]]], keys: list[str], path: Path) -> tuple[list[str], list[Row]]:
     """Reads a table with a row for each picture; DataError if its columns are not the file's and pairs."""
-    file = file_column(keys)
+    first = next((place for place, key in enumerate(keys) if not is_index(key)), 0)
+    file = file_column(lines, keys, None)
+    if file is None:
+        file = first - (first > 0 and part_of(keys[first])[1] is not None)  # a table may have its names as index
     if keys[file] not in FILES and part_of(lines[0][1][file])[1]:
         raise DataError(f"{path} has no column file: add it, so that each row has the name of its picture.")
     columns = dot_columns(lines[0][1], keys, file, path)
@@ -183,11 +179,16 @@ def is_index(key: str) -> bool:
     return key in ("", "index") or key.startswith("unnamed:")
 
 
-def file_column(keys: list[str]) -> int:
-    """Which column names the picture: the first called so, else the first that is no index, else the index itself."""
-    named = [place for place, key in enumerate(keys) if key in FILES]
-    first = next((place for place, key in enumerate(keys) if not is_index(key)), 0)
-    return named[0] if named else first - (first > 0 and part_of(keys[first])[1] is not None)
+def file_column(lines: list[tuple[int, list[str]]], keys: list[str], dot_column: int | None) -> int | None:
+    """Which column names the picture: the first called so, rather one with the names of files; None if there is none.
+
+    In a table of `id,photo,nose_x,nose_y` it is photo, by what is in it.
+    """
+    named = [place for place, key in enumerate(keys) if key in FILES and place != dot_column]
+    cells = [{cells[place].partition("?")[0].lower() for _, cells in lines[1:] if place < len(cells)}
+             for place in range(len(keys))]  # fmt: skip
+    files = [place for place, own in enumerate(cells) if any(cell.endswith(tuple(ENDINGS)) for cell in own)]
+    return next(iter([*(place for place in named if place in files), *files, *named]), None)
 
 
 def part_of(cell: str) -> tuple[str, str | None]:
@@ -206,7 +207,7 @@ def read_long(
     Raises:
         DataError: No column names the file, or one is of no use.
     """
-    file = next((keys.index(key) for key in FILES if key in keys and keys.index(key) != dot_column), None)
+    file = file_column(lines, keys, dot_column)
     if file is None:
         raise DataError(f"{path} has no column file: add it, so that each point has the name of its picture.")
     seen = next((keys.index(key) for key in SEEN if key in keys), None)
@@ -217,7 +218,7 @@ def read_long(
     say_aside([key for place, key in enumerate(keys) if place not in used and not (place == 0 and is_index(key))])
     x, y = keys.index("x"), keys.index("y")
     found: dict[str, dict[str, list[Cells]]] = defaultdict(lambda: defaultdict(list))
-    first, faults = {}, {}
+    first, faults, spelled = {}, {}, dict[str, str]()
     for number, given in lines[1:]:
         cells, fault = fitted(given, len(keys))
         name, dot = (plain(cells[place]) if place < len(cells) else "" for place in (file, dot_column))
@@ -225,6 +226,7 @@ def read_long(
         if fault or not dot:
             faults[name] = fault or "a dot has no name"
         else:
+            dot = spelled.setdefault(dot.casefold(), dot)
             found[name][dot].append((cells[x], cells[y], "" if seen is None else cells[seen]))
     most: Counter = Counter()
     for dots in found.values():

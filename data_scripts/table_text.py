@@ -20,7 +20,9 @@ def read_lines(path: Path) -> tuple[list[tuple[int, list[str]]], bool]:
     lines = ["\n" if line.lower().startswith(("#", "sep=")) else line for line in lines]
     header = next(filter(str.strip, lines), "")
     mark = max(",;\t", key=header.count)
-    reader = csv.reader(lines, delimiter=mark, strict=True)
+    if header and mark not in header:
+        raise DataError(f"{path} has no commas, semicolons or tabs in its header: save the table anew as CSV.")
+    reader = csv.reader(lines, delimiter=mark, strict=True, skipinitialspace=True)
     try:
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:

@@ -60,6 +60,11 @@ def yolo(root, images="images/train", labels="labels/train"):
     write(root / "data.yaml", "train: images/train\nnc: 2\nnames: [person, Car]\n")
 
 
+def yolo_two_lists(root):
+    yolo(root)
+    write(root / "coco.yaml", "names: [car, person]\n")
+
+
 def yolo_train_images(root):
     yolo(root, "train/images", "train/labels")
     write(root / "data.yaml", "train: ../train/images\nnames:\n  0: person\n  1: car\n")
@@ -98,6 +103,14 @@ def labelme_embedded(root):
         content = text64((root / f"{name}.jpg").read_bytes())
         write(root / f"{name}.json", labelme_json(name, imagePath=f"..\\photos\\{name}.jpg", imageData=content))
         (root / f"{name}.jpg").unlink()
+
+
+def labelme_renamed(root):
+    """Pictures and files that were renamed together; what lies in the files is still right."""
+    pictures(root)
+    for name, old in ("ab", "ba"):
+        content = text64((root / f"{name}.jpg").read_bytes())
+        write(root / f"{name}.json", labelme_json(name, imagePath=f"{old}.jpg", imageData=content))
 
 
 def labelme_mask(root):
@@ -218,6 +231,12 @@ def label_studio(root):
     write(root / "project-1.json", tasks)
 
 
+def label_studio_two_pictures(root):
+    pictures(root)
+    of = {name: {"thumbnail": "a.jpg", "before": "b.jpg", "image": f"{name}.jpg"} for name in CORNERS}
+    write(root / "project-1.json", [studio_task(name, [studio_polygon(name)], data=of[name]) for name in CORNERS])
+
+
 def label_studio_local(root):
     pictures(root / "photos")
     region = {"a": pack_brush(truth("a")), "b": pack_brush(truth("b"), literal=True)}
@@ -313,6 +332,13 @@ def voc_colour(index):
     return colour
 
 
+def labelme2voc(root):
+    """VOC's palette and folders, but classes of its own."""
+    voc(root)
+    names = ["_background_", *[f"thing {number}" for number in range(1, 7)], "car", *"abcdefg", "person"]
+    write(root / "class_names.txt", "\n".join(names))
+
+
 def voc_colours(root):
     voc(root)
     for path in (root / "SegmentationClass").iterdir():
@@ -339,7 +365,8 @@ def roboflow_masks(root):
 
 
 EXPORTS = [
-    yolo, yolo_train_images, yolo_cvat, yolo_flat, labelme, labelme_embedded, labelme_mask, labelme_xml, roboflow_voc,
-    cvat, cvat_masks, label_studio, label_studio_local, label_studio_labels, via, via_project, supervisely,
-    supervisely_bitmap, voc, voc_colours, cvat_colours, roboflow_masks,
+    yolo, yolo_two_lists, yolo_train_images, yolo_cvat, yolo_flat, labelme, labelme_embedded, labelme_renamed,
+    labelme_mask, labelme_xml, roboflow_voc, cvat, cvat_masks, label_studio, label_studio_two_pictures,
+    label_studio_local, label_studio_labels, via, via_project, supervisely, supervisely_bitmap, voc, labelme2voc,
+    voc_colours, cvat_colours, roboflow_masks,
 ]  # fmt: skip

@@ -72,6 +72,8 @@ def standard_columns(splits: datasets.DatasetDict, data: str, truth: str, option
         dropped = ({"image", "mask", "dots"} & set(split.column_names)) - {image, found}
         renamed = {old: new for old, new in ((image, "image"), (found, truth)) if old != new}
         split = split.remove_columns(sorted(dropped)) if dropped else split
+        for column in (image, *([found] if truth == "mask" else [])):
+            split = split.cast_column(column, datasets.Image()) if is_file(split, column) else split
         splits[name] = split.rename_columns(renamed) if renamed else split
 
 
@@ -84,7 +86,11 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
     columns = split.column_names or []
     if given and given not in columns:
         raise DataError(f"{lack} in a column {given}; it has {', '.join(columns)}.")
-    found = [given] if given else [name for name in usual if name in columns and holds_pictures(split, name)]
+    arrays = usual == MASK_COLUMNS
+    found = [name for name in ([given] if given else usual) if name in columns and holds_pictures(split, name, arrays)]
+    if given and not found:
+        remedy = f"store them as datasets.Image; a column of a metadata.csv has to be called {given}_file_name"
+        raise DataError(f"{lack} in the column {given}, but something else: {remedy}.")
     if not found:
         raise DataError(
             f"{lack} in a column {' or '.join(usual)}; it has {', '.join(columns)}: name one with {option}."
@@ -96,12 +102,21 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
     return found[0]
 
 
-def holds_pictures(split: Split, column: str) -> bool:
-    """Whether a column holds pictures or arrays, not numbers or words."""
+def holds_pictures(split: Split, column: str, arrays: bool) -> bool:
+    """Whether a column holds pictures, or files of them, or `arrays`; not numbers or words."""
     feature = split.features[column] if split.features else datasets.Image()
     rows = feature.feature if isinstance(feature, datasets.List) else None
     is_array = isinstance(feature, datasets.Array2D | datasets.Array3D) or isinstance(rows, datasets.List)
-    return is_array or isinstance(feature, datasets.Image)
+    return (is_array and arrays) or isinstance(feature, datasets.Image) or is_file(split, column)
+
+
+def is_file(split: Split, column: str) -> bool:
+    """Whether a column holds the contents of files, as pandas writes pictures, or paths of files that are here."""
+    feature = (split.features or {}).get(column)
+    kind = feature.dtype if isinstance(feature, datasets.Value) else ""
+    if "string" in kind and not is_stream(split) and len(split):
+        return Path(str(split.select_columns(column)[0][column])).is_file()
+    return "binary" in kind or (isinstance(feature, dict) and "bytes" in feature)
 
 
 def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions) -> None:

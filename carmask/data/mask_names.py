@@ -20,6 +20,9 @@ MASK_AFFIX = re.compile(
 PICTURE_AFFIX = re.compile(
     r"^(images?|img|photo|picture|rgb)[-_. ]|[-_. ](leftimg8bit|rightimg8bit|images?|img|photo|rgb|sat)$"
 )
+MASK_NAME = re.compile(r"masks?|labels?|seg(mentation)?|gt|annotations?")  # in a folder for each picture
+PICTURE_NAME = re.compile(r"images?|img|photo|picture|rgb")
+MOST_TRIED = 100  # templates
 NUMBER = re.compile(r"[-_. ]((masks?|obj(ect)?|inst(ance)?|seg|label)[-_. ]?)?\d+$")
 
 Keys = dict[Path, str]  # what a file is compared by: its path below the folder without suffix, in one form
@@ -46,7 +49,12 @@ def strict_steps(pictures: Keys, mask_name: str | None) -> list[Step]:
     short = partial(strip, PICTURE_AFFIX)
     if mask_name:
         template = by_template(mask_name)
-        return [(str, template, False), (short, template, False), (without_shared(pictures), template, False)]
+        return [
+            (str, template, False),
+            (short, template, False),
+            (without_shared(pictures), template, False),
+            (unpadded, lambda key: unpadded(template(key)), False),
+        ]
     bare = partial(strip, MASK_AFFIX)
     return [
         (str, str, False),
@@ -72,6 +80,20 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
     if not any("/" in key for key in masks.values()):
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps
+
+
+def fitting_template(pictures: list[Path], masks: list[Path]) -> str | None:
+    """What most masks are called for the name of their picture, such as "mask_{name}"; None where nothing fits."""
+    name = unpadded(pictures[0].stem) or ""
+    pattern = re.compile(rf"(?<![0-9])0*{re.escape(name)}(?![0-9])", re.IGNORECASE)
+    matches = filter(None, (pattern.search(mask.stem) for mask in masks))
+    templates = {f"{match.string[: match.start()]}{{name}}{match.string[match.end() :]}" for match in matches}
+    names = {unpadded(picture.stem.casefold()) for picture in pictures}
+    for template in sorted(templates)[:MOST_TRIED]:
+        read = by_template(template)
+        if 2 * len(names & {unpadded(read(mask.stem.casefold())) for mask in masks}) > len(names):
+            return template
+    return None
 
 
 def folder_of(key: str) -> str:

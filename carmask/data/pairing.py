@@ -11,16 +11,19 @@ from typing import NamedTuple
 from carmask.data.layout import example_name
 from carmask.data.mask_names import (
     MASK_AFFIX,
+    MASK_NAME,
     PICTURE_AFFIX,
+    PICTURE_NAME,
     Keys,
     Reading,
     by_template,
+    fitting_template,
     key_of,
     loose_steps,
     strict_steps,
     strip,
 )
-from carmask.errors import DataError
+from carmask.errors import DataError, shortened
 from carmask.files.mask_levels import MASK_ENDINGS
 from carmask.files.picture_folders import ENDINGS, files_below
 
@@ -98,6 +101,8 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
             truths = in_folders
         elif named := [path for path in truths if strip(MASK_AFFIX, keys[path]) in {*keys.values()} - {keys[path]}]:
             truths = named
+        elif (bare := called(MASK_NAME, truths)) and (shown := called(PICTURE_NAME, pictures)):
+            truths, pictures = bare, shown
         else:
             truths = [path for path in truths if path.suffix.lower() not in LOSSY]
         pictures = sorted(set(pictures) - set(truths))
@@ -108,6 +113,11 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
     if not mask_name and any(LABEL_STUDIO.match(path.stem) for path in truths):  # task 1 need not be picture 1
         raise DataError(nothing_fits(images, masks, pictures, truths))
     return pictures, truths, sorted(set(bad))
+
+
+def called(name: re.Pattern[str], paths: list[Path]) -> list[Path]:
+    """Those of some files that are called so, such as image.png in a folder for each picture."""
+    return [path for path in paths if name.fullmatch(path.stem.casefold())]
 
 
 def unique_keys(paths: Iterable[Path], root: Path, bad: list[BadFile]) -> Keys:
@@ -145,13 +155,12 @@ def take(pictures: Keys, masks: Keys, pairs: dict[Path, list[Path]], joins: bool
 
 
 def check_parts(pairs: dict[Path, list[Path]]) -> None:
-    """Asks which masks are meant where each picture has masks of the same words, which are classes; DataError."""
-    words = {frozenset(mask.stem for mask in masks) for masks in pairs.values()}
-    names = next(iter(words), frozenset())
-    if len(pairs) > 1 and len(words) == 1 and len(names) > 1 and not any(name[-1:].isdecimal() for name in names):
+    """Asks which masks are meant where those of several pictures have the same words, which are classes; DataError."""
+    names = Counter(mask.stem for masks in pairs.values() for mask in masks if not mask.stem[-1:].isdecimal())
+    if len(names) > 1 and max(names.values()) > 1 and any(len(masks) > 1 for masks in pairs.values()):
         raise DataError(
-            f"Each picture has the masks {' and '.join(sorted(names))}: say which is the object, as in --mask-name "
-            f"'{{name}}/{min(names)}'."
+            f"Pictures have the masks {shortened(' and '.join(sorted(names)))}: say which is the object, as in "
+            f"--mask-name '{{name}}/{min(names)}'."
         )
 
 
@@ -213,14 +222,10 @@ def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[P
         places = {path.parent for path in pictures}
         give = f"{' or '.join(map(str, sorted(places)))} and {' or '.join(map(str, sorted(folders)))}"
         return f"Pictures and masks of the same name lie in different sub-folders: give {give}."
-    ends = {
-        mask.stem.removeprefix(picture.stem)
-        for picture in pictures[:1]
-        for mask in truths
-        if mask.stem.startswith(picture.stem)
-    }
-    example = f"{{name}}{min(ends)}" if ends else "mask_{name}"
-    return (
-        f"No mask has the name of a picture: {pictures[0].name} is a picture, {truths[0].name} a mask. Say what masks "
-        f"are called with --mask-name, as in --mask-name '{example}'."
+    template = fitting_template(pictures, truths)
+    remedy = (
+        f"say what masks are called with --mask-name '{template}'"
+        if template
+        else "call masks as their pictures are, or with a word before or behind, as --mask-name 'mask_{name}' says"
     )
+    return f"No mask has the name of a picture: {pictures[0].name} is a picture, {truths[0].name} a mask; {remedy}."

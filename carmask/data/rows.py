@@ -67,8 +67,8 @@ def read_numbered(split: datasets.Dataset, index: int) -> Example:
         with refused_as(PictureError, DAMAGED, *TELLING_ERRORS):
             return read_row(split[index])
     except TELLING_ERRORS as error:
-        where = f"{row_name(split, index)} of the split {split.split}"
-        raise DataError(f"{where} cannot be used: {first_line(error)}") from error
+        where = f" of the split {split.split}" if split.split else ""
+        raise DataError(f"{row_name(split, index)}{where} cannot be used: {first_line(error)}") from error
 
 
 def row_name(split: datasets.Dataset, index: int) -> str:
@@ -99,7 +99,7 @@ def check_split(split: datasets.Dataset) -> None:
 def nothing_to_find(split: datasets.Dataset) -> DataError:
     """The refusal of a split whose pictures all show nothing."""
     wanted = "has a dot" if "dots" in split.column_names else "shows the object"
-    return DataError(f"No picture of the split {split.split} {wanted}, so there is nothing to learn from it.")
+    return DataError(f"No picture of the split {split.split or ''} {wanted}, so there is nothing to learn from it.")
 
 
 def spread(split: datasets.Dataset, count: int) -> datasets.Dataset:

@@ -19,8 +19,11 @@ def read_json(path: Path) -> object:
     """
     if path.stat().st_size > LARGEST_FILE:
         raise DataError(f"{path} has more than 2 GiB; export it in parts.")
+    content = path.read_bytes()
+    if content.startswith((b"PK\3\4", b"\x1f\x8b")):
+        raise DataError(f"{path} is packed: unpack it first.")
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(content)
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is no JSON file, or damaged in line {error.lineno}; export it again.") from None
     except (ValueError, RecursionError):  # other bytes than text, numbers of more digits than Python reads, nesting

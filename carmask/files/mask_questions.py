@@ -25,7 +25,7 @@ def question(judged: frozenset[int], by_colour: bool, name: str, rare: Mapping[i
     if len(judged) > MOST_LISTED:
         return (
             f"The masks have the values {values}: soft edges become black and white with --threshold 128, and of the "
-            "numbers of classes --object 13 picks one."
+            "numbers of classes --object 13 picks one, --object-above 0 all but 0."
         )
     voids = [number for number in order if number < 0] or [128 if order == [128, 255] else 255, 128]
     border = next((number for number in voids if number in order and len(order) > 1), None)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import GREY, Levels, brightness, distinct, white_of
+from carmask.files.mask_levels import GREY, HALF, Levels, brightness, distinct, white_of
 from carmask.files.mask_questions import in_words, question, spoken
 from carmask.files.mask_rule import NATIVE, MaskRule
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
-MOST_SHAPES = 8  # colours on nothing that may be classes; more are those of a cut-out
+MOST_SHAPES = 40  # colours on nothing that may be classes; more are those of a cut-out
 WHITE = {1, 255, 65535, 255 * GREY}  # values that a mask without background may have all over
 
 
@@ -24,6 +24,7 @@ class Values(NamedTuple):
     numbers: frozenset[int]
     colours: frozenset[int]
     of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
+    opacity: int  # the highest alpha, 0 to 255; and whether the mask has any
     has_alpha: bool
     name: str
     depth: int
@@ -55,7 +56,9 @@ def values_of(levels: Levels, name: str = "") -> Values:
     of_index = (
         frozenset((index, int(levels.palette[index])) for index in numbers) if levels.palette is not None else ()
     )
-    return Values(levels.kind, numbers, colours, frozenset(of_index), levels.alpha is not None, name, levels.depth)
+    opacity = 255 if levels.alpha is None else int(levels.alpha.max())
+    alpha = levels.alpha is not None
+    return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, alpha, name, levels.depth)
 
 
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
@@ -78,7 +81,10 @@ def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     if like_a_photo(levels):
         remedies = "as photos have: see that pictures and masks have not changed places; --object 13 picks a class"
     else:
-        remedies = "--threshold 128 makes soft edges black and white, --object 13 picks a class"
+        remedies = (
+            "--threshold 128 makes soft edges black and white, --object 13 picks a class, --object-above 0 takes all "
+            "numbers but 0, as of single objects"
+        )
     return f"more than two values: it has {number}; {remedies}"
 
 
@@ -100,7 +106,9 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     """
     masks = list(masks)
     opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
-    cut_outs = any(mask.has_alpha for mask in masks) and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
+    named = options.objects or options.above is not None or options.colours or options.listed_colours
+    few_or_many = len(opaque) <= 1 or len(opaque) > MOST_SHAPES
+    cut_outs = any(mask.has_alpha for mask in masks) and few_or_many and not named
     flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
     by_index = may_be_indices(flat, options)
     kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
@@ -114,6 +122,12 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         side = "below" if options.invert else "at least"
         words = f"In the masks what is {side} {options.threshold} of 255 is {name}."
         return MaskRule(frozenset(), not_judged, *fixed, words)
+    most = max((mask.opacity for mask in masks), default=0)
+    if 0 < most < HALF:
+        raise DataError(
+            f"The masks are drawn half transparent, at most {most} of 255: say from where on it is the {name}, as in "
+            f"--threshold {(most + 1) // 2}."
+        )
     objects = named_object(known, by_colour, options, name) or plain_object(known - not_judged, masks, seen, native)
     if objects is None:
         names = {number: mask.name for numbers, mask in zip(seen, masks, strict=True) for number in numbers}
@@ -159,7 +173,7 @@ def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:
         return True
     greys = all(colour % GREY == 0 for colour in colours.values())
     told_apart = len(set(colours.values())) == len(colours)
-    as_it_looks = told_apart and greys and (len(colours) > MOST_SHAPES or {*colours.values()} <= {0, 255 * GREY})
+    as_it_looks = told_apart and greys and (len(colours) > MOST_CLASSES or {*colours.values()} <= {0, 255 * GREY})
     return (colours.get(0, 0) == 0 or not told_apart) and not as_it_looks
 
 

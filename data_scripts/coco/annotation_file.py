@@ -107,6 +107,8 @@ def read_coco(path: Path, split: str | None = None) -> CocoFile:
     if not all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists):
         raise DataError(f"{path} {what_it_is(content)}")
     images, annotations, categories = lists
+    if any("segments_info" in item for item in annotations):
+        raise DataError(f"{path} is COCO's panoptic form, without outlines: give its file of instances instead.")
     name_of = {identity: found[0] for identity, found in _by_id(path, categories, "category", ("name",)).items()}
     keypoints = {}
     for item in categories:

@@ -33,7 +33,7 @@ def read(files: list[Path], index: PictureIndex) -> Export:
         done = [one for one in done if one.get("ground_truth")] or done
         if not done:
             return None
-        name = picture_name(task)
+        name = picture_name(task, {item.get("to_name") for item in done[0]["result"]})
         if len(done) > 1:
             raise BadPair(f"undecided: {name} has {len(done)} annotations; mark one as ground truth and export again")
         try:
@@ -61,12 +61,21 @@ def read(files: list[Path], index: PictureIndex) -> Export:
     return export
 
 
-def picture_name(task: dict) -> str:
-    """What a task calls its picture: a path, an address, or a local file's path behind ?d=."""
-    values = [value for value in task["data"].values() if isinstance(value, str)]
-    plain = [unquote(parse_qs(urlsplit(value).query).get("d", [urlsplit(value).path])[0]) for value in values]
-    names = [name for name in plain if Path(name).suffix.lower() in ENDINGS]
-    return next(iter([*names, task.get("file_upload")])) or ""
+def picture_name(task: dict, labelled: set[str]) -> str:
+    """What a task calls its picture: a path, an address, or a local file's path behind ?d=.
+
+    Of several it is the one that is `labelled`, by the name of the interface's tag; BadPair if none of them is.
+    """
+    values = {field: value for field, value in task["data"].items() if isinstance(value, str)}
+    plain = {
+        field: unquote(parse_qs(urlsplit(value).query).get("d", [urlsplit(value).path])[0])
+        for field, value in values.items()
+    }
+    names = {field: name for field, name in plain.items() if Path(name).suffix.lower() in ENDINGS}
+    chosen = {name for field, name in names.items() if len({*names.values()}) == 1 or field in labelled}
+    if names and len(chosen) != 1:
+        raise BadPair(f"undecided: a task has the pictures {' and '.join(names)}; leave the labelled one in its data")
+    return next(iter([*chosen, task.get("file_upload")])) or ""
 
 
 def labels(value: dict) -> list[str]:

@@ -37,7 +37,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
         size = stated_size(content.get("imageHeight"), content.get("imageWidth"))
         place = path.relative_to(folder)
         try:
-            picture = find(place, str(content.get("imagePath") or path.stem), index)
+            picture = find(place, str(content.get("imagePath") or path.stem), content.get("imageData"), index)
         except BadPair:
             if not content.get("imageData"):
                 raise
@@ -54,21 +54,32 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
     return export
 
 
-def find(place: Path, name: str, index: PictureIndex | None) -> Path:
+def find(place: Path, name: str, embedded: str | None, index: PictureIndex | None) -> Path:
     """The picture that the file at `place` calls `name`, or else the one beside it that is called as the file is.
 
+    Where both are there, whoever has renamed the files has not changed what they hold: the `embedded` one decides.
+
     Raises:
-        BadPair: There is none.
+        BadPair: There is none, or a choice.
     """
     if index is None:
         raise BadPair(f"missing partner: there is no picture {Path(name).name}, and none in the file")
+    own = [path for path in index.pictures if path.with_suffix("") == index.folder / place.with_suffix("")]
     try:
-        return index.find((place.parent / name).as_posix())
+        named = index.find((place.parent / name).as_posix())
     except BadPair:
-        own = [path for path in index.pictures if path.with_suffix("") == index.folder / place.with_suffix("")]
         if len(own) != 1:
             raise
         return own[0]
+    if not own or named.stem == place.stem:
+        return named
+    content = decoded(embedded) if embedded else None
+    same = [path for path in (named, *own) if path.read_bytes() == content]
+    if len(same) != 1:
+        raise BadPair(
+            f"undecided: it names the picture {named.name}, but {own[0].name} lies beside it; mend imagePath"
+        )
+    return same[0]
 
 
 def read_shape(item: dict) -> Shape:

@@ -21,6 +21,7 @@ NOT_READ = {
     "COCO": "{0} is COCO: data_scripts/from_coco.py {0} PICTURES OUT reads it.",
     "JSON_MIN": '{0} is Label Studio\'s short form, without the sizes of the pictures: export it as "JSON".',
     "VIA 3": "{0} is a project of VIA 3: export it from there as COCO, for data_scripts/from_coco.py.",
+    "VIA CSV": "{0} is VIA's CSV: export the annotations as JSON.",
     "brush": '{0} is called by its task, which says nothing of the picture: export as "JSON", and give that file.',
 }
 
@@ -95,4 +96,7 @@ def format_of(path: Path) -> str | None:
         return {"annotations": "CVAT", "annotation": "XML"}.get(root.tag)
     if ending == ".txt":
         return "YOLO" if yolo.is_labels(path) else None
-    return "Roboflow" if path.name == voc.ROBOFLOW else None
+    if path.name == voc.ROBOFLOW:
+        return "Roboflow"
+    with path.open("rb") as file:
+        return "VIA CSV" if b"region_shape_attributes" in file.readline(1000) else None

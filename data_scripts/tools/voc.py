@@ -24,6 +24,7 @@ from carmask.files.pictures import opened
 from data_scripts.tools.shapes import Export, Labelled, Shape
 
 MASKS, LABEL_MAP = "SegmentationClass", "labelmap.txt"
+CLASSES = "class_names.txt"  # of labelme2voc, one in a line
 ROBOFLOW = "_classes.csv"
 NO_PICTURE = re.compile(r"(^|/)Segmentation(Class|Object)|(^|/)masks_(human|machine)/|_mask\.png$")  # but a mask
 VOC_NAMES = (
@@ -42,7 +43,7 @@ VOC_COLOURS = {name: voc_colour(index) for index, name in enumerate(VOC_NAMES)}
 
 
 def read(folder: Path, places: list[Path], index: PictureIndex) -> Export:
-    """Reads the exports whose folders of masks are `places`; DataError if a labelmap.txt is damaged."""
+    """Reads the exports whose folders of masks are `places`; DataError if a list of classes is damaged, or lacking."""
     export = Export(void=(VOID,))
 
     def read_mask(path: Path, place: Path, colours: dict[str, int], splits: dict[str, str]) -> Labelled:
@@ -56,13 +57,42 @@ def read(folder: Path, places: list[Path], index: PictureIndex) -> Export:
         return Labelled(picture, index.name_of(picture), shapes, split=split)
 
     for place in places:
-        label_map = place.parent / LABEL_MAP
-        colours = colour_names(label_map) if label_map.is_file() else VOC_COLOURS
+        colours = class_colours(place)
         export.classes += [name for name in colours if name not in export.classes]
         read_one = functools.partial(read_mask, place=place, colours=colours, splits=listed_splits(place.parent))
         for path in pictures_below(place):
             export.collect(path, [path], read_one)
     return export
+
+
+def class_colours(place: Path) -> dict[str, int]:
+    """The colour of each class of the masks in `place`, in the order of their numbers.
+
+    Raises:
+        DataError: A list of classes is damaged, or lacking: black and white masks have none of VOC's.
+    """
+    label_map, classes = place.parent / LABEL_MAP, place.parent / CLASSES
+    if label_map.is_file():
+        return colour_names(label_map)
+    if classes.is_file():
+        lines = classes.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return {name.strip(): voc_colour(number) for number, name in enumerate(filter(str.strip, lines))}
+    masks = pictures_below(place)
+    if masks and all(map(is_black_and_white, masks)):
+        raise DataError(
+            f"The masks in {place} have no classes, only black and white: "
+            f"data_scripts/from_folders.py {place.parent / 'JPEGImages'} {place} OUT reads them."
+        )
+    return VOC_COLOURS
+
+
+def is_black_and_white(path: Path) -> bool:
+    """Whether a mask is grey and has at most 0 and one of 1 and 255; what cannot be decoded is not."""
+    try:
+        levels = open_mask(path)
+    except PictureError:
+        return False
+    return levels.kind == "grey" and distinct(levels.numbers) in ({0}, {0, 1}, {0, 255}, {1}, {255})
 
 
 def listed_splits(folder: Path) -> dict[str, str]:
@@ -141,4 +171,4 @@ def by_colour(path: Path, colours: list[int]) -> np.ndarray:
         return np.where(levels.numbers == VOID_INDEX, len(colours), levels.numbers)
     strange = min({*values.tolist()} - place_of.keys())
     rgb = ",".join(str(strange >> shift & 255) for shift in (16, 8, 0))
-    raise BadPair(f"unknown colour: {path.name} has {rgb}, which is no class of VOC or of {LABEL_MAP}")
+    raise BadPair(f"unknown colour: {path.name} has {rgb}, which is no class of VOC or of {LABEL_MAP} or {CLASSES}")

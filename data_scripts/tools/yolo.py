@@ -110,7 +110,8 @@ def is_box(values: list[float]) -> bool:
 
 
 def read_config(folder: Path) -> dict:
-    """Reads the data.yaml of an export, if it has one; DataError if it is none."""
+    """Reads the data.yaml of an export, if it has one; DataError if it is none, or there is a choice."""
+    configs: dict[Path, dict] = {}
     for path in files_below(folder, {".yaml", ".yml"})[0]:
         try:
             if path.stat().st_size > LARGEST_FILE:
@@ -121,8 +122,13 @@ def read_config(folder: Path) -> dict:
                 f"{path} is no YAML with the names of classes: save it as UTF-8, or export it again."
             ) from None
         if isinstance(config, dict) and ("names" in config or "kpt_shape" in config):
-            return config
-    return {}
+            configs[path] = config
+    chosen = {path: config for path, config in configs.items() if path.stem == "data"} or configs
+    first, *others = chosen or [Path()]
+    for path in others:
+        if chosen[path].get("names") != chosen[first].get("names"):
+            raise DataError(f"{first} and {path} name different classes: leave the one that belongs to the labels.")
+    return chosen.get(first, {})
 
 
 def class_names(folder: Path, config: dict) -> list[str]:

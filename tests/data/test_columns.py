@@ -1,6 +1,8 @@
 """The laws of foreign data sets: any usual column, split and encoding gives the masks that were drawn."""
 
 import json
+from io import BytesIO
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -91,6 +93,32 @@ def test_any_encoding_is_read(tmp_path, encoding, capsys):
             open_data(data)
     check(data, choice(text) if text else None)
     assert "is car" in capsys.readouterr().err
+
+
+def contents(pictures):
+    files = [BytesIO() for _ in pictures]
+    for file, picture in zip(files, pictures, strict=True):
+        picture.save(file, "PNG")
+    return [file.getvalue() for file in files]
+
+
+@pytest.mark.parametrize("form", ["bytes", "as pandas writes them", "paths"])
+def test_pictures_that_are_stored_as_files_are_read(tmp_path, form):
+    columns = {"image": contents(PICTURES), "mask": contents(encoded(255))}
+    if form == "as pandas writes them":
+        columns = {name: [{"bytes": file, "path": None} for file in files] for name, files in columns.items()}
+    if form == "paths":
+        for name, files in columns.items():
+            columns[name] = [str(tmp_path / f"{name}{number}.png") for number in range(len(files))]
+            for path, content in zip(columns[name], files, strict=True):
+                Path(path).write_bytes(content)
+    check(save(tmp_path, columns))
+
+
+def test_a_column_that_holds_something_else_is_refused_with_a_remedy(tmp_path):
+    data = save(tmp_path, {"image": list(PICTURES), "mask": [f"masks/{number}.png" for number in range(4)]})
+    with pytest.raises(DataError, match="called mask_file_name"):
+        open_data(data, options=LabelOptions(mask_column="mask"))
 
 
 def test_masks_as_nested_lists_are_read(tmp_path):

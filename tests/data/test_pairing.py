@@ -49,6 +49,7 @@ def names(matches, images, masks):
         ({"x1/images/x1.jpg": ["x1/masks/0.png", "x1/masks/1.png"]}, None),
         ({"a.jpg": ["the a of it.png"], "b.jpg": ["the b of it.png"]}, "the {name} of it"),
         ({"a.jpg": ["a/m.png"], "b.jpg": ["b/m.png"]}, "{name}/m.png"),
+        ({"1.jpg": ["0001_hair.png"], "2.jpg": ["0002_hair.png"]}, "{name}_hair"),
     ],
 )
 def test_a_mask_finds_its_picture(tmp_path, pairs, template):
@@ -77,7 +78,10 @@ def test_two_kinds_of_masks_are_asked_about_and_the_answer_works(tmp_path, kinds
         (["img_10.jpg", "img_11.jpg"], ["mask_20.png", "mask_21.png"], "--mask-name"),
         (["cam2_0.jpg", "cam2_1.jpg"], ["cam1_0.png", "cam1_1.png"], "--mask-name"),
         (["a.jpg", "b.jpg"], ["a/car.png", "a/tree.png", "b/car.png", "b/tree.png"], "--mask-name '{name}/car'"),
+        (["a.jpg", "b.jpg"], ["a/car.png", "a/tree.png", "b/car.png"], "--mask-name '{name}/car'"),
         (["a.jpg", "b.jpg"], ["a_car.png", "a_tree.png", "b_car.png", "b_tree.png"], "--mask-name '{name}_car'"),
+        (["1.jpg", "2.jpg"], ["001_car.png", "002_car.png", "001_no.png"], "--mask-name '{name}_car'"),
+        (["um_1.jpg", "uu_2.jpg"], ["um_road_1.png", "uu_road_2.png"], "call masks as their pictures are"),
         ([], ["a.png"], "holds no pictures"),
     ],
 )
@@ -103,6 +107,13 @@ def test_in_one_folder_names_or_suffixes_tell_pictures_from_masks(tmp_path):
         car_mask().save(images / mask)
         matches, _ = match_names(images, images)
         assert names(matches, images, images) == {"x.jpg": [mask]}
+
+
+def test_in_folders_of_a_picture_each_the_words_tell_it_from_its_mask(tmp_path):
+    images, _ = write(tmp_path, [f"{one}/{name}.png" for one in "ab" for name in ("img", "label", "label_viz")], [])
+    matches, bad = match_names(images, images)
+    assert names(matches, images, images) == {f"{one}/img.png": [f"{one}/label.png"] for one in "ab"}
+    assert not bad
 
 
 def test_of_one_folder_with_folders_of_pictures_and_masks_both_are_found(tmp_path):

@@ -180,6 +180,11 @@ def test_a_folder_without_annotations_is_refused(tmp_path, capsys):
     assert refused([images, images, out], capsys, "holds no JSON file")
 
 
+def test_the_panoptic_form_of_coco_has_no_outlines_and_is_refused_as_such(tmp_path, capsys):
+    arguments = coco(tmp_path, [{"image_id": 1, "segments_info": [{"id": 1, "category_id": 1}]}])
+    assert refused(arguments, capsys, "panoptic", "file of instances")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -101,8 +101,31 @@ def test_a_table_of_other_pictures_is_one_sentence_and_their_folder_mends_it(tmp
     assert from_csv.main([arguments[0], str(tmp_path / "others"), arguments[2]]) == 0
 
 
+def test_what_pandas_makes_of_a_second_dot_of_a_name_is_one(tmp_path):
+    header = "file,wheel_x,wheel_y,wheel_x.1,wheel_y.1"
+    assert from_csv.main(table(tmp_path, header, "a.jpg,10,15,20,30", "b.jpg,,,40,30")) == 0
+    assert rows(tmp_path / "out")[0]["dots"] == [[0.25, 0.5], [0.5, 1.0]]
+    assert json.loads((tmp_path / "out/dot_names.json").read_text()) == ["wheel", "wheel"]
+
+
+@pytest.mark.parametrize("lines", [("a.jpg\t1,024\t7.5", "b.jpg\t9\t1,200"), ("a.jpg\t1.024\t7,5", "b.jpg\t9\t8")])
+def test_marks_of_thousands_beside_those_of_fractions_are_refused(tmp_path, capsys, lines):
+    assert from_csv.main(table(tmp_path, "file\tnose_x\tnose_y", *lines)) == 1
+    assert "save the table anew without a mark for thousands" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "header", ["file,nose_x", "file,nose_x,ear_y", "file,nose_x,nose_y,nose_hidden", "file,x,y", "file", ""]
+    "header",
+    [
+        "file|nose_x|nose_y",
+        "file nose_x nose_y",
+        "file,nose_x",
+        "file,nose_x,ear_y",
+        "file,nose_x,nose_y,nose_hidden",
+        "file,x,y",
+        "file",
+        "",
+    ],
 )
 def test_a_header_that_names_no_pairs_is_refused_in_one_sentence(tmp_path, capsys, header):
     assert from_csv.main(table(tmp_path, header, "a.jpg,1,2")) == 1
@@ -151,6 +174,11 @@ FORMS = {
                                         "#a.jpg,9,9,9,9", "b.jpg,,,40,30"),
     "decimal commas in quotes": ("file,nose_x,nose_y,ear_x,ear_y", 'a,"10,0","15,0000","5,00",6', 'b,,,40,"30,0"'),
     "camel case": ("file,noseX,noseY,earX,earY", "a.jpg,10,15,5,6", "b.jpg,,,40,30"),
+    "a number in front": ("id,photo,nose_x,nose_y,ear_x,ear_y", "2,a.jpg,10,15,5,6", "1,b.jpg,,,40,30"),
+    "a number in its place": ("image,file_name,nose_x,nose_y,ear_x,ear_y", "2,a.jpg,10,15,5,6", "1,b.jpg,,,40,30"),
+    "long, numbers": ("image,photo,part,x,y", "1,a.jpg,nose,10,15", "2,b.jpg,ear,40,30", "1,a.jpg,Ear,5,6"),
+    "addresses": ("file,nose_x,nose_y,ear_x,ear_y", "https://x.org/a.jpg?raw=1,10,15,5,6", "x.org/b.jpg?v,,,40,30"),
+    "spaces before quotes": ("file, nose_x, nose_y, ear_x, ear_y", '"a.jpg", "10", "15", 5, 6', "b.jpg, , , 40, 30"),
     "likelihood": ("scorer,me,me,me,me,me,me", "bodyparts,nose,nose,nose,ear,ear,ear",
                    "coords,x,y,likelihood,x,y,likelihood", "a.jpg,10,15,1,5,6,1", "b.jpg,,,,40,30,0.5"),
 }  # fmt: skip

@@ -406,6 +406,9 @@ def test_a_picture_that_was_turned_in_the_tool_is_refused(tmp_path, capsys):
         ("a.json", '{"shapes": [', "damaged"),
         ("a.xml", '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>', "no XML"),
         ("a.xml", "<annotations><track id='0' label='car'/></annotations>", "made for a video"),
+        ("a.json", [{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}], "Nobody has labelled"),
+        ("a.json", "PK\3\4", "unpack it first"),
+        ("a.csv", "filename,region_shape_attributes\n", "export the annotations as JSON"),
         ("notes.txt", "hello\n", "Looked for"),
         ("export.zip", "PK", "Looked for"),
     ],
@@ -449,6 +452,27 @@ def test_names_never_lead_out_of_the_folder(tmp_path, capsys):
     for name in ("../secret.jpg", str(tmp_path / "secret.jpg")):
         write(tmp_path / "export/a.json", tool_exports.labelme_json("a", imagePath=name))
         assert "missing partner" in refusal(tmp_path / "export", tmp_path, capsys)
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_black_and_white_masks_in_the_folders_of_voc_are_sent_where_they_are_read(white, tmp_path, capsys):
+    tool_exports.voc(tmp_path / "export")
+    for name in CORNERS:
+        Image.fromarray(np.uint8(white) * truth(name)).save(tmp_path / f"export/SegmentationClass/{name}.png")
+    assert "from_folders.py" in refusal(tmp_path / "export", tmp_path, capsys)
+
+
+def test_lists_of_classes_that_differ_are_refused(tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    write(tmp_path / "export/more/data.yaml", "names: [car, person]\n")
+    assert "name different classes" in refusal(tmp_path / "export", tmp_path, capsys)
+
+
+def test_a_labelme_file_beside_another_picture_than_it_names_is_undecided(tmp_path, capsys):
+    tool_exports.labelme(tmp_path / "export")
+    write(tmp_path / "export/a.json", tool_exports.labelme_json("a", imagePath="b.jpg"))
+    assert run(tmp_path / "export", tmp_path / "out") == 1
+    assert "it names the picture b.jpg, but a.jpg lies beside it" in capsys.readouterr().err
 
 
 def test_a_number_is_never_the_place_of_a_class_that_only_shapes_have(tmp_path, capsys):

@@ -143,6 +143,20 @@ def test_shapes_of_two_colours_on_nothing_are_classes_and_a_photo_on_nothing_is_
     assert [one.any() for one in read([cut_out(), nothing])] == [True, False]
 
 
+def test_many_classes_on_nothing_are_asked_about_and_half_transparent_paint_as_well():
+    shapes = np.zeros((*TRUTH.shape, 4), np.uint8)
+    shapes[IS_CAR] = (255, 0, 0, 255)
+    shapes[0, :12] = [(9 * number, 99, 200, 255) for number in range(12)]
+    with pytest.raises(DataError, match="--object-colour"):
+        read([Image.fromarray(shapes)])
+    assert np.array_equal(read([Image.fromarray(shapes)], colours={0xFF0000})[0], TRUTH)
+    shapes[..., 3] //= 2
+    with pytest.raises(DataError, match="--threshold 64"):
+        read([Image.fromarray(shapes)])
+    shapes[0, :12] = 0
+    assert np.array_equal(read([Image.fromarray(shapes)], threshold=64)[0], TRUTH)
+
+
 def test_colours_have_no_threshold_and_a_colour_may_be_not_judged():
     mask = car_mask((250, 50, 83), "RGB")
     mask.paste((224, 224, 192), (0, 0, 5, 5))
