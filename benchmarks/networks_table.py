@@ -24,10 +24,7 @@ ROWS = {  # folder: title and what differs; newly initialised parts learn 5 time
         "the same, with a teacher",
         "--network segformer --model scratch-b0 --learning-rate 3e-4 --teacher {teacher} --teacher-features",
     ),
-    "segformer-start": (
-        "SegFormer-B0, our own start",
-        "--network segformer --model {own_start} --learning-rate 1e-3",
-    ),
+    "segformer-start": ("SegFormer-B0, our own start", "--network segformer --model {own_start} --learning-rate 1e-3"),
     "fcn8": (
         "FCN-8s, EfficientNet-Lite0 with ImageNet weights",
         "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning-rate 4e-4",

@@ -54,12 +54,7 @@ def pictures_without_object(images: Path) -> tuple[list[Pair], list[BadFile]]:
     bad: list[BadFile] = []
     paths = unique_keys(find_pictures(images), images, bad)
     return [
-        Pair(
-            example_name(path.relative_to(images)),
-            path,
-            None,
-            split=official_split(path.relative_to(images)),
-        )
+        Pair(example_name(path.relative_to(images)), path, None, split=official_split(path.relative_to(images)))
         for path in paths
     ], bad
 

@@ -27,10 +27,7 @@ def add_table_options(parser: argparse.ArgumentParser) -> None:
         "--image-column", default="", metavar="NAME", help="column of the pictures (default: image, pixel_values)"
     )
     parser.add_argument(
-        "--mask-column",
-        default="",
-        metavar="NAME",
-        help="column of the masks (default: mask, label, labels, ...)",
+        "--mask-column", default="", metavar="NAME", help="column of the masks (default: mask, label, labels, ...)"
     )
     add_mask_options(parser)
 

@@ -12,14 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from carmask.errors import PictureError, refused_as
 from carmask.files.flat_rgb import flat_rgb
-from carmask.files.picture_limits import (
-    JPEG_FORMATS,
-    MAX_FILE_BYTES,
-    MAX_SIDE,
-    MeteredFile,
-    check_cost,
-    check_parts,
-)
+from carmask.files.picture_limits import JPEG_FORMATS, MAX_FILE_BYTES, MAX_SIDE, MeteredFile, check_cost, check_parts
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least

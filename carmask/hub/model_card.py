@@ -134,11 +134,7 @@ on the validation pictures. {grouping}""",
 
 
 def write_report(
-    folder: Path,
-    facts: dict,
-    train: datasets.Dataset,
-    scores: dict[str, Scores],
-    history: list[dict],
+    folder: Path, facts: dict, train: datasets.Dataset, scores: dict[str, Scores], history: list[dict]
 ) -> None:
     """Writes the model card, `scores.json` (with the history) and the curves into a model folder.
 
@@ -166,8 +162,7 @@ def write_report(
         facts["meaning"] += NEVER_ABSENT
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
-        CARD.format(counts=counts, tables=tables, terms=terms, **facts),
-        encoding="utf-8",
+        CARD.format(counts=counts, tables=tables, terms=terms, **facts), encoding="utf-8"
     )
     report = {"scores": scores, "history": history}
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

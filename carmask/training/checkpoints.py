@@ -33,12 +33,7 @@ def save_checkpoint(output: Path, run: Run) -> None:
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    state = {
-        "step": run.step,
-        "losses": run.losses,
-        "history": run.history,
-        "validation_due": run.validation_due,
-    }
+    state = {"step": run.step, "losses": run.losses, "history": run.history, "validation_due": run.validation_due}
     state["sha256"] = digest(plain, state)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

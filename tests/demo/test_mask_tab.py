@@ -156,10 +156,7 @@ def test_a_picture_of_any_shape_lies_behind_the_cut_out_and_none_is_transparent(
 
 @pytest.mark.parametrize(
     ("behind", "colour"),
-    [
-        ("a car", WHITE),
-        *((COLOUR, words) for words in ("car", "", "#12345", "rgb(1,2)", "#" * 1000)),
-    ],
+    [("a car", WHITE), *((COLOUR, words) for words in ("car", "", "#12345", "rgb(1,2)", "#" * 1000))],
 )
 def test_what_cannot_lie_behind_a_cut_out_is_refused_in_one_sentence(predictor, uploaded, behind, colour):
     _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)

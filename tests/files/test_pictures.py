@@ -11,14 +11,7 @@ from soak_reader import end_of, mutant
 from carmask.errors import PictureError
 from carmask.files import picture_limits
 from carmask.files.picture_limits import MAX_FILE_BYTES
-from carmask.files.pictures import (
-    FORMATS,
-    UPRIGHT_TURNS,
-    grey_rgb,
-    open_picture,
-    open_reduced,
-    upright_rgb,
-)
+from carmask.files.pictures import FORMATS, UPRIGHT_TURNS, grey_rgb, open_picture, open_reduced, upright_rgb
 
 STORED_AS = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the turn that undoes the upright turn
 
