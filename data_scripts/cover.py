@@ -5,7 +5,6 @@ bicycles are rare, it takes them for cars.
 """
 
 import argparse
-import functools
 import math
 import sys
 from pathlib import Path
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data_set", type=Path, help="data set whose train split is covered")
     parser.add_argument("things", type=Path, help="data set whose train split gives the things, as its object")
     add_options(parser)
-    return exit_code(functools.partial(cover, parser.parse_args(argv)))
+    return exit_code(cover, parser.parse_args(argv))
 
 
 def cover(arguments: argparse.Namespace) -> int:

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         help="category whose keypoints (of its largest annotation) become dots",
     )
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def lower_names(text: str) -> list[str]:

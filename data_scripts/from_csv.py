@@ -228,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
     no_dots = "folder of more pictures, which show none of the dots: a model learns there when to place none"
     parser.add_argument("--no-dots", type=Path, metavar="FOLDER", help=no_dots)
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def convert(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ once for all of them; where that is not plain, nothing is written, and a sentenc
 """
 
 import argparse
-import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resize-masks", action="store_true", help="bring masks of another size to the picture's")
     add_mask_options(parser)
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def convert(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 """Merges data sets of these programs into one; names and groups get their source in front so that nothing clashes."""
 
 import argparse
-import functools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sources", type=Path, nargs="+", help="data sets to merge")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
     arguments = parser.parse_args(argv)
-    return exit_code(functools.partial(merge, arguments))
+    return exit_code(merge, arguments)
 
 
 def merge(arguments: argparse.Namespace) -> int:

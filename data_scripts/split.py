@@ -8,7 +8,6 @@ on every machine. A picture that is added later moves at most one group across e
 """
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 
@@ -136,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--new-test", action="store_true", help="deal the pictures of an old test split out, too")
     parser.add_argument("--seed", type=natural_number, default=0, help="another one gives another split")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-    return exit_code(functools.partial(split, parser.parse_args(argv)))
+    return exit_code(split, parser.parse_args(argv))
 
 
 if __name__ == "__main__":
