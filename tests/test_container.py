@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from serving import ROOT, wait_for
+
+from carmask.files.system import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -70,9 +71,7 @@ def test_the_demo_starts_in_a_folder_that_it_may_not_write_and_its_health_check_
             copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
             copy(ROOT / source, target, **({"ignore": hidden} if copy is shutil.copytree else {}))
     before = {path: path.stat().st_mtime_ns for path in app.rglob("*")}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     told = dict(pair.split("=") for pair in said("ENV")[0].split()) | {"GRADIO_SERVER_PORT": str(port)}
     environment = os.environ | told | {"HOME": str(temporary), "TMPDIR": str(temporary)}
     with (

@@ -1,7 +1,6 @@
 """The splits and columns of any data set → train, validation and test with the columns image and mask, or dots."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +24,7 @@ from carmask.files.mask_levels import Levels, array_levels, open_mask
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import decide, values_of
 from carmask.files.pictures import SIDEWAYS, opened, orientation
-from carmask.files.progress import progress
+from carmask.files.progress import is_first, progress
 
 IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map", "segmentation", "masks")
@@ -128,7 +127,7 @@ def say_turned(splits: datasets.DatasetDict) -> None:
 
     The first process alone looks.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     for name, split in splits.items():
         pictures = split.select_columns("image")
@@ -157,7 +156,7 @@ def may_be_turned(cell: dict | None) -> bool:
 
 def say(sentence: str) -> None:
     """Says a sentence, if it is not empty, once for all processes."""
-    if sentence and os.environ.get("RANK", "0") == "0":
+    if sentence and is_first():
         sys.stderr.write(f"{sentence}\n")
 
 
