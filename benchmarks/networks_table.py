@@ -7,6 +7,7 @@ from statistics import median
 
 from PIL import Image
 
+from carmask.hub.model_card import markdown_table
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.predictor import Predictor
@@ -49,13 +50,13 @@ def milliseconds(predictor: Predictor) -> float:
     return median(times[2:]) * 1000
 
 
-def table_row(row: str, out: Path, sources: list[str]) -> str:
+def table_row(row: str, out: Path, sources: list[str]) -> list[str]:
     """One row of the table, measured from the model folder of a finished row."""
     network = load_network(out / row)
     timed = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"][row]
     scores = json.loads((out / row / "scores.json").read_text(encoding="utf-8"))["scores"]["test"]
     batch = json.loads((out / row / SETTINGS).read_text(encoding="utf-8"))["batch_size"]
-    cells = [
+    return [
         ROWS[row][0],
         f"{sum(value.numel() for value in network.parameters()) / 1e6:.2f}",
         str(timed["steps"]),
@@ -64,15 +65,13 @@ def table_row(row: str, out: Path, sources: list[str]) -> str:
         *(f"{scores[source][score]:.3f}" for source in sources for score in ("iou", "boundary_iou")),
         f"{(out / row / 'model.safetensors').stat().st_size / 1e6:.1f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def table(rows: list[str], out: Path, sources: list[str]) -> str:
     """The whole table as Markdown."""
     scores = [f"{source} {score}" for source in sources for score in ("IoU", "boundary IoU")]
     head = ["network and start", "parameters (M)", "steps", "training pictures/s", "inference ms"]
-    lines = [f"| {' | '.join([*head, *scores, 'MB'])} |", "|" + "---|" * (len(head) + len(scores) + 1)]
-    return "\n".join([*lines, *(table_row(row, out, sources) for row in rows)])
+    return markdown_table([[*head, *scores, "MB"], *(table_row(row, out, sources) for row in rows)])
 
 
 def conditions(data: str, minutes: float, own_start: str) -> str:

@@ -35,7 +35,8 @@ def draw_curves(history: list[dict], kept: int, path: Path) -> None:
 
 def markdown_table(lines: list[list[str]]) -> str:
     """Lines of cells as a Markdown table, the first one its head."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+    head, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
 
 
 MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_positive_share")
