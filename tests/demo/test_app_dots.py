@@ -19,7 +19,7 @@ from serving import ROOT, served_demo
 import app
 from carmask import Predictor
 from carmask.demo import uploads
-from carmask.demo.dots_tab import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
+from carmask.demo.dots_tab import DotsModel, describe_dots, make_dots_answer, make_map_answer
 from carmask.tasks.dot_files import rounded
 from carmask.tasks.dots_task import Dot
 
@@ -85,7 +85,7 @@ def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_mode
     runs = []
     predictor = Predictor.from_pretrained(dots_model)
     counted = replace(predictor, network=lambda pixels: (runs.append(1), predictor.network(pixels))[1])
-    *_, stored = make_dots_answer(lambda picture: dots_and_maps(counted, picture), "tiny")(uploaded)
+    *_, stored = make_dots_answer(DotsModel("tiny", CAR_DOTS, lambda: counted))(uploaded)
     show_map = make_map_answer(CAR_DOTS)
     maps = {np.asarray(Image.open(show_map(uploaded, stored, name))).tobytes() for name in CAR_DOTS}
     assert len(runs) == 1
@@ -94,7 +94,7 @@ def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_mode
 
 def test_kept_maps_go_with_the_upload_and_the_page_says_so(uploaded, dots_model):
     predictor = Predictor.from_pretrained(dots_model)
-    *_, stored = make_dots_answer(lambda picture: dots_and_maps(predictor, picture), "tiny")(uploaded)
+    *_, stored = make_dots_answer(DotsModel("tiny", CAR_DOTS, lambda: predictor))(uploaded)
     os.utime(os.path.dirname(stored), (0, 0))
     uploads.sweep()
     assert not os.path.exists(stored)
