@@ -44,10 +44,6 @@ class StaleFileError(RuntimeFileError):
     """Says in one sentence that an exported network is not of the weights beside it."""
 
 
-class CheckpointError(ValueError):
-    """Says in one sentence that a folder has no checkpoint to go on from."""
-
-
 @contextmanager
 def refused_as(kind: type[ValueError], sentence: str, *passing: type[Exception]) -> Iterator[None]:
     """Around a foreign reader of untrusted bytes: whatever fails in the block, of whatever class, is one sentence.

@@ -15,7 +15,7 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from safetensors import SafetensorError
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import CheckpointError, DataError, ModelError, NetworkError, RunError
+from carmask.errors import DataError, ModelError, NetworkError, RunError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.system import keep_freed_memory
 from carmask.hub.licences import origins
@@ -65,7 +65,7 @@ def train(config: TrainConfig) -> None:
     warnings.filterwarnings("ignore", message=r"(?s).*Grad strides do not match bucket view strides")
     try:
         run_all(config)
-    except (DataError, ModelError, NetworkError, CheckpointError) as error:
+    except (DataError, ModelError, NetworkError) as error:
         raise RunError(str(error)) from error
     except OSError as error:
         words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(Path(config.output))}"
@@ -199,7 +199,7 @@ def resumed(run: Run, output: Path) -> str:
     """Goes on from the newest whole checkpoint; returns what is to be said of it.
 
     Raises:
-        CheckpointError: there is none.
+        RunError: there is none.
     """
     skipped = load_newest(output, run)
     words = f", without {', '.join(skipped)}, which is damaged or not finished" if skipped else ""
