@@ -76,8 +76,10 @@ def cut_things(data_set: Path) -> list[Image.Image]:
     train, things = data_set / "train", []
     for row in masked_rows(data_set):
         picture, mask = open_pair(row, train)
-        pieces = pieces_of(mask)
-        things += [cut_out(picture, piece) for piece in pieces if height_of(piece) >= LEAST_HEIGHT]
+        for piece in pieces_of(mask):
+            _, top, _, bottom = piece.getbbox()
+            if bottom - top >= LEAST_HEIGHT:
+                things.append(cut_out(picture, piece))
     if not things:
         raise DataError(f"The train split of {data_set} marks nothing as high as {LEAST_HEIGHT} pixels.")
     return things
@@ -91,12 +93,6 @@ def pieces_of(mask: Image.Image) -> list[Image.Image]:
         ImageDraw.floodfill(rest, (int(before[top].argmax()), top), 0)
         pieces.append(Image.fromarray(before - np.asarray(rest)))
     return pieces
-
-
-def height_of(mask: Image.Image) -> int:
-    """The height of what a mask shows, in pixels."""
-    _, top, _, bottom = mask.getbbox()
-    return bottom - top
 
 
 def put_before(

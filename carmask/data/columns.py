@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
@@ -216,19 +217,11 @@ def with_native_masks(split: Split, rule: MaskRule) -> Split:
 
 
 def native_row(row: dict, rule: MaskRule) -> dict:
-    """What takes the place of the mask in a row."""
-    return {"mask": native_cell(row["mask"], rule)}
-
-
-def native_cell(cell: dict | list | None, rule: MaskRule) -> dict | None:
-    """A mask as the PNG that `rule` makes of it; one that cannot be read stays: the reader of its row refuses it."""
-    levels = levels_of(cell)
-    path = cell.get("path") if isinstance(cell, dict) else None
-    try:
-        if levels is None:
-            return cell if isinstance(cell, dict) else None
-        store = BytesIO()
-        Image.fromarray(rule.mask(levels)).save(store, "PNG", compress_level=1)
-        return {"bytes": store.getvalue(), "path": path}
-    except PictureError:
-        return cell if isinstance(cell, dict) else None
+    """A row's mask as the PNG that `rule` makes of it; one that cannot be read stays, and is refused with its row."""
+    levels, file = levels_of(row["mask"]), row["mask"] if isinstance(row["mask"], dict) else None
+    with suppress(PictureError):
+        if levels is not None:
+            store = BytesIO()
+            Image.fromarray(rule.mask(levels)).save(store, "PNG", compress_level=1)
+            file = {"bytes": store.getvalue(), "path": file and file.get("path")}
+    return {"mask": file}

@@ -103,7 +103,8 @@ def from_hub(name: str) -> Path:
                 raise NetworkError(f"The model {name} of the Hub has no config.json; give another.")
             return Path([hf_hub_download(name, file) for file in sorted(wanted)][0]).parent
         except (HTTPError, OSError, HFValidationError) as error:
-            if isinstance(error, HFValidationError) or status_of(error) in REFUSED:
+            refused = isinstance(error, HfHubHTTPError) and error.response.status_code in REFUSED
+            if isinstance(error, HFValidationError) or refused:
                 raise NetworkError(f"The Hub has no model {name} that it would show you; check the name.") from error
     remedy = "unset it" if constants.HF_HUB_OFFLINE else "connect"
     with refused_as(NetworkError, f"{name} is not in the cache and {reason}; {remedy}, or give a model folder."):
@@ -111,11 +112,6 @@ def from_hub(name: str) -> Path:
         if lack := lacking(folder):
             raise NetworkError(f"The cache has {lack} of {name} and {reason}; {remedy}, or give a model folder.")
         return folder
-
-
-def status_of(error: Exception) -> int:
-    """The status of HTTP with which the Hub answered; 0 where it did not."""
-    return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
 
 
 def holds_safetensors(folder: Path) -> bool:
