@@ -38,7 +38,7 @@ def read(files: list[Path], index: PictureIndex) -> Export:
         shapes = [read_shape(item) for item in upwards if item.tag != "tag"]
         size = stated_size(image.get("height"), image.get("width"))
         split = standard_split(image.get("subset", "")) or official_split(Path(image.attrib["name"]))
-        split = split or official_split(picture.relative_to(index.folder))
+        split = split or index.split_of(picture)
         return Labelled(picture, index.name_of(picture), shapes, size, split)
 
     for path in files:

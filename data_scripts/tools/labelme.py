@@ -45,8 +45,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
             embedded = scratch / name
             embedded.write_bytes(decoded(content["imageData"]))
             return Labelled(embedded, name, shapes, size, official_split(place))
-        relative = picture.relative_to(index.folder)
-        return Labelled(picture, index.name_of(picture), shapes, size, official_split(relative))
+        return Labelled(picture, index.name_of(picture), shapes, size, index.split_of(picture))
 
     export = Export()
     for path in files:
