@@ -25,31 +25,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("annotations", type=Path, help="COCO JSON file, or a folder with one for each split")
     parser.add_argument("images", type=Path, help="folder that holds the pictures it names")
     parser.add_argument("out", type=Path, help="data set folder to write")
-    parser.add_argument(
-        "--not-judged", type=lower_names, default=[], help="categories that take no part, such as bus,truck"
-    )
+    words = "categories that take no part, such as bus,truck"
+    parser.add_argument("--not-judged", type=lower_names, default=[], help=words)
     parser.add_argument("--crowd-is-object", action="store_true", help="iscrowd is the object (default: not judged)")
     parser.add_argument("--fractions", action="store_true", help="outlines are fractions of the picture, not pixels")
-    parser.add_argument(
-        "--parts-of-one-car",
-        action="store_true",
-        help="categories (all without --object) are parts that do not cover it",
-    )
+    words = "categories (all without --object) are parts that do not cover it"
+    parser.add_argument("--parts-of-one-car", action="store_true", help=words)
     parser.add_argument("--margin", type=float, default=0.12, help="of the not-judged hull, share of the car's length")
     parser.add_argument("--only-with-object", action="store_true", help="leave out pictures without the object")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--dots",
-        type=names,
-        default=[],
-        help="categories whose centres become the column dots; wheel,wheel gives up to two wheels",
-    )
-    which.add_argument(
-        "--keypoints",
-        metavar="CATEGORY",
-        type=str.casefold,
-        help="category whose keypoints (of its largest annotation) become dots",
-    )
+    words = "categories whose centres become the column dots; wheel,wheel gives up to two wheels"
+    which.add_argument("--dots", type=names, default=[], help=words)
+    words = "category whose keypoints (of its largest annotation) become dots"
+    which.add_argument("--keypoints", metavar="CATEGORY", type=str.casefold, help=words)
     add_options(parser)
     return exit_code(convert, parser.parse_args(argv))
 

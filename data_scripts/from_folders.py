@@ -22,11 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, help="folder of pictures, sub-folders included")
     parser.add_argument("masks", help="folder of masks, or the word none: no picture shows the object")
     parser.add_argument("out", type=Path, help="data set folder to write")
-    parser.add_argument(
-        "--mask-name",
-        metavar="TEMPLATE",
-        help="what the mask of a picture NAME is called: 'mask_{name}' (default: NAME)",
-    )
+    words = "what the mask of a picture NAME is called: 'mask_{name}' (default: NAME)"
+    parser.add_argument("--mask-name", metavar="TEMPLATE", help=words)
     parser.add_argument("--resize-masks", action="store_true", help="bring masks of another size to the picture's")
     add_mask_options(parser)
     add_options(parser)
