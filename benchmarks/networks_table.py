@@ -1,12 +1,12 @@
 """The rows of compare_networks.py, and their table, measured from the model folders of the finished ones."""
 
 import json
-import time
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 from PIL import Image
 
+from benchmarks.machine import median_seconds
 from carmask.hub.model_card import markdown_table
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.model_folder import SETTINGS
@@ -42,12 +42,7 @@ PLAN = "plan.json"
 def milliseconds(predictor: Predictor) -> float:
     """Median time of the network on a picture of 4:3 at the size at which it sees it."""
     pixel_values = predictor.pixel_values(Image.effect_noise((640, 480), 64))
-    times = []
-    for _ in range(REPEATS + 2):
-        start = time.perf_counter()
-        predictor.network(pixel_values)
-        times.append(time.perf_counter() - start)
-    return median(times[2:]) * 1000
+    return median_seconds(partial(predictor.network, pixel_values), REPEATS) * 1000
 
 
 def table_row(row: str, out: Path, sources: list[str]) -> list[str]:

@@ -80,13 +80,15 @@ def grouped_by_of(data: str | Path) -> str:
 def said_by_readme(data: str | Path, key: str) -> str | None:
     """A line of the head of a data set's README, in a folder here or on the Hub; None where there is none."""
     try:
-        file = Path(data, "README.md")
-        if not Path(data).is_dir():
-            file = Path(hf_hub_download(str(data), "README.md", repo_type="dataset"))
-        name = (metadata_load(file) or {}).get(key)
+        name = (metadata_load(data_set_file(data, "README.md")) or {}).get(key)
     except (OSError, ValueError, HTTPError, yaml.YAMLError):
         return None
     return name.strip() or None if isinstance(name, str) and name.isprintable() else None
+
+
+def data_set_file(data: str | Path, name: str) -> Path:
+    """Where a file of a data set, in a folder here or on the Hub, lies here; an OSError if it cannot be had."""
+    return Path(data, name) if Path(data).is_dir() else Path(hf_hub_download(str(data), name, repo_type="dataset"))
 
 
 def common_object(data_sets: Sequence[Path]) -> str:

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 import datasets
 import numpy as np
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HTTPError
 from PIL import Image
 
+from carmask.data.card import data_set_file
 from carmask.data.label_options import LabelOptions
 from carmask.data.layout import SPLITS, standard_split
 from carmask.data.object_choice import ObjectChoice
@@ -164,11 +164,9 @@ def say(sentence: str) -> None:
 def class_names(data: str) -> dict[str, int]:
     """The class of each name in the id2label.json of a data set, here or on the Hub; none where there is none."""
     try:
-        path = Path(data) / "id2label.json"
-        if not Path(data).is_dir():
-            path = Path(hf_hub_download(data, "id2label.json", repo_type="dataset"))
-        return {str(name): int(number) for number, name in json.loads(path.read_text(encoding="utf-8-sig")).items()}
-    except (OSError, ValueError, AttributeError, HfHubHTTPError, LocalEntryNotFoundError):
+        stored = json.loads(data_set_file(data, "id2label.json").read_text(encoding="utf-8-sig"))
+        return {str(name): int(number) for number, name in stored.items()}
+    except (OSError, ValueError, AttributeError, HTTPError):
         return {}
 
 
