@@ -58,7 +58,7 @@ def open_noted(file: Path | bytes, side: int = MAX_SIDE) -> Image.Image:
         picture.thumbnail((side, side))
         return picture
     except PictureError as refusal:
-        note_refusal(file, str(refusal))
+        note_refusal(file, refusal)
         raise
 
 
@@ -67,7 +67,7 @@ def _fitted(size: Size, side: int) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def note_refusal(file: Path | bytes, reason: str) -> None:
+def note_refusal(file: Path | bytes, reason: PictureError) -> None:
     """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
     if isinstance(file, bytes):
         content, size = file[:MAX_FILE_BYTES], len(file)
