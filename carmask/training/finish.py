@@ -14,7 +14,7 @@ from carmask.evaluation.validation import BEST, FEWEST_TO_CHOOSE, Scores, kept_l
 from carmask.files.drawing import contact_sheet
 from carmask.files.words import this_python
 from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
-from carmask.hub.upload import PublishError, upload
+from carmask.hub.upload import upload
 from carmask.inference.exporting import refresh_exported
 from carmask.inference.model_folder import LOCK
 from carmask.inference.predictor import Predictor
@@ -117,6 +117,6 @@ def push(output: Path, name: str) -> None:
     """
     try:
         print(upload(output.resolve(), name))
-    except PublishError as error:
+    except RunError as error:
         again = shlex.join(["carmask", "publish", str(output), name])
         raise RunError(f"The model is in {output}, but not on the Hub. {error} Then: {again}") from error
