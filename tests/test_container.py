@@ -93,18 +93,8 @@ def test_what_a_space_installs_in_one_go_is_to_be_had(tmp_path):
     assert head["python_version"] == PYTHON_OF_ZERO_GPU
     builder = [f"gradio[oauth,mcp]=={head['sdk_version']}", "spaces"]
     tries = "10" if os.environ.get("CI") else "1"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--dry-run",
-        "--ignore-installed",
-        "--quiet",
-        "--retries",
-        tries,
-    ]
-    command = [*command, "-r", ROOT / "requirements.txt", *builder]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command += ["--retries", tries, "-r", ROOT / "requirements.txt", *builder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1000)
     silent = re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError", done.stderr)
     if done.returncode and silent and not os.environ.get("CI"):
