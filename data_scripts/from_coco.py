@@ -91,7 +91,7 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     for name in [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]:
         if name.casefold() not in lower:
             raise DataError(f"There is no category {name}; the file knows {', '.join(known)}.")
-    dots_wanted, given = bool(arguments.dots or arguments.keypoints), arguments.object.given
+    dots_wanted, given = arguments.dots or arguments.keypoints, arguments.object.named or arguments.object.numbers
     if arguments.parts_of_one_car and not given:
         return lower
     if dots_wanted and not given and not {name.casefold() for name in chosen.classes} & lower:

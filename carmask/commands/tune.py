@@ -38,7 +38,8 @@ def trial_table(trials: list[Trial]) -> str:
     names = list(trials[0].scores)
     lines = [["long side", "mirror image", "threshold", "score", *names, "ms"]]
     for trial in trials:
-        cells = [str(trial.side), f"{trial.mirror:g}", f"{trial.threshold:.2f}", f"{trial.score:.4f}"]
+        task = trial.predictor.task
+        cells = [str(trial.side), f"{task.mirror:g}", f"{task.threshold:.2f}", f"{trial.score:.4f}"]
         lines.append([*cells, *(f"{trial.scores[name]:.4f}" for name in names), f"{trial.milliseconds:.0f}"])
     return markdown_table(lines)
 
@@ -111,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     best = best_of(fitting)
     chosen = chosen_among(arguments.sides, arguments.mirrors)
     told = describe_inference_settings(best.predictor, tuned_words(chosen, len(split)))
-    print(f"\nThe best: threshold {best.threshold:.2f}. {told}")
+    print(f"\nThe best: threshold {best.predictor.threshold:.2f}. {told}")
     if arguments.write:
         try:
             store(arguments.model, best, splits, told)

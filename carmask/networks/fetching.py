@@ -32,20 +32,6 @@ def is_own(weights: str) -> bool:
     return any(weights in own for own in OWN_WEIGHTS.values())
 
 
-def check_name(weights: str) -> None:
-    """Demands that initial weights are ours, a folder that is there, or called as a model of the Hub can be.
-
-    Raises:
-        NetworkError: they are none of these.
-    """
-    if not (is_own(weights) or Path(weights).exists() or HUB_NAME.fullmatch(weights)):
-        own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
-        raise NetworkError(
-            f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, a name such as "
-            f"nvidia/mit-b0, or {own}."
-        )
-
-
 def check_weights(weights: str) -> None:
     """Demands that initial weights are ours or can be had, and fetches those of the Hub.
 
@@ -67,7 +53,12 @@ def fetch(weights: str) -> Path:
     """
     folder = Path(weights)
     if not folder.exists():
-        check_name(weights)
+        if not HUB_NAME.fullmatch(weights):
+            own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
+            raise NetworkError(
+                f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, a name "
+                f"such as nvidia/mit-b0, or {own}."
+            )
         folder = from_hub(weights)
     if lack := lacking(folder):
         raise NetworkError(f"The initial weights {weights} have {lack}; give another model folder, or one of the Hub.")
