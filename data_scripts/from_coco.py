@@ -58,7 +58,8 @@ def convert(arguments: argparse.Namespace) -> int:
         dot_names = next(filter(None, per_file), [])
         if not dot_names:
             raise DataError(f"The category {arguments.keypoints} has no keypoints; choose another.")
-    check_annotations(files, used_categories(arguments, wanted), arguments)
+    used = wanted | {name.casefold() for name in other_categories(arguments)}
+    check_annotations(files, used, arguments)
     found, bad = find_listed(files, arguments, wanted)
     notes: Notes = defaultdict(list)
     pairs = []
@@ -88,7 +89,7 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     known = list(dict.fromkeys(name for file in files for name in file.categories.values()))
     chosen = by_number(arguments.object, {one: min(found) for one, found in ids.items() if len(found) == 1})
     lower = {name.casefold() for name in known}
-    for name in [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]:
+    for name in other_categories(arguments):
         if name.casefold() not in lower:
             raise DataError(f"There is no category {name}; the file knows {', '.join(known)}.")
     dots_wanted, given = arguments.dots or arguments.keypoints, arguments.object.named or arguments.object.numbers
@@ -104,10 +105,9 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     return wanted
 
 
-def used_categories(arguments: argparse.Namespace, wanted: set[str]) -> set[str]:
-    """All categories, in lower case, whose annotations are read."""
-    others = [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]
-    return wanted | {name.casefold() for name in others}
+def other_categories(arguments: argparse.Namespace) -> list[str]:
+    """The categories that are read beside those of the object."""
+    return [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]
 
 
 def all_parts(files: list[CocoFile]) -> Iterable[dict]:
