@@ -79,7 +79,7 @@ def build_page(
             correct_tab(tab, stored, collection, object_name)
         if for_dots:
             with gr.Tab("Dots"):
-                dots_tab(make_dots_answer(for_dots.find_dots, for_dots.name), for_dots.labels, examples)
+                dots_tab(make_dots_answer(for_dots), for_dots.labels, examples)
         gr.Markdown(FOOT + FOOT_OF_COLLECTION if collection else FOOT, elem_id="foot")
     take_turns(page)
     return page.queue(max_size=MOST_IN_HAND, default_concurrency_limit=None, api_open=False)

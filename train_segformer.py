@@ -11,7 +11,6 @@ carmask/training/run.py.
 import argparse
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ from typing import Any
 from transformers.hf_argparser import HfArgumentParser
 
 from carmask.errors import RunError
+from carmask.files.progress import is_first
+from carmask.files.system import free_port
 from carmask.training.config import HEADINGS, TrainConfig, check
 from carmask.training.output_folder import resume_hint
 
@@ -73,12 +74,9 @@ def other_processes(count: int) -> Iterator[None]:
     if count == 1:
         yield
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     shared = {
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": str(count),
         "LOCAL_WORLD_SIZE": str(count),
         "FIRST_PROCESS": str(os.getpid()),
@@ -119,7 +117,7 @@ def main() -> int:
         sentence, this_process_only = str(error), error.this_process_only
     except KeyboardInterrupt:
         sentence, this_process_only = f"Stopped at once.{resume_hint(Path(config.output))}", False
-    if this_process_only or os.environ.get("RANK", "0") == "0":
+    if this_process_only or is_first():
         print(f"train_segformer: {sentence}", file=sys.stderr)
     return 1
 

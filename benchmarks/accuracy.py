@@ -26,14 +26,7 @@ from carmask.data.rows import read_row, row_names
 from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError
 from carmask.evaluation.bootstrap import bootstrap_intervals, brackets, few_groups
-from carmask.evaluation.mask_metrics import (
-    BAND,
-    NARROW_BAND,
-    calibration,
-    calibration_counts,
-    picture_counts,
-    summary,
-)
+from carmask.evaluation.mask_metrics import BAND, NARROW_BAND, calibration, calibration_counts, picture_counts, summary
 from carmask.evaluation.validation import validate
 from carmask.files.pictures import upright_rgb
 from carmask.files.progress import progress

@@ -19,6 +19,7 @@ from pathlib import Path
 from gradio_client import Client, handle_file
 
 from benchmarks.machine import describe_machine
+from carmask.files.system import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 300  # seconds
@@ -54,10 +55,7 @@ def resident_megabytes(process: int) -> float:
 
 def measure(model: str, picture: Path) -> tuple[float, float, float]:
     """Starts the demo once: seconds until its page is served, until the first mask, and its memory then in MB."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start = time.monotonic()
+    port, start = free_port(), time.monotonic()
     with start_demo(port, model) as process:
         try:
             wait_for(port, process)

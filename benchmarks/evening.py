@@ -32,14 +32,8 @@ HIDDEN_FILM, FRAMES = "Seq05VD", 200
 DOTS = "front_left_light,front_right_light,left_mirror,right_mirror,hood,wheel,wheel"
 EVENINGS = [*CAMVID, "points", "cars"]
 HEAD = [
-    "evening",
-    "dealt",
-    "minutes",
-    "groups in train, validation, test",
-    "score on the card",
-    "hidden test",
-    "apart",
-]
+    "evening", "dealt", "minutes", "groups in train, validation, test", "score on the card", "hidden test", "apart",
+]  # fmt: skip
 
 
 def copy_frames(data: Path, out: Path) -> None:

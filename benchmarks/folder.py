@@ -57,18 +57,8 @@ def by_stock_pipeline(segment: Callable[..., list[dict]], folder: Path, out: Pat
 def by_command(model: Path, folder: Path, out: Path, processes: int) -> float:
     """Runs the command line in so many processes; gives the pictures per second that it reports."""
     launcher = ["torch.distributed.run", "--nproc_per_node", str(processes), "-m"] if processes > 1 else []
-    command = [
-        sys.executable,
-        "-m",
-        *launcher,
-        "carmask",
-        "predict",
-        str(folder),
-        "--out",
-        str(out),
-        "--model",
-        str(model),
-    ]
+    command = [sys.executable, "-m", *launcher, "carmask", "predict", str(folder)]
+    command += ["--out", str(out), "--model", str(model)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return float(re.search(r"\(([\d.]+) pictures/s\)", done.stdout)[1])
 

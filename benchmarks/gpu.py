@@ -6,15 +6,14 @@ The pictures are drawn. A batch is what the network sees in one pass.
 """
 
 import argparse
-import statistics
 import sys
-import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, median_seconds
 from carmask import ModelError, Predictor
 from carmask.demo.server.gpu import on_cuda
 from carmask.inference.predictor import check_task
@@ -22,16 +21,6 @@ from data_scripts.drawn_cars.scene import draw_picture
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 PICTURES, SEED, SIZE = 20, 7, (480, 640)
-
-
-def seconds_a_batch(predictor: Predictor, pixels: np.ndarray, rounds: int) -> float:
-    """Median time from pixels (B, 3, H, W) on the processor to maps on the processor; two rounds before warm up."""
-    times = []
-    for _ in range(rounds + 2):
-        start = time.perf_counter()
-        predictor.network(pixels)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
 
 
 def main() -> None:
@@ -57,7 +46,8 @@ def main() -> None:
     alone = replace(there, task=replace(there.task, mirror=0.0))
     for batch in BATCHES:
         pixels = np.repeat(alone.pixel_values(pictures[0]), batch, axis=0)
-        print(f"| {batch} | {batch / seconds_a_batch(alone, pixels, arguments.rounds):.0f} |")
+        seconds = median_seconds(partial(alone.network, pixels), arguments.rounds)  # from and to the processor
+        print(f"| {batch} | {batch / seconds:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The rows of compare_networks.py, and their table, measured from the model folders of the finished ones."""
 
 import json
-import time
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 from PIL import Image
 
+from benchmarks.machine import median_seconds
+from carmask.hub.model_card import markdown_table
 from carmask.inference.loading import EMBEDDED
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.predictor import Predictor
@@ -24,10 +25,7 @@ ROWS = {  # folder: title and what differs; newly initialised parts learn 5 time
         "the same, with a teacher",
         "--network segformer --model scratch-b0 --learning-rate 3e-4 --teacher {teacher} --teacher-features",
     ),
-    "segformer-start": (
-        "SegFormer-B0, our own start",
-        "--network segformer --model {own_start} --learning-rate 1e-3",
-    ),
+    "segformer-start": ("SegFormer-B0, our own start", "--network segformer --model {own_start} --learning-rate 1e-3"),
     "fcn8": (
         "FCN-8s, EfficientNet-Lite0 with ImageNet weights",
         "--network fcn --model efficientnet-lite0 --settings skips=2 head_channels=64 --learning-rate 4e-4",
@@ -44,21 +42,16 @@ PLAN = "plan.json"
 def milliseconds(predictor: Predictor) -> float:
     """Median time of the network on a picture of 4:3 at the size at which it sees it."""
     pixel_values = predictor.pixel_values(Image.effect_noise((640, 480), 64))
-    times = []
-    for _ in range(REPEATS + 2):
-        start = time.perf_counter()
-        predictor.network(pixel_values)
-        times.append(time.perf_counter() - start)
-    return median(times[2:]) * 1000
+    return median_seconds(partial(predictor.network, pixel_values), REPEATS) * 1000
 
 
-def table_row(row: str, out: Path, sources: list[str]) -> str:
+def table_row(row: str, out: Path, sources: list[str]) -> list[str]:
     """One row of the table, measured from the model folder of a finished row."""
     network = load_network(out / row)
     timed = json.loads((out / PLAN).read_text(encoding="utf-8"))["plan"][row]
     scores = json.loads((out / row / "scores.json").read_text(encoding="utf-8"))["scores"]["test"]
     batch = json.loads((out / row / SETTINGS).read_text(encoding="utf-8"))["batch_size"]
-    cells = [
+    return [
         ROWS[row][0],
         f"{sum(value.numel() for value in network.parameters()) / 1e6:.2f}",
         str(timed["steps"]),
@@ -67,15 +60,13 @@ def table_row(row: str, out: Path, sources: list[str]) -> str:
         *(f"{scores[source][score]:.3f}" for source in sources for score in ("iou", "boundary_iou")),
         f"{(out / row / 'model.safetensors').stat().st_size / 1e6:.1f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def table(rows: list[str], out: Path, sources: list[str]) -> str:
     """The whole table as Markdown."""
     scores = [f"{source} {score}" for source in sources for score in ("IoU", "boundary IoU")]
     head = ["network and start", "parameters (M)", "steps", "training pictures/s", "inference ms"]
-    lines = [f"| {' | '.join([*head, *scores, 'MB'])} |", "|" + "---|" * (len(head) + len(scores) + 1)]
-    return "\n".join([*lines, *(table_row(row, out, sources) for row in rows)])
+    return markdown_table([[*head, *scores, "MB"], *(table_row(row, out, sources) for row in rows)])
 
 
 def conditions(data: str, minutes: float, own_start: str) -> str:

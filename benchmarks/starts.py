@@ -20,6 +20,7 @@ import datasets
 
 from carmask.data.rows import spread
 from carmask.data.sources import open_data
+from carmask.hub.model_card import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = ("models/car-mask-fcn", "models/car-mask-b0", "efficientnet-lite0", "scratch-b0")
@@ -74,8 +75,7 @@ def steps_to(scores: list[tuple[int, float]], target: float) -> int | None:
 def table(measured: dict, starts: list[str]) -> str:
     """The Markdown table of all runs."""
     told = [f"steps, minutes to {target}" for target in TARGETS]
-    heads = ["object", "pictures", "initial weights", *told, "IoU at the end"]
-    lines = [heads, ["---"] * len(heads)]
+    lines = [["object", "pictures", "initial weights", *told, "IoU at the end"]]
     for name, scores in measured["curves"].items():
         data, pictures, start = name.split(" ")
         if start in starts:
@@ -83,7 +83,7 @@ def table(measured: dict, starts: list[str]) -> str:
             seconds = measured["seconds"][start]
             minutes = ["–" if step is None else f"{step}, {step * seconds / 60:.1f}" for step in times]
             lines.append([data, pictures, f"`{start}`", *minutes, f"{scores[-1][1]:.3f}"])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(lines)
 
 
 def main() -> None:

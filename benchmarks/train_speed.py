@@ -9,7 +9,6 @@ the crops. Needs Linux or macOS.
 
 import argparse
 import os
-import socket
 import statistics
 import time
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from torch.optim import AdamW
 from transformers import SegformerForSemanticSegmentation
 
 from benchmarks.machine import describe_machine
-from carmask.files.system import keep_freed_memory
+from carmask.files.system import free_port, keep_freed_memory
 from carmask.networks.initial_weights import initialise_network
 from carmask.networks.products import use_fast_products
 from carmask.tasks.mask_task import MaskTask
@@ -103,10 +102,7 @@ def start_processes(
     variant: Variant, model: str, shape: tuple[int, int, int], lines: list[Connection]
 ) -> list[Connection]:
     """Starts the processes of one variant as torchrun would; returns the line to each, and adds these to `lines`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared = {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     for rank in range(variant.processes):
         place = {
             "RANK": rank,

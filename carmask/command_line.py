@@ -9,10 +9,10 @@ from PIL import Image
 from carmask.errors import DataError
 
 
-def exit_code(work: Callable[[], int]) -> int:
-    """Runs a program's work; a refusal or a failing disk becomes one sentence and exit code 1."""
+def exit_code(work: Callable[..., int], *arguments: object) -> int:
+    """Runs a program's work on its arguments; a refusal or a failing disk becomes one sentence and exit code 1."""
     try:
-        return work()
+        return work(*arguments)
     except DataError as error:
         sentence = str(error)
     except KeyboardInterrupt:

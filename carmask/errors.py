@@ -13,7 +13,7 @@ class PictureError(ValueError):
 
 
 class RunError(ValueError):
-    """Says in one sentence why a run cannot start or go on.
+    """Says in one sentence why a run cannot start or go on, or its model not be published.
 
     `this_process_only`: of several processes perhaps this one alone knows it, so it says it itself.
     """
@@ -42,10 +42,6 @@ class ExportError(ValueError):
 
 class StaleFileError(RuntimeFileError):
     """Says in one sentence that an exported network is not of the weights beside it."""
-
-
-class CheckpointError(ValueError):
-    """Says in one sentence that a folder has no checkpoint to go on from."""
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import functools
 import shutil
 import sys
 from pathlib import Path
@@ -57,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--parts-only", action="store_true", help="add no pictures without a car")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-    return exit_code(functools.partial(build, parser.parse_args(argv)))
+    return exit_code(build, parser.parse_args(argv))
 
 
 def build(arguments: argparse.Namespace) -> int:

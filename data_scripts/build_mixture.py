@@ -1,7 +1,6 @@
 """Builds the full training mixture from the folder of real data: one command, one data set."""
 
 import argparse
-import functools
 import shutil
 import sys
 from pathlib import Path
@@ -120,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=natural_number, default=0, help="of the drawn, composed and covered pictures")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-    return exit_code(functools.partial(build, parser.parse_args(argv)))
+    return exit_code(build, parser.parse_args(argv))
 
 
 def build(arguments: argparse.Namespace) -> int:

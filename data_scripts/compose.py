@@ -1,7 +1,6 @@
 """Composes training pictures: objects cut out of a data set, pasted on its pictures without one."""
 
 import argparse
-import functools
 import math
 import sys
 from collections.abc import Callable
@@ -30,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data_set", type=Path, help="data set whose train split gives objects and backgrounds")
     add_options(parser)
-    return exit_code(functools.partial(compose, parser.parse_args(argv)))
+    return exit_code(compose, parser.parse_args(argv))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

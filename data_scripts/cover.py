@@ -5,7 +5,6 @@ bicycles are rare, it takes them for cars.
 """
 
 import argparse
-import functools
 import math
 import sys
 from pathlib import Path
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data_set", type=Path, help="data set whose train split is covered")
     parser.add_argument("things", type=Path, help="data set whose train split gives the things, as its object")
     add_options(parser)
-    return exit_code(functools.partial(cover, parser.parse_args(argv)))
+    return exit_code(cover, parser.parse_args(argv))
 
 
 def cover(arguments: argparse.Namespace) -> int:
@@ -77,8 +76,10 @@ def cut_things(data_set: Path) -> list[Image.Image]:
     train, things = data_set / "train", []
     for row in masked_rows(data_set):
         picture, mask = open_pair(row, train)
-        pieces = pieces_of(mask)
-        things += [cut_out(picture, piece) for piece in pieces if height_of(piece) >= LEAST_HEIGHT]
+        for piece in pieces_of(mask):
+            _, top, _, bottom = piece.getbbox()
+            if bottom - top >= LEAST_HEIGHT:
+                things.append(cut_out(picture, piece))
     if not things:
         raise DataError(f"The train split of {data_set} marks nothing as high as {LEAST_HEIGHT} pixels.")
     return things
@@ -92,12 +93,6 @@ def pieces_of(mask: Image.Image) -> list[Image.Image]:
         ImageDraw.floodfill(rest, (int(before[top].argmax()), top), 0)
         pieces.append(Image.fromarray(before - np.asarray(rest)))
     return pieces
-
-
-def height_of(mask: Image.Image) -> int:
-    """The height of what a mask shows, in pixels."""
-    _, top, _, bottom = mask.getbbox()
-    return bottom - top
 
 
 def put_before(

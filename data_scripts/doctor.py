@@ -7,7 +7,6 @@ masks. The exit code is 1 if there is a fault; what is only worth a look leaves 
 """
 
 import argparse
-import functools
 import json
 import sys
 from pathlib import Path
@@ -59,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="data set folder, as the programs of data_scripts/ write it")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where findings.json and findings.html go")
     arguments = parser.parse_args(argv)
-    return exit_code(functools.partial(work, arguments.data, arguments.out))
+    return exit_code(work, arguments.data, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Draws a data set: made-up cars before made-up backgrounds, with exact masks and dots; no data is needed."""
 
 import argparse
-import functools
 import re
 import sys
 from pathlib import Path
@@ -34,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing data set")
     arguments = parser.parse_args(argv)
-    return exit_code(functools.partial(write_examples if arguments.examples else write_data_set, arguments))
+    return exit_code(write_examples if arguments.examples else write_data_set, arguments)
 
 
 def write_data_set(arguments: argparse.Namespace) -> int:

@@ -25,33 +25,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("annotations", type=Path, help="COCO JSON file, or a folder with one for each split")
     parser.add_argument("images", type=Path, help="folder that holds the pictures it names")
     parser.add_argument("out", type=Path, help="data set folder to write")
-    parser.add_argument(
-        "--not-judged", type=lower_names, default=[], help="categories that take no part, such as bus,truck"
-    )
+    words = "categories that take no part, such as bus,truck"
+    parser.add_argument("--not-judged", type=lower_names, default=[], help=words)
     parser.add_argument("--crowd-is-object", action="store_true", help="iscrowd is the object (default: not judged)")
     parser.add_argument("--fractions", action="store_true", help="outlines are fractions of the picture, not pixels")
-    parser.add_argument(
-        "--parts-of-one-car",
-        action="store_true",
-        help="categories (all without --object) are parts that do not cover it",
-    )
+    words = "categories (all without --object) are parts that do not cover it"
+    parser.add_argument("--parts-of-one-car", action="store_true", help=words)
     parser.add_argument("--margin", type=float, default=0.12, help="of the not-judged hull, share of the car's length")
     parser.add_argument("--only-with-object", action="store_true", help="leave out pictures without the object")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--dots",
-        type=names,
-        default=[],
-        help="categories whose centres become the column dots; wheel,wheel gives up to two wheels",
-    )
-    which.add_argument(
-        "--keypoints",
-        metavar="CATEGORY",
-        type=str.casefold,
-        help="category whose keypoints (of its largest annotation) become dots",
-    )
+    words = "categories whose centres become the column dots; wheel,wheel gives up to two wheels"
+    which.add_argument("--dots", type=names, default=[], help=words)
+    words = "category whose keypoints (of its largest annotation) become dots"
+    which.add_argument("--keypoints", metavar="CATEGORY", type=str.casefold, help=words)
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def lower_names(text: str) -> list[str]:
@@ -70,7 +58,8 @@ def convert(arguments: argparse.Namespace) -> int:
         dot_names = next(filter(None, per_file), [])
         if not dot_names:
             raise DataError(f"The category {arguments.keypoints} has no keypoints; choose another.")
-    check_annotations(files, used_categories(arguments, wanted), arguments)
+    used = wanted | {name.casefold() for name in other_categories(arguments)}
+    check_annotations(files, used, arguments)
     found, bad = find_listed(files, arguments, wanted)
     notes: Notes = defaultdict(list)
     pairs = []
@@ -100,10 +89,10 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     known = list(dict.fromkeys(name for file in files for name in file.categories.values()))
     chosen = by_number(arguments.object, {one: min(found) for one, found in ids.items() if len(found) == 1})
     lower = {name.casefold() for name in known}
-    for name in [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]:
+    for name in other_categories(arguments):
         if name.casefold() not in lower:
             raise DataError(f"There is no category {name}; the file knows {', '.join(known)}.")
-    dots_wanted, given = bool(arguments.dots or arguments.keypoints), arguments.object.given
+    dots_wanted, given = arguments.dots or arguments.keypoints, arguments.object.named or arguments.object.numbers
     if arguments.parts_of_one_car and not given:
         return lower
     if dots_wanted and not given and not {name.casefold() for name in chosen.classes} & lower:
@@ -116,10 +105,9 @@ def object_categories(arguments: argparse.Namespace, files: list[CocoFile]) -> s
     return wanted
 
 
-def used_categories(arguments: argparse.Namespace, wanted: set[str]) -> set[str]:
-    """All categories, in lower case, whose annotations are read."""
-    others = [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]
-    return wanted | {name.casefold() for name in others}
+def other_categories(arguments: argparse.Namespace) -> list[str]:
+    """The categories that are read beside those of the object."""
+    return [*arguments.not_judged, *arguments.dots, *filter(None, [arguments.keypoints])]
 
 
 def all_parts(files: list[CocoFile]) -> Iterable[dict]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from carmask.command_line import exit_code
 from carmask.data.importing import BadFile, add_options, import_pairs
-from carmask.data.pairs import BadPair, Dots, Pair, official_split
+from carmask.data.pairs import BadPair, Dots, Pair
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError, shortened
 from data_scripts.foreign_names import spellings
@@ -194,21 +194,12 @@ def pairs_of_table(arguments: argparse.Namespace, counts: Counter) -> tuple[list
         read_dots = functools.partial(
             as_fractions, points=points, names=names, scale=arguments.fractions, counts=counts
         )
-        split = official_split(path.relative_to(arguments.images))
-        pairs.append(Pair(index.name_of(path), path, None, read_dots, has_mask=False, split=split))
+        pairs.append(Pair(index.name_of(path), path, None, read_dots, has_mask=False, split=index.split_of(path)))
     if arguments.no_dots:
-        others = PictureIndex(arguments.no_dots)
-        pairs += [
-            Pair(
-                f"no_dots_{others.name_of(path)}",
-                path,
-                None,
-                lambda _: [None] * len(names),
-                has_mask=False,
-                split=official_split(path.relative_to(arguments.no_dots)),
-            )
-            for path in others.pictures
-        ]
+        others, nowhere = PictureIndex(arguments.no_dots), [None] * len(names)
+        for path in others.pictures:
+            name = f"no_dots_{others.name_of(path)}"
+            pairs.append(Pair(name, path, None, lambda _: nowhere, has_mask=False, split=others.split_of(path)))
     return pairs, bad, names
 
 
@@ -232,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     no_dots = "folder of more pictures, which show none of the dots: a model learns there when to place none"
     parser.add_argument("--no-dots", type=Path, metavar="FOLDER", help=no_dots)
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def convert(arguments: argparse.Namespace) -> int:

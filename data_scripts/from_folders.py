@@ -5,7 +5,6 @@ once for all of them; where that is not plain, nothing is written, and a sentenc
 """
 
 import argparse
-import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,15 +22,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("images", type=Path, help="folder of pictures, sub-folders included")
     parser.add_argument("masks", help="folder of masks, or the word none: no picture shows the object")
     parser.add_argument("out", type=Path, help="data set folder to write")
-    parser.add_argument(
-        "--mask-name",
-        metavar="TEMPLATE",
-        help="what the mask of a picture NAME is called: 'mask_{name}' (default: NAME)",
-    )
+    words = "what the mask of a picture NAME is called: 'mask_{name}' (default: NAME)"
+    parser.add_argument("--mask-name", metavar="TEMPLATE", help=words)
     parser.add_argument("--resize-masks", action="store_true", help="bring masks of another size to the picture's")
     add_mask_options(parser)
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 def convert(arguments: argparse.Namespace) -> int:

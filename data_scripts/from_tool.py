@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=FORMATS, help="which labels to read where there are several kinds")
     parser.add_argument("--not-judged", type=names, default=[], help="classes that take no part, such as bus,truck")
     add_options(parser)
-    return exit_code(functools.partial(convert, parser.parse_args(argv)))
+    return exit_code(convert, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Merges data sets of these programs into one; names and groups get their source in front so that nothing clashes."""
 
 import argparse
-import functools
 import sys
 from collections import Counter
 from pathlib import Path
@@ -21,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sources", type=Path, nargs="+", help="data sets to merge")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
     arguments = parser.parse_args(argv)
-    return exit_code(functools.partial(merge, arguments))
+    return exit_code(merge, arguments)
 
 
 def merge(arguments: argparse.Namespace) -> int:
@@ -49,16 +48,15 @@ def merge_into(staged: Path, sources: list[Path], title: str) -> list[dict]:
     lost += [] if dot_names else ["dots"]
     if len(lost) == 2:
         raise DataError("Some data sets have no masks and others not the same dots, so nothing joins them.")
-    taken = set()
-    merged = [take_over(without(row, lost), source, staged, taken) for source, rows in data_sets for row in rows]
+    taken, merged = set(), []
+    for source, rows in data_sets:
+        for row in rows:
+            group, name = (prefixed(row["source"], name) for name in (row["group"], stem_of(row)))
+            kept = {column: value for column, value in row.items() if column not in lost} | {"group": group}
+            merged.append(link_example(kept, source / row["split"], staged, name, taken))
     grouped_by = " and ".join(dict.fromkeys(filter(None, map(grouped_by_of, sources))))
     finish_data_set(staged, merged, title, dot_names, object_name, grouped_by)
     return merged
-
-
-def without(row: dict, columns: list[str]) -> dict:
-    """Returns a row that lacks some columns."""
-    return {name: value for name, value in row.items() if name not in columns}
 
 
 def data_set_rows(data_set: Path) -> list[dict]:
@@ -101,12 +99,6 @@ def common_dot_names(sources: list[Path]) -> list[str] | None:
         sys.stderr.write("The data sets do not all have the same dots: the merged one has none.\n")
         return None
     return found[0]
-
-
-def take_over(row: dict, source: Path, staged: Path, taken: set[tuple[str, str]]) -> dict:
-    """Links or copies the two files of a row under a free name; returns the new row."""
-    renamed = {**row, "group": prefixed(row["source"], row["group"])}
-    return link_example(renamed, source / row["split"], staged, prefixed(row["source"], stem_of(row)), taken)
 
 
 def prefixed(source: str, name: str) -> str:

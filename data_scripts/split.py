@@ -8,7 +8,6 @@ on every machine. A picture that is added later moves at most one group across e
 """
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 
@@ -25,11 +24,6 @@ from carmask.errors import DataError, PictureError
 from carmask.files.pictures import open_picture
 from carmask.files.progress import progress
 from data_scripts.merge import common_dot_names, data_set_rows
-
-
-def regrouped(rows: list[dict], grouping: Grouping) -> tuple[list[dict], str]:
-    """The rows with other groups, and by what they were found."""
-    return [{**row, "group": group} for row, group in zip(rows, grouping.groups, strict=True)], grouping.by
 
 
 def hashes_of(data: Path, rows: list[dict]) -> np.ndarray:
@@ -64,17 +58,14 @@ def part_test(rows: list[dict], data: Path) -> tuple[list[dict], list[dict]]:
     return test, rest
 
 
-def car_share(data: Path, row: dict) -> float:
-    """The share of car in a row's picture; 0 without a mask. DataError if the mask cannot be read."""
-    return mask_shares(data, row)[0] if "mask_file_name" in row else 0.0
-
-
 def deal_rows(
     data: Path, rows: list[dict], shares: tuple[int, int, int], arguments: argparse.Namespace, grouped_by: str
 ) -> Dealt:
-    """Deals rows out; DataError if groups that a person said leave a split empty."""
-    cars = [car_share(data, row) for row in progress(rows, "masks")]
-    pictures = [Picture(stem_of(row), row["group"], row["source"], car) for row, car in zip(rows, cars, strict=True)]
+    """Deals rows out; DataError if a mask cannot be read, or groups that a person said leave a split empty."""
+    pictures = []
+    for row in progress(rows, "masks"):
+        share = mask_shares(data, row)[0] if "mask_file_name" in row else 0.0
+        pictures.append(Picture(stem_of(row), row["group"], row["source"], share))
     said = grouped_by.startswith(("the pattern", "the column"))  # by a person, whose groups are never cut
     dealt = deal_out(pictures, shares, arguments.seed, cut=not said)
     if said:
@@ -89,12 +80,13 @@ def split(arguments: argparse.Namespace) -> int:
     if arguments.out.resolve() == data.resolve():
         raise DataError(f"{data} stays as it is: give another name for the data set to write.")
     rows, pattern = data_set_rows(data), arguments.group_pattern
+    groups = [row["group"] for row in rows]
     grouped_by = grouped_by_of(data).partition(TORN)[0] or "the column group"
     if pattern:
-        names, splits = [stem_of(row) for row in rows], [row["split"] for row in rows]
-        rows, grouped_by = regrouped(rows, group_by_pattern(names, splits, pattern))
-    elif len({row["group"] for row in rows}) == len(rows):  # nobody has grouped them yet
-        rows, grouped_by = regrouped(rows, find_groups([row["group"] for row in rows], hashes_of(data, rows)))
+        groups, grouped_by = group_by_pattern([stem_of(row) for row in rows], [row["split"] for row in rows], pattern)
+    elif len({*groups}) == len(rows):  # nobody has grouped them yet
+        groups, grouped_by = find_groups(groups, hashes_of(data, rows))
+    rows = [{**row, "group": group} for row, group in zip(rows, groups, strict=True)]
     test, rest = ([], rows) if arguments.new_test else part_test(rows, data)
     if test:
         shares = (*shares[:2], 0)
@@ -136,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--new-test", action="store_true", help="deal the pictures of an old test split out, too")
     parser.add_argument("--seed", type=natural_number, default=0, help="another one gives another split")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
-    return exit_code(functools.partial(split, parser.parse_args(argv)))
+    return exit_code(split, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -15,16 +15,10 @@ from serving import served_demo
 SECONDS = 120  # a busy machine takes its time
 expect.set_options(timeout=SECONDS * 1000)
 SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
-]
+]  # fmt: skip
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Tiny networks and drawn pictures, so that every law can be tested in a moment and without a network connection."""
 
+import io
 import json
 import math
 import os
@@ -54,6 +55,13 @@ def drawn_car(size=(64, 96), seed=0):
     for image, ink in ((picture, int(rng.integers(0, 80))), (mask, 255)):
         ImageDraw.Draw(image).rectangle(box, fill=ink)
     return picture.convert("RGB"), np.array(mask)
+
+
+def png(seed=0):
+    """The content of a PNG file of a drawn car."""
+    store = io.BytesIO()
+    drawn_car(seed=seed)[0].save(store, "PNG")
+    return store.getvalue()
 
 
 DOT_NAMES = ["left_spot", "right_spot", "hole"]
@@ -146,6 +154,15 @@ def full_precision():
     """Undoes what a training run in this process sets for good: later tests compare it with other processes."""
     yield
     torch.set_float32_matmul_precision("highest")
+
+
+@pytest.fixture(scope="module")
+def demo(tiny_mask_model):
+    """The address of a demo."""
+    from serving import served_demo  # which few tests need
+
+    with served_demo(tiny_mask_model) as address:
+        yield address
 
 
 @pytest.fixture

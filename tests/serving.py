@@ -16,6 +16,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from carmask.files.system import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_START = 300
 
@@ -30,9 +32,7 @@ def served_demo(model="", dots_model="", root=ROOT, program=("app.py",), **envir
 @contextmanager
 def running_demo(model="", dots_model="", root=ROOT, program=("app.py",), **environment):
     """Gives the address of the demo, its process, and the file that it logs to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = os.environ | {"GRADIO_SERVER_PORT": str(port)} | environment
     settings |= {"CARMASK_MODEL": str(model), "CARMASK_DOTS_MODEL": str(dots_model)}
     with (

@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from serving import ROOT, wait_for
+
+from carmask.files.system import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -70,9 +71,7 @@ def test_the_demo_starts_in_a_folder_that_it_may_not_write_and_its_health_check_
             copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
             copy(ROOT / source, target, **({"ignore": hidden} if copy is shutil.copytree else {}))
     before = {path: path.stat().st_mtime_ns for path in app.rglob("*")}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     told = dict(pair.split("=") for pair in said("ENV")[0].split()) | {"GRADIO_SERVER_PORT": str(port)}
     environment = os.environ | told | {"HOME": str(temporary), "TMPDIR": str(temporary)}
     with (
@@ -94,18 +93,8 @@ def test_what_a_space_installs_in_one_go_is_to_be_had(tmp_path):
     assert head["python_version"] == PYTHON_OF_ZERO_GPU
     builder = [f"gradio[oauth,mcp]=={head['sdk_version']}", "spaces"]
     tries = "10" if os.environ.get("CI") else "1"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--dry-run",
-        "--ignore-installed",
-        "--quiet",
-        "--retries",
-        tries,
-    ]
-    command = [*command, "-r", ROOT / "requirements.txt", *builder]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    command += ["--retries", tries, "-r", ROOT / "requirements.txt", *builder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1000)
     silent = re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError", done.stderr)
     if done.returncode and silent and not os.environ.get("CI"):

@@ -95,17 +95,8 @@ def test_what_git_does_not_hold_never_goes_up_by_the_lines_that_publish_a_space(
 
 def test_folders_that_the_documentation_fills_are_not_committed_by_accident():
     folders = [
-        "my-set",
-        "my-model",
-        "my-points",
-        "data",
-        "runs",
-        "masks",
-        "photos",
-        "to-label",
-        "findings",
-        "corrected",
-    ]
+        "my-set", "my-model", "my-points", "data", "runs", "masks", "photos", "to-label", "findings", "corrected",
+    ]  # fmt: skip
     asked = ["git", "check-ignore", *(f"{one}/" for one in folders)]
     ignored = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
     assert {line.strip("/") for line in ignored} == set(folders)

@@ -35,13 +35,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")
     words = "probability above which a pixel is in the mask, or a dot is in the picture"
     parser.add_argument("--threshold", type=probability, help=words)
-    parser.add_argument(
-        "--sliding-window",
-        type=times,
-        default=1.0,
-        metavar="TIMES",
-        help="sliding-window inference: see a picture up to so many times as large, for small objects",
-    )
+    words = "sliding-window inference: see a picture up to so many times as large, for small objects"
+    parser.add_argument("--sliding-window", type=times, default=1.0, metavar="TIMES", help=words)
     return parser.parse_args(argv)
 
 

@@ -11,7 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from carmask.hub.upload import PublishError, upload
+from carmask.errors import RunError
+from carmask.hub.upload import upload
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +27,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(upload(arguments.model.resolve(), arguments.name, arguments.private))
         return 0
-    except PublishError as error:
+    except RunError as error:
         print(f"carmask publish: {error}", file=sys.stderr)
         return 1

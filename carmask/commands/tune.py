@@ -26,7 +26,7 @@ from carmask.data.sources import choose_split, open_data
 from carmask.errors import DataError, ModelError
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import validate
-from carmask.hub.model_card import describe_inference_settings, rescore, tuned_words
+from carmask.hub.model_card import describe_inference_settings, markdown_table, rescore, tuned_words
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dots_task import DotsTask
 
@@ -36,13 +36,12 @@ SIDES = (384, 448, 512, 640)
 def trial_table(trials: list[Trial]) -> str:
     """What came of each trial, as a Markdown table."""
     names = list(trials[0].scores)
-    lines = [f"| long side | mirror image | threshold | score | {' | '.join(names)} | ms |"]
-    lines.append("|---" * (5 + len(names)) + "|")
+    lines = [["long side", "mirror image", "threshold", "score", *names, "ms"]]
     for trial in trials:
-        cells = [str(trial.side), f"{trial.mirror:g}", f"{trial.threshold:.2f}", f"{trial.score:.4f}"]
-        cells += [f"{trial.scores[name]:.4f}" for name in names] + [f"{trial.milliseconds:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        task = trial.predictor.task
+        cells = [str(trial.side), f"{task.mirror:g}", f"{task.threshold:.2f}", f"{trial.score:.4f}"]
+        lines.append([*cells, *(f"{trial.scores[name]:.4f}" for name in names), f"{trial.milliseconds:.0f}"])
+    return markdown_table(lines)
 
 
 def store(folder: Path, trial: Trial, splits: datasets.DatasetDict, told: str) -> None:
@@ -113,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     best = best_of(fitting)
     chosen = chosen_among(arguments.sides, arguments.mirrors)
     told = describe_inference_settings(best.predictor, tuned_words(chosen, len(split)))
-    print(f"\nThe best: threshold {best.threshold:.2f}. {told}")
+    print(f"\nThe best: threshold {best.predictor.threshold:.2f}. {told}")
     if arguments.write:
         try:
             store(arguments.model, best, splits, told)

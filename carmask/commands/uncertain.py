@@ -12,7 +12,6 @@ to-label.csv lists them, most doubtful first, and contact_sheet.png shows the dr
 
 import argparse
 import csv
-import functools
 import sys
 from pathlib import Path
 
@@ -130,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--top", type=positive_number, default=50, metavar="N", help="how many to write (default: 50)")
     arguments = parser.parse_args(argv)
     try:
-        return exit_code(functools.partial(work, arguments))
+        return exit_code(work, arguments)
     except ModelError as error:
         print(f"carmask uncertain: {error}", file=sys.stderr)
         return 1

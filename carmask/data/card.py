@@ -80,13 +80,15 @@ def grouped_by_of(data: str | Path) -> str:
 def said_by_readme(data: str | Path, key: str) -> str | None:
     """A line of the head of a data set's README, in a folder here or on the Hub; None where there is none."""
     try:
-        file = Path(data, "README.md")
-        if not Path(data).is_dir():
-            file = Path(hf_hub_download(str(data), "README.md", repo_type="dataset"))
-        name = (metadata_load(file) or {}).get(key)
+        name = (metadata_load(data_set_file(data, "README.md")) or {}).get(key)
     except (OSError, ValueError, HTTPError, yaml.YAMLError):
         return None
     return name.strip() or None if isinstance(name, str) and name.isprintable() else None
+
+
+def data_set_file(data: str | Path, name: str) -> Path:
+    """Where a file of a data set, in a folder here or on the Hub, lies here; an OSError if it cannot be had."""
+    return Path(data, name) if Path(data).is_dir() else Path(hf_hub_download(str(data), name, repo_type="dataset"))
 
 
 def common_object(data_sets: Sequence[Path]) -> str:
@@ -150,6 +152,13 @@ def _shows_something(row: dict, shares: Shares) -> bool:
     return painted > 0 or any(row.get("dots", []))
 
 
+def overlay_truth(picture: Image.Image, mask: Image.Image) -> Image.Image:
+    """Lays a mask of 0, 128 and 255, of any size, over a picture: the object in red, what is not judged in blue."""
+    values = np.asarray(mask.convert("L").resize(picture.size, Image.Resampling.NEAREST))
+    picture = overlay_mask(picture, np.uint8(255) * (values == OBJECT))
+    return overlay_mask(picture, np.uint8(255) * (values == NOT_JUDGED), NOT_JUDGED_BLUE, 0.3)
+
+
 def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
     file = f"{row['split']}/{row['file_name']}"
     damaged = f"The picture {file} cannot be read; data_scripts/doctor.py lists all faults."
@@ -160,9 +169,7 @@ def _tile(folder: Path, row: dict, dot_names: list[str]) -> Image.Image:
     tile.thumbnail((2 * TILE, 2 * TILE))
     if "mask_file_name" in row:
         with refused_as(DataError, damaged), Image.open(folder / row["split"] / row["mask_file_name"]) as opened:
-            mask = np.asarray(opened.convert("L").resize(tile.size, Image.Resampling.NEAREST))
-        tile = overlay_mask(tile, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
-        tile = overlay_mask(tile, np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0)), NOT_JUDGED_BLUE, 0.3)
+            tile = overlay_truth(tile, opened)
     if not dot_names:
         return tile
     dots = [

@@ -1,9 +1,9 @@
 """The splits and columns of any data set → train, validation and test with the columns image and mask, or dots."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 import datasets
 import numpy as np
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HTTPError
 from PIL import Image
 
+from carmask.data.card import data_set_file
 from carmask.data.label_options import LabelOptions
 from carmask.data.layout import SPLITS, standard_split
 from carmask.data.object_choice import ObjectChoice
@@ -25,7 +25,7 @@ from carmask.files.mask_levels import Levels, array_levels, open_mask
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import decide, values_of
 from carmask.files.pictures import SIDEWAYS, opened, orientation
-from carmask.files.progress import progress
+from carmask.files.progress import is_first, progress
 
 IMAGE_COLUMNS = ("image", "pixel_values")
 MASK_COLUMNS = ("mask", "label", "labels", "annotation", "segmentation_map", "segmentation", "masks")
@@ -143,7 +143,7 @@ def say_turned(splits: datasets.DatasetDict) -> None:
 
     The first process alone looks.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     for name, split in splits.items():
         pictures = split.select_columns("image")
@@ -172,18 +172,16 @@ def may_be_turned(cell: dict | None) -> bool:
 
 def say(sentence: str) -> None:
     """Says a sentence, if it is not empty, once for all processes."""
-    if sentence and os.environ.get("RANK", "0") == "0":
+    if sentence and is_first():
         sys.stderr.write(f"{sentence}\n")
 
 
 def class_names(data: str) -> dict[str, int]:
     """The class of each name in the id2label.json of a data set, here or on the Hub; none where there is none."""
     try:
-        path = Path(data) / "id2label.json"
-        if not Path(data).is_dir():
-            path = Path(hf_hub_download(data, "id2label.json", repo_type="dataset"))
-        return {str(name): int(number) for number, name in json.loads(path.read_text(encoding="utf-8-sig")).items()}
-    except (OSError, ValueError, AttributeError, HfHubHTTPError, LocalEntryNotFoundError):
+        stored = json.loads(data_set_file(data, "id2label.json").read_text(encoding="utf-8-sig"))
+        return {str(name): int(number) for number, name in stored.items()}
+    except (OSError, ValueError, AttributeError, HTTPError):
         return {}
 
 
@@ -232,19 +230,11 @@ def with_native_masks(split: Split, rule: MaskRule) -> Split:
 
 
 def native_row(row: dict, rule: MaskRule) -> dict:
-    """What takes the place of the mask in a row."""
-    return {"mask": native_cell(row["mask"], rule)}
-
-
-def native_cell(cell: dict | list | None, rule: MaskRule) -> dict | None:
-    """A mask as the PNG that `rule` makes of it; one that cannot be read stays: the reader of its row refuses it."""
-    levels = levels_of(cell)
-    path = cell.get("path") if isinstance(cell, dict) else None
-    try:
-        if levels is None:
-            return cell if isinstance(cell, dict) else None
-        store = BytesIO()
-        Image.fromarray(rule.mask(levels)).save(store, "PNG", compress_level=1)
-        return {"bytes": store.getvalue(), "path": path}
-    except PictureError:
-        return cell if isinstance(cell, dict) else None
+    """A row's mask as the PNG that `rule` makes of it; one that cannot be read stays, and is refused with its row."""
+    levels, file = levels_of(row["mask"]), row["mask"] if isinstance(row["mask"], dict) else None
+    with suppress(PictureError):
+        if levels is not None:
+            store = BytesIO()
+            Image.fromarray(rule.mask(levels)).save(store, "PNG", compress_level=1)
+            file = {"bytes": store.getvalue(), "path": file and file.get("path")}
+    return {"mask": file}

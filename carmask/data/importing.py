@@ -25,26 +25,15 @@ MOST_LISTED = 20  # bad files of a kind
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that all importing programs share."""
-    parser.add_argument(
-        "--split",
-        choices=[*SPLITS, "auto"],
-        default="auto",
-        help="all into one split (default: auto, by folders called train, val, test, else dealt out)",
-    )
-    parser.add_argument(
-        "--shares",
-        type=percent,
-        default=SHARES,
-        metavar="80,10,10",
-        help="percent for train, validation and test where no folder of such a name says it",
-    )
+    words = "all into one split (default: auto, by folders called train, val, test, else dealt out)"
+    parser.add_argument("--split", choices=[*SPLITS, "auto"], default="auto", help=words)
+    words = "percent for train, validation and test where no folder of such a name says it"
+    parser.add_argument("--shares", type=percent, default=SHARES, metavar="80,10,10", help=words)
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
     parser.add_argument("--source", help="what to write into the column source (default: the name of OUT)")
-    parser.add_argument(
-        "--group-pattern",
-        help="regular expression; what its first brackets find in a name is the picture's group, '(.+)' makes each "
-        "picture one (default: films and sets of numbered names, and look-alikes, are found)",
-    )
+    words = "regular expression; what its first brackets find in a name is the picture's group, '(.+)' makes each "
+    words += "picture one (default: films and sets of numbered names, and look-alikes, are found)"
+    parser.add_argument("--group-pattern", help=words)
     parser.add_argument("--skip-bad", action="store_true", help="leave bad pairs out instead of refusing all")
     parser.add_argument("--overwrite", action="store_true", help="replace an older data set at OUT")
 
@@ -54,12 +43,7 @@ def pictures_without_object(images: Path) -> tuple[list[Pair], list[BadFile]]:
     bad: list[BadFile] = []
     paths = unique_keys(find_pictures(images), images, bad)
     return [
-        Pair(
-            example_name(path.relative_to(images)),
-            path,
-            None,
-            split=official_split(path.relative_to(images)),
-        )
+        Pair(example_name(path.relative_to(images)), path, None, split=official_split(path.relative_to(images)))
         for path in paths
     ], bad
 

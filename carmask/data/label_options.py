@@ -23,36 +23,22 @@ PLAIN = LabelOptions()
 def add_table_options(parser: argparse.ArgumentParser) -> None:
     """Adds all that `label_options` reads, for programs that read data sets of any make."""
     parser.add_argument("--object", type=object_choice, default=ObjectChoice(), metavar="NAME", help=HELP)
-    parser.add_argument(
-        "--image-column", default="", metavar="NAME", help="column of the pictures (default: image, pixel_values)"
-    )
-    parser.add_argument(
-        "--mask-column",
-        default="",
-        metavar="NAME",
-        help="column of the masks (default: mask, label, labels, ...)",
-    )
+    words = "column of the pictures (default: image, pixel_values)"
+    parser.add_argument("--image-column", default="", metavar="NAME", help=words)
+    words = "column of the masks (default: mask, label, labels, ...)"
+    parser.add_argument("--mask-column", default="", metavar="NAME", help=words)
     add_mask_options(parser)
 
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say what the values of masks mean."""
     group = parser.add_argument_group("what the masks hold, where black and white do not say it")
-    group.add_argument(
-        "--not-judged", type=numbers, default=frozenset(), help="values that take no part: 255 or 0,255"
-    )
+    words = "values that take no part: 255 or 0,255"
+    group.add_argument("--not-judged", type=numbers, default=frozenset(), help=words)
     group.add_argument("--object-above", type=int, metavar="VALUE", help="every higher value is the object")
-    group.add_argument(
-        "--object-colour", type=colour, action="append", default=[], metavar="R,G,B", help="colour of the object"
-    )
-    group.add_argument(
-        "--not-judged-colour",
-        type=colour,
-        action="append",
-        default=[],
-        metavar="R,G,B",
-        help="colour that takes no part",
-    )
+    colours: dict = {"type": colour, "action": "append", "default": [], "metavar": "R,G,B"}
+    group.add_argument("--object-colour", help="colour of the object", **colours)
+    group.add_argument("--not-judged-colour", help="colour that takes no part", **colours)
     group.add_argument("--threshold", type=level, help="soft masks: the object from this of 255 on, such as 128")
     group.add_argument("--invert", action="store_true", help="the object is black")
 

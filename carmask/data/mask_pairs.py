@@ -87,15 +87,12 @@ def mask_pairs(
     rule = decide(values, options, name)
     if rule.words:
         sys.stderr.write(f"{rule.words}\n")
-    return [pair_of(match, images, rule, resize) for match in good], bad
-
-
-def pair_of(match: Match, images: Path, rule: MaskRule, resize: bool) -> Pair:
-    """A pair that reads its mask by the rule."""
-    split = official_split(match.picture.relative_to(images))
-    return Pair(
-        match.name, match.picture, functools.partial(joined_mask, match.masks, rule), split=split, resize=resize
-    )
+    pairs = []
+    for match in good:
+        read_mask = functools.partial(joined_mask, match.masks, rule)
+        split = official_split(match.picture.relative_to(images))
+        pairs.append(Pair(match.name, match.picture, read_mask, split=split, resize=resize))
+    return pairs, bad
 
 
 def read_levels(path: Path) -> Levels:

@@ -23,11 +23,6 @@ class ObjectChoice:
     named: bool = False  # by a person, who may give numbers alone
 
     @property
-    def given(self) -> bool:
-        """Whether a person says what the object is, by name or number."""
-        return self.named or bool(self.numbers)
-
-    @property
     def numbers(self) -> frozenset[int]:
         """The classes that are numbers."""
         return frozenset(int(one) for one in self.classes if is_number(one))

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from carmask.data.layout import example_name, without_kind
-from carmask.data.pairs import BadPair
+from carmask.data.pairs import BadPair, official_split
 from carmask.errors import shortened
 from carmask.files.picture_folders import ENDINGS, find_pictures
 
@@ -60,6 +60,10 @@ class PictureIndex:
     def name_of(self, path: Path) -> str:
         """What a picture is called in a data set."""
         return example_name(path.relative_to(self.folder))
+
+    def split_of(self, path: Path) -> str | None:
+        """The split that the folders of a picture say; None where none does."""
+        return official_split(path.relative_to(self.folder))
 
 
 def tails(path: str) -> list[str]:

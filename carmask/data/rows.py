@@ -22,16 +22,13 @@ CACHE_BYTES = 3 * 2**30 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 TELLING_ERRORS = (ValueError, OSError, Image.DecompressionBombError)  # whose words say what is wrong with a row
 
-# A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W), or points float (k, 2) as fractions of width and
-# height, NaN where a dot is not in the picture.
+# A grey picture uint8 (H, W), and its truth: a mask uint8 (H, W) of 0, 128 and 255, or points float64 (k, 2) as
+# fractions of width and height, NaN where a dot is not in the picture.
 Example = tuple[np.ndarray, np.ndarray]
 
 
 def read_row(row: dict) -> Example:
-    """One row as arrays: grey picture uint8 (H, W), and its truth.
-
-    The truth is a mask uint8 (H, W) of 0, 128 and 255, or points float64 (k, 2), as fractions of width and height, NaN
-    where a dot is not in the picture.
+    """One row as arrays.
 
     Raises:
         DataError: the picture or its truth is missing, the two sizes differ, or the mask has other values.

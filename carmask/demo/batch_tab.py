@@ -16,13 +16,7 @@ from PIL import Image
 from carmask.demo.mask_answer import doubtful_share, find_model, mask_at, small_overlay
 from carmask.demo.picture_zips import MAX_PICTURES, BatchPicture, is_taken, mask_name, opened_batch
 from carmask.demo.server.gpu import FindMaps, view_of
-from carmask.demo.uploads import (
-    GONE,
-    PRIVATE,
-    Upload,
-    extend_lifetime,
-    path_for_page,
-)
+from carmask.demo.uploads import GONE, PRIVATE, Upload, extend_lifetime, path_for_page
 from carmask.errors import PictureError, shortened
 from carmask.files.tables import as_csv
 from carmask.files.words import capital

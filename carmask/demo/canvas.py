@@ -1,7 +1,5 @@
 """What the server sends to the painting canvas, and the corrected mask it makes of the strokes that come back."""
 
-import base64
-import io
 from typing import Any
 
 import gradio as gr
@@ -11,6 +9,7 @@ from PIL import Image
 from carmask.demo.mask_answer import StoredAnswer, open_stored_mask
 from carmask.demo.strokes import StrokeError, paint_strokes, read_strokes
 from carmask.demo.uploads import GONE, extend_lifetime, open_upload, uploaded_file
+from carmask.files.drawing import data_url
 
 CANVAS_SIDE = 1280  # pixels of the longest side of the picture on the canvas
 RED = (255, 64, 64)
@@ -28,13 +27,6 @@ def canvas_value(stored: StoredAnswer | None) -> dict[str, Any] | None:
     red.putalpha(mask.resize(picture.size, Image.Resampling.NEAREST))
     pictures = {"picture": data_url(picture, "JPEG"), "mask": data_url(red, "PNG")}
     return {"key": stored.picture["path"], "width": width, "height": height} | pictures
-
-
-def data_url(picture: Image.Image, kind: str) -> str:
-    """Encodes a picture as a data URL."""
-    content = io.BytesIO()
-    picture.save(content, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def corrected_mask(painted: CanvasValue, stored: StoredAnswer | None) -> tuple[np.ndarray, int]:

@@ -27,6 +27,7 @@ from carmask.files.drawing import draw_dots, heat_picture
 from carmask.inference.predictor import Predictor
 from carmask.tasks.dot_files import COLUMNS, dots_as_csv, dots_as_json, rounded
 from carmask.tasks.dots_task import Dot, DotsTask
+from carmask.tasks.maps import sigmoid
 
 MAP_LABEL = "Where the network sees it"
 
@@ -42,22 +43,15 @@ class DotsModel(NamedTuple):
     find_maps: FindMaps = maps_of
 
     def find_dots(self, picture: Image.Image) -> tuple[list[Dot], np.ndarray]:
-        """`dots_and_maps` by this model."""
-        return dots_and_maps(self.open(), picture, self.find_maps)
+        """Finds the dots of an upright picture, and their heat maps, in one run of the network.
 
-
-def dots_and_maps(
-    predictor: Predictor, picture: Image.Image, find_maps: FindMaps = maps_of
-) -> tuple[list[Dot], np.ndarray]:
-    """Finds the dots of an upright picture, and their heat maps, in one run of the network.
-
-    Returns:
-        The predictor's answer, and its activations, float16 (n, h, w) in 0 to 1, to show.
-    """
-    logits = find_maps(predictor, [view_of(predictor, picture)])[0]
-    assert isinstance(predictor.task, DotsTask)
-    dots = predictor.task.decode(logits, (picture.height, picture.width))
-    return dots, predictor.task.activations(logits).astype(np.float16)
+        Returns:
+            The predictor's answer, and its activations, float16 (n, h, w) in 0 to 1, to show.
+        """
+        predictor = self.open()
+        logits = self.find_maps(predictor, [view_of(predictor, picture)])[0]
+        assert isinstance(predictor.task, DotsTask)
+        return predictor.task.decode(logits, (picture.height, picture.width)), sigmoid(logits).astype(np.float16)
 
 
 def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, model_name: str) -> str:
@@ -68,10 +62,8 @@ def describe_dots(dots: Sequence[Dot], size: tuple[int, int], seconds: float, mo
     return f"{words} · {width} × {height} pixels · {seconds:.1f} s · {model_name}"
 
 
-def make_dots_answer(
-    find_dots: Callable[[Image.Image], tuple[list[Dot], np.ndarray]], model_name: str
-) -> Callable[[Upload], DotsAnswer]:
-    """Returns the function behind the tab and the API, which needs `find_dots` for dots and maps."""
+def make_dots_answer(model: DotsModel) -> Callable[[Upload], DotsAnswer]:
+    """Returns the function behind the tab and the API."""
 
     def answer(picture: Upload) -> DotsAnswer:
         """Finds the named dots in a picture.
@@ -81,9 +73,9 @@ def make_dots_answer(
         """
         start = time.perf_counter()
         opened = open_upload(picture)
-        dots, maps = find_dots(opened)
+        dots, maps = model.find_dots(opened)
         size = (opened.height, opened.width)
-        line = describe_dots(dots, size, time.perf_counter() - start, model_name)
+        line = describe_dots(dots, size, time.perf_counter() - start, model.name)
         drawn = save_for_page(draw_dots(opened, dots, scores=True), picture, "_dots")
         table, record = (path_for_page(picture, f"_dots.{kind}") for kind in ("csv", "json"))
         name = record.name.replace("_dots.json", "")

@@ -79,7 +79,7 @@ def opened_batch(uploads: Sequence[Upload] | None) -> Iterator[list[BatchPicture
                 opened = partial(open_zipped, archive)
                 yield [BatchPicture(info.filename, partial(opened, info)) for info in zipped_pictures(archive)]
     except PictureError as refusal:
-        note_refusal(paths[0], str(refusal))
+        note_refusal(paths[0], refusal)
         raise gr.Error(str(refusal), duration=None, print_exception=False) from None
 
 

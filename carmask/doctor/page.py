@@ -1,19 +1,16 @@
 """The doctor's findings as one HTML page that needs nothing beside it: each with its picture and the mask over it."""
 
-import base64
 import html
-import io
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
-from carmask.data.card import NOT_JUDGED_BLUE, count_line
-from carmask.data.layout import NOT_JUDGED, OBJECT, file_inside
+from carmask.data.card import count_line, overlay_truth
+from carmask.data.layout import file_inside
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.row_checks import is_inside, path_of
 from carmask.errors import PictureError
-from carmask.files.drawing import overlay_mask
+from carmask.files.drawing import data_url
 from carmask.files.pictures import opened
 
 MOST_SHOWN = 60  # findings of a kind with pictures; the page would grow beyond what a browser likes
@@ -74,15 +71,10 @@ def thumbnail(data: Path, row: dict) -> str:
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
         if mask_file:
             with opened(mask_file) as stored:
-                mask = np.asarray(stored.convert("L").resize(picture.size, Image.Resampling.NEAREST))
-            picture = overlay_mask(picture, np.where(mask == OBJECT, np.uint8(255), np.uint8(0)))
-            unjudged = np.where(mask == NOT_JUDGED, np.uint8(255), np.uint8(0))
-            picture = overlay_mask(picture, unjudged, NOT_JUDGED_BLUE, 0.3)
+                picture = overlay_truth(picture, stored)
     except PictureError:
         return ""
     dots = row.get("dots")
     for x, y in filter(is_inside, dots if isinstance(dots, list) else []):
         ImageDraw.Draw(picture).circle((x * picture.width, y * picture.height), 4, DOT_INK, "white")
-    store = io.BytesIO()
-    picture.save(store, "JPEG", quality=80)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(store.getvalue()).decode()}">'
+    return f'<img alt="" src="{data_url(picture, "JPEG")}">'

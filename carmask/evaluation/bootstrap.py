@@ -65,10 +65,11 @@ def bootstrap_intervals(
     """
     table = np.array(counts, dtype=np.int64).reshape(-1, 6)
     ious = [ratio(hits, found + true - hits) for hits, found, true, *_ in table]
-    _, places = np.unique(np.asarray(groups or range(len(table))), return_inverse=True)
+    groups = groups or range(len(table))
+    _, places = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.zeros((places.max() + 1, 8))
     np.add.at(sums, places, np.column_stack([table, ious, np.ones(len(table))]))
-    few = few_groups(groups or range(len(table)))
+    few = few_groups(groups)
     totals = sums if few else drawn_times(len(sums)) @ sums
     drawn = {"iou": pooled_iou(totals[:, :6]), "mean_iou": totals[:, 6] / totals[:, 7]}
     if few:

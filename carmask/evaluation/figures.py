@@ -1,12 +1,10 @@
 """Pictures of the worst cases of a validation."""
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageDraw
 
 from carmask.data.rows import read_row
-from carmask.files.drawing import contact_sheet, overlay_mask
+from carmask.files.drawing import overlay_mask
 from carmask.files.pictures import grey_rgb, upright_rgb
 
 MISSED, FALSE = (230, 60, 60), (60, 120, 250)
@@ -41,9 +39,3 @@ def draw_dots_case(row: dict, found: np.ndarray) -> Image.Image:
             small = radius / 2
             draw.ellipse([found_x - small, found_y - small, found_x + small, found_y + small], fill=FALSE)
     return picture
-
-
-def write_worst(folder: Path, cases: list[Image.Image]) -> None:
-    """Writes worst.png, the worst cases as `validate` draws them."""
-    if cases:
-        contact_sheet(cases, columns=4, tile=240).save(folder / "worst.png")

@@ -37,11 +37,9 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of inference settings, and what came of it on validation."""
+    """What came on validation of a `predictor` with some inference settings, whose size is `side`."""
 
     side: int
-    mirror: float
-    threshold: float
     score: float
     scores: dict[str, float]  # of each source of masks (IoU), or of all dots
     milliseconds: float
@@ -66,7 +64,7 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     best = max(trial.score for trial in trials)
     return min(
         (trial for trial in trials if trial.score >= best - TIE),
-        key=lambda trial: trial.side**2 * (1 + trial.mirror**2),
+        key=lambda trial: trial.side**2 * (1 + trial.predictor.task.mirror**2),
     )
 
 
@@ -105,8 +103,7 @@ def try_for_masks(side: int, predictor: Predictor, split: datasets.Dataset) -> T
     everything = summary([count for group in by_source.values() for count in group])
     scores |= {"false positives": everything["false_positive_share"]} if "false_positive_share" in everything else {}
     milliseconds = statistics.median(seconds) * 1000
-    chosen = predictor.with_threshold(threshold)
-    return Trial(side, predictor.task.mirror, threshold, balanced_iou(by_source), scores, milliseconds, chosen)
+    return Trial(side, balanced_iou(by_source), scores, milliseconds, predictor.with_threshold(threshold))
 
 
 def areas(margin: np.ndarray, truth: np.ndarray, threshold: float) -> np.ndarray:
@@ -124,9 +121,8 @@ def try_for_dots(side: int, predictor: Predictor, split: datasets.Dataset) -> Tr
     milliseconds = (time.perf_counter() - start) * 1000 / len(split)
     names: list[str] = ["pck_5", "presence_f1"]
     scores = {name: everything[name] for name in names if name in everything}
-    threshold = everything["threshold"]
-    chosen = predictor.with_threshold(threshold)
-    return Trial(side, predictor.task.mirror, threshold, everything[BEST["dots"]], scores, milliseconds, chosen)
+    chosen = predictor.with_threshold(everything["threshold"])
+    return Trial(side, everything[BEST["dots"]], scores, milliseconds, chosen)
 
 
 def store_settings(folder: Path, trial: Trial, network: str) -> None:
@@ -135,18 +131,19 @@ def store_settings(folder: Path, trial: Trial, network: str) -> None:
     transformers' own pipeline knows no threshold. So that it gives the same mask, what is stored of a SegFormer's is a
     shift of its last bias.
     """
-    task, threshold, maps = trial.predictor.task, trial.threshold, tuple[int, ...]()
+    task = trial.predictor.task
+    threshold, maps = task.threshold, tuple[int, ...]()
     if network == "segformer" and isinstance(task, MaskTask):
         threshold, maps = 0.5, task.object
     changes = {
-        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": trial.mirror},
+        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": task.mirror},
         "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], trial.side)},
     }
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
         write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
     if maps:
-        shift_bias(folder / "model.safetensors", maps, trial.threshold)
+        shift_bias(folder / "model.safetensors", maps, task.threshold)
     if (folder / "model.safetensors").is_file():
         refresh_exported(folder)  # it states the settings as well
 

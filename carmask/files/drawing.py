@@ -1,6 +1,8 @@
 """Pictures for people: masks, named dots and heat laid over a picture, cut-outs, and sheets of many pictures."""
 
+import base64
 import colorsys
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,7 +42,8 @@ def overlay_mask(
     Raises:
         ValueError: when mask and picture differ in size.
     """
-    mask = _mask_array(picture, mask)
+    _check_size(picture, Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask)
+    mask = np.asarray(mask) > 127
     weights = np.where(mask, np.uint8(round(255 * opacity)), np.uint8(0))
     weights[_contour(mask, thickness=max(1, round(max(picture.size) / 400)))] = 255
     return Image.composite(Image.new("RGB", picture.size, colour), picture.convert("RGB"), Image.fromarray(weights))
@@ -198,10 +201,11 @@ def contact_sheet(
     return sheet
 
 
-def _mask_array(picture: Image.Image, mask: Mask) -> np.ndarray:
-    """Returns the mask as bool (H, W); raises ValueError when it is not of the picture's size."""
-    _check_size(picture, Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask)
-    return np.asarray(mask) > 127
+def data_url(picture: Image.Image, kind: str) -> str:
+    """Encodes a picture, as "JPEG" or "PNG", as a data URL."""
+    content = io.BytesIO()
+    picture.save(content, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
 def _check_size(picture: Image.Image, mask: Image.Image) -> None:

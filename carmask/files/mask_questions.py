@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from carmask.files.words import DEFAULT_OBJECT
+from carmask.files.words import DEFAULT_OBJECT, listed
 
 MOST_LISTED = 12
 
@@ -62,7 +62,7 @@ def in_words(numbers: Iterable[int], by_colour: bool = False) -> str:
     texts = [text(number, by_colour) for number in sorted(numbers)]
     if len(texts) > MOST_LISTED:
         return f"{texts[0]} to {texts[-1]} ({len(texts)} values)"
-    return " and ".join(filter(None, ("; ".join(texts[:-1]) if by_colour else ", ".join(texts[:-1]), *texts[-1:])))
+    return listed(texts, "; " if by_colour else ", ")
 
 
 def text(number: int, by_colour: bool) -> str:

@@ -12,14 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from carmask.errors import PictureError, refused_as
 from carmask.files.flat_rgb import flat_rgb
-from carmask.files.picture_limits import (
-    JPEG_FORMATS,
-    MAX_FILE_BYTES,
-    MAX_SIDE,
-    MeteredFile,
-    check_cost,
-    check_parts,
-)
+from carmask.files.picture_limits import JPEG_FORMATS, MAX_FILE_BYTES, MAX_SIDE, MeteredFile, check_cost, check_parts
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS, why_unidentified
 
 FINER = 2  # how many times as large as the network sees it a JPEG is decoded at least
@@ -65,7 +58,7 @@ def open_noted(file: Path | bytes, side: int = MAX_SIDE) -> Image.Image:
         picture.thumbnail((side, side))
         return picture
     except PictureError as refusal:
-        note_refusal(file, str(refusal))
+        note_refusal(file, refusal)
         raise
 
 
@@ -74,7 +67,7 @@ def _fitted(size: Size, side: int) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def note_refusal(file: Path | bytes, reason: str) -> None:
+def note_refusal(file: Path | bytes, reason: PictureError) -> None:
     """Logs a refused file: the hash of its first 20 MB, its format by its first bytes, its size, and the reason."""
     if isinstance(file, bytes):
         content, size = file[:MAX_FILE_BYTES], len(file)

@@ -1,8 +1,9 @@
-"""All that one operating system alone has, with a portable way beside it: the allocator, locks, memory, processes."""
+"""What is asked of the operating system, in a portable way: the allocator, locks, memory, ports, processes."""
 
 import ctypes
 import os
 import signal
+import socket
 import sys
 from typing import TextIO
 
@@ -64,6 +65,13 @@ def leave_terminal() -> None:
             os.write(stream, b"")
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def is_running(process: int) -> bool:

@@ -18,9 +18,9 @@ def one(name: str) -> str:
     return f"{'an' if name[:1].lower() in set('aeiou') else 'a'} {name}"
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], between: str = ", ") -> str:
     """Names in a sentence: "size, mirror image and threshold"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return " and ".join(filter(None, [between.join(names[:-1]), *names[-1:]]))
 
 
 def this_python() -> str:

@@ -35,7 +35,8 @@ def draw_curves(history: list[dict], kept: int, path: Path) -> None:
 
 def markdown_table(lines: list[list[str]]) -> str:
     """Lines of cells as a Markdown table, the first one its head."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
+    head, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
 
 
 MASK_KEYS = ("iou", "mean_iou", "dice", "precision", "recall", "boundary_iou", "false_positive_share")
@@ -134,11 +135,7 @@ on the validation pictures. {grouping}""",
 
 
 def write_report(
-    folder: Path,
-    facts: dict,
-    train: datasets.Dataset,
-    scores: dict[str, Scores],
-    history: list[dict],
+    folder: Path, facts: dict, train: datasets.Dataset, scores: dict[str, Scores], history: list[dict]
 ) -> None:
     """Writes the model card, `scores.json` (with the history) and the curves into a model folder.
 
@@ -166,8 +163,7 @@ def write_report(
         facts["meaning"] += NEVER_ABSENT
     tables = "\n\n".join(f"## Scores on {split}\n\n{score_table(values)}" for split, values in scores.items())
     (folder / "README.md").write_text(
-        CARD.format(counts=counts, tables=tables, terms=terms, **facts),
-        encoding="utf-8",
+        CARD.format(counts=counts, tables=tables, terms=terms, **facts), encoding="utf-8"
     )
     report = {"scores": scores, "history": history}
     (folder / "scores.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -30,26 +30,22 @@ NVIDIA_LICENCE = {
 }
 
 
-class PublishError(ValueError):
-    """Says in one sentence why a model cannot be published."""
-
-
 def find_files(folder: Path) -> list[Path]:
     """The files of a model folder that go up beside the card, after a look at the whole folder.
 
     Raises:
         ModelError: it cannot be opened.
-        PublishError: it has no card, its training is not finished, or something else lies in it.
+        RunError: it has no card, its training is not finished, or something else lies in it.
     """
     check_folder(folder)
     if all_checkpoints(folder):
-        raise PublishError(f"The training run in {folder} is not finished; go on with --resume first.")
+        raise RunError(f"The training run in {folder} is not finished; go on with --resume first.")
     if not (folder / CARD).is_file():
-        raise PublishError(f"The folder {folder} has no {CARD}, the model's card; write one that says what it can do.")
+        raise RunError(f"The folder {folder} has no {CARD}, the model's card; write one that says what it can do.")
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     foreign = [name for name in names if name not in OUR_FILES | PUBLISHED]
     if foreign:
-        raise PublishError(f"The folder {folder} holds {foreign[0]}, which is no part of a model; move it elsewhere.")
+        raise RunError(f"The folder {folder} holds {foreign[0]}, which is no part of a model; move it elsewhere.")
     Predictor.from_pretrained(folder)
     return [folder / name for name in names if name in PUBLISHED]
 
@@ -58,15 +54,14 @@ def make_card(folder: Path) -> ModelCard:
     """The card of a model folder, with its scores and its licence as metadata.
 
     Raises:
-        PublishError: the card or the scores cannot be read.
-        RunError: the configuration cannot be read.
+        RunError: the card, the scores or the configuration cannot be read.
     """
     try:
         card = ModelCard.load(folder / CARD)
         scores = read_scores(folder)["scores"] if (folder / "scores.json").is_file() else {}
         results = [result for split, values in scores.items() for result in evaluations(split, values)]
     except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise PublishError(f"The {CARD} or scores.json of {folder} cannot be read; mend it or train again.") from error
+        raise RunError(f"The {CARD} or scores.json of {folder} cannot be read; mend it or train again.") from error
     if results:
         card.data.model_name, card.data.eval_results = folder.name, results
     licence, terms = licence_of(origins([str(folder)]))
@@ -119,13 +114,13 @@ def publish(folder: Path, name: str, private: bool, hub: HfApi) -> tuple[str, st
         Its name with the owner, its licence, the revision of the commit, and the names of the files that went up.
 
     Raises:
-        PublishError, ModelError, RunError: it is not fit to be published, or is there already for all to see.
+        ModelError, RunError: it is not fit to be published, or is there already for all to see.
         HTTPError, OfflineModeIsEnabled, HFValidationError: what the Hub does not take, or that it is not reached.
     """
     files, card = find_files(folder), make_card(folder)
     owned = hub.create_repo(name, private=private, exist_ok=True).repo_id
     if private and not hub.model_info(owned).private:
-        raise PublishError(f"The model {owned} is on the Hub already, for all to see; make it private there first.")
+        raise RunError(f"The model {owned} is on the Hub already, for all to see; make it private there first.")
     text = str(card)
     for line in ('from_pretrained("{}")', 'pipeline("image-segmentation", "{}"'):
         text = text.replace(line.format(folder.name), line.format(owned))
@@ -139,24 +134,22 @@ def upload(folder: Path, name: str, private: bool = False) -> str:
     """Publishes a model folder; returns what to tell people.
 
     Raises:
-        PublishError: nothing was published; says in one sentence why.
+        RunError: nothing was published; says in one sentence why.
     """
     if not get_token():
-        raise PublishError(NO_TOKEN)
+        raise RunError(NO_TOKEN)
     try:
         owned, licence, revision, files = publish(folder, name, private, HfApi())
-    except PublishError:
+    except RunError:
         raise
-    except (ModelError, RunError, RuntimeFileError) as error:
-        raise PublishError(str(error)) from error
+    except (ModelError, RuntimeFileError) as error:
+        raise RunError(str(error)) from error
     except REFUSALS as error:
-        raise PublishError(refusal(error, name)) from error
+        raise RunError(refusal(error, name)) from error
     except (OSError, RuntimeError) as error:
-        raise PublishError(
-            f"The upload broke off, so nothing is published ({first_line(error)}) Try again."
-        ) from error
+        raise RunError(f"The upload broke off, so nothing is published ({first_line(error)}) Try again.") from error
     except ValueError as error:  # the Hub's words on the card's metadata, in several lines
-        raise PublishError(" ".join(str(error).split())) from error
+        raise RunError(" ".join(str(error).split())) from error
     kept = sorted(path.name for path in folder.iterdir() if path.name not in files and not path.name.startswith("."))
     lines = [f"{owned} is published, licence {licence}, revision {revision}.", f"Uploaded: {', '.join(files)}."]
     lines += [f"Not uploaded: {', '.join(kept)}."] if kept else []

@@ -84,7 +84,7 @@ def open_exported(file: Path, labels: int, threads: int = 0, weights: str = "", 
     return network
 
 
-def open_onnx(file: Path, threads: int, weights: str = "") -> Network:
+def open_onnx(file: Path, threads: int, weights: str) -> Network:
     """Opens an ONNX file under ONNX Runtime; a StaleFileError if it is not of the `weights` that are given."""
     onnxruntime = import_optional("onnxruntime")
     options = onnxruntime.SessionOptions()

@@ -32,20 +32,6 @@ def is_own(weights: str) -> bool:
     return any(weights in own for own in OWN_WEIGHTS.values())
 
 
-def check_name(weights: str) -> None:
-    """Demands that initial weights are ours, a folder that is there, or called as a model of the Hub can be.
-
-    Raises:
-        NetworkError: they are none of these.
-    """
-    if not (is_own(weights) or Path(weights).exists() or HUB_NAME.fullmatch(weights)):
-        own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
-        raise NetworkError(
-            f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, a name such as "
-            f"nvidia/mit-b0, or {own}."
-        )
-
-
 def check_weights(weights: str) -> None:
     """Demands that initial weights are ours or can be had, and fetches those of the Hub.
 
@@ -67,7 +53,12 @@ def fetch(weights: str) -> Path:
     """
     folder = Path(weights)
     if not folder.exists():
-        check_name(weights)
+        if not HUB_NAME.fullmatch(weights):
+            own = ", ".join(one for group in OWN_WEIGHTS.values() for one in group)
+            raise NetworkError(
+                f"There is no folder {weights}, and no model of the Hub is called so; give a model folder, a name "
+                f"such as nvidia/mit-b0, or {own}."
+            )
         folder = from_hub(weights)
     if lack := lacking(folder):
         raise NetworkError(f"The initial weights {weights} have {lack}; give another model folder, or one of the Hub.")
@@ -103,7 +94,8 @@ def from_hub(name: str) -> Path:
                 raise NetworkError(f"The model {name} of the Hub has no config.json; give another.")
             return Path([hf_hub_download(name, file) for file in sorted(wanted)][0]).parent
         except (HTTPError, OSError, HFValidationError) as error:
-            if isinstance(error, HFValidationError) or status_of(error) in REFUSED:
+            refused = isinstance(error, HfHubHTTPError) and error.response.status_code in REFUSED
+            if isinstance(error, HFValidationError) or refused:
                 raise NetworkError(f"The Hub has no model {name} that it would show you; check the name.") from error
     remedy = "unset it" if constants.HF_HUB_OFFLINE else "connect"
     with refused_as(NetworkError, f"{name} is not in the cache and {reason}; {remedy}, or give a model folder."):
@@ -111,11 +103,6 @@ def from_hub(name: str) -> Path:
         if lack := lacking(folder):
             raise NetworkError(f"The cache has {lack} of {name} and {reason}; {remedy}, or give a model folder.")
         return folder
-
-
-def status_of(error: Exception) -> int:
-    """The status of HTTP with which the Hub answered; 0 where it did not."""
-    return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
 
 
 def holds_safetensors(folder: Path) -> bool:

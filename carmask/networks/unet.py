@@ -6,11 +6,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import (
-    PreTrainedConfig,
-    PreTrainedModel,
-    initialization,
-)
+from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from carmask.errors import NetworkError

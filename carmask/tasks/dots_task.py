@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from carmask.tasks.maps import sigmoid
 from carmask.tasks.peaks import find_peaks
 
 if TYPE_CHECKING:
@@ -147,10 +146,6 @@ class DotsTask:
             loss = loss * (logits.sigmoid() - bumps).abs().detach() ** self.focal
         radius = max(self.sigma * max(logits.shape[-2:]), THINNEST)
         return loss.sum((-2, -1)).mean() / (2 * math.pi * radius**2)
-
-    def activations(self, logits: np.ndarray) -> np.ndarray:
-        """What each map says: `logits` (n, h, w) become (n, h, w) in 0 to 1."""
-        return sigmoid(logits)
 
     def decode(self, logits: np.ndarray, size: tuple[int, int]) -> list[Dot]:
         """Turns `logits` (n, h, w) into the dots of a picture of `size` (height, width), name after name.

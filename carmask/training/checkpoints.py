@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from carmask.errors import CheckpointError, refused_as
+from carmask.errors import RunError, refused_as
 from carmask.files.disk import sync
 from carmask.inference.model_folder import CHECKPOINT, UNFINISHED_CHECKPOINT, all_checkpoints
 from carmask.training.state import Run
@@ -33,12 +33,7 @@ def save_checkpoint(output: Path, run: Run) -> None:
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     plain = {name: value.cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    state = {
-        "step": run.step,
-        "losses": run.losses,
-        "history": run.history,
-        "validation_due": run.validation_due,
-    }
+    state = {"step": run.step, "losses": run.losses, "history": run.history, "validation_due": run.validation_due}
     state["sha256"] = digest(plain, state)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -70,14 +65,14 @@ def read_checkpoint(folder: Path) -> tuple[dict, dict[str, Tensor]]:
     """The state and the tensors of a checkpoint.
 
     Raises:
-        CheckpointError: it is damaged.
+        RunError: it is damaged.
     """
     damaged = f"{folder} is damaged."
-    with refused_as(CheckpointError, damaged, MemoryError):
+    with refused_as(RunError, damaged, MemoryError):
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state.safetensors")
         if state.pop("sha256") != digest(tensors, state):
-            raise CheckpointError(damaged)
+            raise RunError(damaged)
     return state, tensors
 
 
@@ -85,7 +80,7 @@ def is_whole(folder: Path) -> bool:
     """Whether a checkpoint can be read."""
     try:
         read_checkpoint(folder)
-    except CheckpointError:
+    except RunError:
         return False
     return True
 
@@ -97,19 +92,19 @@ def load_newest(output: Path, run: Run) -> list[str]:
         The names of the newer ones that were skipped since they are damaged or not finished.
 
     Raises:
-        CheckpointError: there is none.
+        RunError: there is none.
     """
     skipped = [UNFINISHED_CHECKPOINT] if (output / UNFINISHED_CHECKPOINT).exists() else []
     for folder in all_checkpoints(output):
         try:
             state, tensors = read_checkpoint(folder)
-        except CheckpointError:
+        except RunError:
             skipped.append(folder.name)
             continue
         restore(run, state, tensors)
         return skipped
     damaged = f"; {', '.join(skipped)} is damaged" if skipped else ""
-    raise CheckpointError(f"There is no whole checkpoint in {output}{damaged}; start again with --overwrite.")
+    raise RunError(f"There is no whole checkpoint in {output}{damaged}; start again with --overwrite.")
 
 
 def shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
@@ -118,7 +113,7 @@ def shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
-    """Sets `run` to what a checkpoint holds; CheckpointError if it is one of another network."""
+    """Sets `run` to what a checkpoint holds; RunError if it is one of another network."""
 
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -134,7 +129,7 @@ def restore(run: Run, state: dict, tensors: dict[str, Tensor]) -> None:
         for value in values.values()
     )
     if not fits or shapes(part("ema.")) != shapes(run.ema.state_dict()):
-        raise CheckpointError("The checkpoint is one of another network; start again with --overwrite.")
+        raise RunError("The checkpoint is one of another network; start again with --overwrite.")
     run.network.load_state_dict(part("network."))
     run.ema.load_state_dict(part("ema."))
     run.optimizer.load_state_dict({"state": states, "param_groups": run.optimizer.state_dict()["param_groups"]})

@@ -19,6 +19,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from carmask.data.streams import is_stream
 from carmask.errors import RunError
 from carmask.evaluation.validation import validate
+from carmask.files.progress import duration
 from carmask.files.system import peak_resident_bytes
 from carmask.inference.predictor import Predictor
 from carmask.training.distillation import DistillationLoss, batch_loss
@@ -119,17 +120,12 @@ def dry_run(
     if not is_stream(rows):
         passes = f"{settings.crops_per_update * steps / len(rows):.1f} times through {len(rows)} pictures"
     return f"""steps: {steps} of {settings.crops_per_update} crops, {passes}
-time: about {minutes(steps * step + pictures * picture)}: {step:.2f} s a step, {validations} validations of \
-{minutes(len(validation) * picture)}
+time: about {duration(steps * step + pictures * picture)}: {step:.2f} s a step, {validations} validations of \
+{duration(len(validation) * picture)}
 memory: {peak_memory(accelerator.device) / 2**30:.2f} GB a process, \
 {accelerator.num_processes} on {accelerator.device.type}
 disk: {during / 2**20:.0f} MB while it runs, {at_end / 2**20:.0f} MB at the end; \
 {shutil.disk_usage(folder).free / 2**20:.0f} MB are free in {folder}"""
-
-
-def minutes(seconds: float) -> str:
-    """A time for people."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 def seconds_per_batch(

@@ -9,12 +9,12 @@ from PIL.Image import Image
 from carmask.data.card import grouped_by_of
 from carmask.data.rows import spread
 from carmask.errors import RunError
-from carmask.evaluation.figures import write_worst
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import BEST, FEWEST_TO_CHOOSE, Scores, kept_line, validate
+from carmask.files.drawing import contact_sheet
 from carmask.files.words import this_python
 from carmask.hub.model_card import describe_inference_settings, tuned_words, write_report
-from carmask.hub.upload import PublishError, upload
+from carmask.hub.upload import upload
 from carmask.inference.exporting import refresh_exported
 from carmask.inference.model_folder import LOCK
 from carmask.inference.predictor import Predictor
@@ -38,7 +38,8 @@ def finish(run: Run, config: TrainConfig, choice: Choice, splits: DatasetDict, f
     predictor, scores = trial.predictor if trial else predictor, {"validation": on_validation}
     if "test" in splits:
         scores["test"], worst = validate(predictor, splits["test"], worst=WORST)
-    write_worst(output, worst)
+    if worst:
+        contact_sheet(worst, columns=4, tile=240).save(output / "worst.png")
     if trial:
         store_settings(output, trial, choice.network)
     told = kept_words(run, facts["steps"], len(validation))
@@ -116,6 +117,6 @@ def push(output: Path, name: str) -> None:
     """
     try:
         print(upload(output.resolve(), name))
-    except PublishError as error:
+    except RunError as error:
         again = shlex.join(["carmask", "publish", str(output), name])
         raise RunError(f"The model is in {output}, but not on the Hub. {error} Then: {again}") from error

@@ -15,7 +15,7 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from safetensors import SafetensorError
 from transformers.image_processing_utils import BaseImageProcessor
 
-from carmask.errors import CheckpointError, DataError, ModelError, NetworkError, RunError
+from carmask.errors import DataError, ModelError, NetworkError, RunError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.system import keep_freed_memory
 from carmask.hub.licences import origins
@@ -63,15 +63,16 @@ def train(config: TrainConfig) -> None:
     keep_freed_memory()
     # DDP says so of depthwise kernels, whose one channel gives the same layout two strides.
     warnings.filterwarnings("ignore", message=r"(?s).*Grad strides do not match bucket view strides")
+    output = Path(config.output)
     try:
         run_all(config)
-    except (DataError, ModelError, NetworkError, CheckpointError) as error:
+    except (DataError, ModelError, NetworkError) as error:
         raise RunError(str(error)) from error
     except OSError as error:
-        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(Path(config.output))}"
+        words = f"{error.filename or 'The disk'}: {error.strerror or error}.{resume_hint(output)}"
         raise RunError(words, this_process_only=True) from error
     except SafetensorError as error:
-        raise RunError(f"{config.output} cannot be written: {error}.{resume_hint(Path(config.output))}") from error
+        raise RunError(f"{output} cannot be written: {error}.{resume_hint(output)}") from error
     except (RuntimeError, MemoryError) as error:
         if "DataLoader worker (pid" in str(error):  # "is killed by signal", or "exited unexpectedly"
             words = "A process that prepares crops was killed, probably since memory ran out; close other programs"
@@ -79,13 +80,13 @@ def train(config: TrainConfig) -> None:
             words = "Memory ran out; close other programs, or start again with a smaller --crop"
         elif re.search("Connection (closed|reset) by peer|Broken pipe", str(error)):
             words = "Another process of this run ended; if it does not say why, then probably for lack of memory: "
-            words += f"close other programs, or start again with --processes 1.{resume_hint(Path(config.output))}"
+            words += f"close other programs, or start again with --processes 1.{resume_hint(output)}"
             time.sleep(0.5)  # until the first process is gone, if it is the one
             first_is_gone = os.environ.get("FIRST_PROCESS", "") not in ("", str(os.getppid()))
             raise RunError(words, this_process_only=first_is_gone) from error
         else:
             raise
-        raise RunError(f"{words}.{resume_hint(Path(config.output))}", this_process_only=True) from error
+        raise RunError(f"{words}.{resume_hint(output)}", this_process_only=True) from error
 
 
 def check_not_split() -> None:
@@ -199,7 +200,7 @@ def resumed(run: Run, output: Path) -> str:
     """Goes on from the newest whole checkpoint; returns what is to be said of it.
 
     Raises:
-        CheckpointError: there is none.
+        RunError: there is none.
     """
     skipped = load_newest(output, run)
     words = f", without {', '.join(skipped)}, which is damaged or not finished" if skipped else ""

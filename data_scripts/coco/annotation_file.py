@@ -13,6 +13,7 @@ from carmask.files.json_files import read_json
 from carmask.files.picture_folders import files_below
 from data_scripts.tools.json_formats import format_of_json
 
+LISTS = ("images", "annotations", "categories")
 NAMES = ("file_name", "path", "coco_url")  # where files of COCO name a picture
 LONGEST_TEXT = 1000  # characters of an id or a name
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # would break a sentence or a file
@@ -101,9 +102,7 @@ def read_coco(path: Path, split: str | None = None) -> CocoFile:
         DataError: It is no COCO file, or a picture or category of it cannot be told from another.
     """
     content = read_json(path)
-    lists = [
-        content.get(key) if isinstance(content, dict) else None for key in ("images", "annotations", "categories")
-    ]
+    lists = [content.get(key) if isinstance(content, dict) else None for key in LISTS]
     if not all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists):
         raise DataError(f"{path} {what_it_is(content)}")
     images, annotations, categories = lists
@@ -172,10 +171,6 @@ def what_it_is(content: object) -> str:
     tool = format_of_json(content)
     if tool not in (None, "COCO"):
         return f"is no COCO file, but looks like one of {tool}: give it to data_scripts/from_tool.py."
-    lacks = [
-        key
-        for key in ("images", "annotations", "categories")
-        if not isinstance(content, dict) or not isinstance(content.get(key), list)
-    ]
+    lacks = [key for key in LISTS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     fault = f"it lacks a list of {' and '.join(lacks)}" if lacks else "its lists hold something else than objects"
     return f"is no COCO file with outlines: {fault}; data_scripts/from_tool.py reads the files of other tools."

@@ -39,7 +39,7 @@ def find_listed(
                 if is_wanted(listed, wanted, arguments):
                     bad.append((arguments.images / Path(listed.names[0]).name, str(error)))
                 continue
-            named[path].append((listed, file.split or official_split(path.relative_to(arguments.images))))
+            named[path].append((listed, file.split or everywhere.split_of(path)))
     if not named:
         first = next((listed.names[0] for file in files for listed in file.pictures), None)
         looked = f": looked for {first} first" if first else ", as it lists none"

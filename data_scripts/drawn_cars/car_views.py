@@ -133,12 +133,6 @@ def grid(points: np.ndarray) -> np.ndarray:
     return quads.reshape(-1, 4, 3)
 
 
-def _normals(placed: np.ndarray) -> np.ndarray:
-    """Unit normals (n, 3) of quads in the camera's axes, turned to the eye's side of the car's skin."""
-    normal = np.cross(placed[:, 2] - placed[:, 0], placed[:, 3] - placed[:, 1])
-    return normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12)
-
-
 def shade(easel: Easel, quads: np.ndarray, paint: np.ndarray, gloss: float) -> tuple[np.ndarray, np.ndarray]:
     """Lights quads (n, 4, 3) whose corners run clockwise seen from outside.
 
@@ -148,7 +142,8 @@ def shade(easel: Easel, quads: np.ndarray, paint: np.ndarray, gloss: float) -> t
     Source: Schlick 1994, https://doi.org/10.1111/1467-8659.1330233, for the mirror's share.
     """
     placed = easel.camera.place(quads)
-    normal = _normals(placed)
+    normal = np.cross(placed[:, 2] - placed[:, 0], placed[:, 3] - placed[:, 1])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
     eye = np.array([0, easel.camera.eye_height, 0]) - placed.mean(axis=1)
     eye /= np.linalg.norm(eye, axis=1, keepdims=True)
     facing = (normal * eye).sum(1)

@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from data_scripts.drawn_cars.car_views import (
-    BLACK,
-    Easel,
-    fill_quads,
-    grid,
-    polygon,
-)
+from data_scripts.drawn_cars.car_views import BLACK, Easel, fill_quads, grid, polygon
 
 
 def _disc(x: float, y: float, z: float, radius: float, angle: np.ndarray) -> np.ndarray:

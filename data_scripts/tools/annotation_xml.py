@@ -9,7 +9,6 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException, ElementTree
 
-from carmask.data.pairs import official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError
 from data_scripts.tools.shapes import UNNAMED, Export, Labelled, Shape, no_outline, polygon, stated_size
@@ -39,8 +38,8 @@ def read(folder: Path, files: list[Path], index: PictureIndex) -> Export:
             root.findtext("size/width") or root.findtext("imagesize/ncols"),
         )
         shapes = [read_object(item) for item in root.iter("object") if item.findtext("deleted", "0").strip() != "1"]
-        split = official_split(picture.relative_to(index.folder))
-        return Labelled(picture, index.name_of(picture), shapes, size if size != (0, 0) else None, split)
+        stated = size if size != (0, 0) else None
+        return Labelled(picture, index.name_of(picture), shapes, stated, index.split_of(picture))
 
     export = Export()
     for path in files:

@@ -13,19 +13,9 @@ from carmask.data.layout import standard_split
 from carmask.data.pairs import official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.errors import DataError
+from data_scripts.tools import shapes
 from data_scripts.tools.annotation_xml import read_xml
-from data_scripts.tools.shapes import (
-    Export,
-    Labelled,
-    Shape,
-    box,
-    ellipse,
-    no_outline,
-    patch,
-    polygon,
-    runs,
-    stated_size,
-)  # fmt: skip
+from data_scripts.tools.shapes import Export, Labelled, Shape, stated_size
 
 
 def read(files: list[Path], index: PictureIndex) -> Export:
@@ -38,7 +28,7 @@ def read(files: list[Path], index: PictureIndex) -> Export:
         shapes = [read_shape(item) for item in upwards if item.tag != "tag"]
         size = stated_size(image.get("height"), image.get("width"))
         split = standard_split(image.get("subset", "")) or official_split(Path(image.attrib["name"]))
-        split = split or official_split(picture.relative_to(index.folder))
+        split = split or index.split_of(picture)
         return Labelled(picture, index.name_of(picture), shapes, size, split)
 
     for path in files:
@@ -54,14 +44,14 @@ def read_shape(item: Element) -> Shape:
     """Reads a shape; ValueError or KeyError if it is not as CVAT writes it."""
     label, kind = item.attrib["label"], item.tag
     if kind == "polygon":
-        return polygon(label, [point.split(",") for point in item.attrib["points"].split(";")])
+        return shapes.polygon(label, [point.split(",") for point in item.attrib["points"].split(";")])
     if kind == "ellipse":
         turn = math.radians(float(item.get("rotation", 0)))
-        return ellipse(label, [item.attrib[name] for name in ("cx", "cy", "rx", "ry")], turn=turn)
+        return shapes.ellipse(label, [item.attrib[name] for name in ("cx", "cy", "rx", "ry")], turn=turn)
     if kind == "mask":
         left, top, width, height = (int(item.attrib[name]) for name in ("left", "top", "width", "height"))
         counts = [int(count) for count in item.attrib["rle"].split(",")]
-        return patch(label, kind, [left, top], functools.partial(runs, counts, (height, width)))
+        return shapes.patch(label, kind, [left, top], functools.partial(shapes.runs, counts, (height, width)))
     if kind == "box" and not float(item.get("rotation", 0)):
-        return box(label, [item.attrib[name] for name in ("xtl", "ytl", "xbr", "ybr")], kind)
-    return no_outline(label, kind)
+        return shapes.box(label, [item.attrib[name] for name in ("xtl", "ytl", "xbr", "ybr")], kind)
+    return shapes.no_outline(label, kind)

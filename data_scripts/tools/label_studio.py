@@ -51,7 +51,7 @@ def read(files: list[Path], index: PictureIndex) -> Export:
             for item in regions
             for shape in read_region(item, labels(item["value"]) or labels_of.get(item.get("id"), []))
         ]
-        split = official_split(Path(name)) or official_split(picture.relative_to(index.folder))
+        split = official_split(Path(name)) or index.split_of(picture)
         return Labelled(picture, index.name_of(picture), shapes, sizes.pop() if sizes else None, split)
 
     export = Export()

@@ -11,19 +11,8 @@ from carmask.data.layout import example_name
 from carmask.data.pairs import BadPair, official_split
 from carmask.data.picture_index import PictureIndex
 from carmask.files.json_files import read_json
-from data_scripts.tools.shapes import (
-    UNNAMED,
-    Export,
-    Labelled,
-    Shape,
-    bitmap,
-    box,
-    decoded,
-    ellipse,
-    no_outline,
-    polygon,
-    stated_size,
-)  # fmt: skip
+from data_scripts.tools import shapes
+from data_scripts.tools.shapes import UNNAMED, Export, Labelled, Shape, decoded, stated_size
 
 POLYGONS = ("polygon", "rotation", "oriented_rectangle")
 
@@ -45,8 +34,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
             embedded = scratch / name
             embedded.write_bytes(decoded(content["imageData"]))
             return Labelled(embedded, name, shapes, size, official_split(place))
-        relative = picture.relative_to(index.folder)
-        return Labelled(picture, index.name_of(picture), shapes, size, official_split(relative))
+        return Labelled(picture, index.name_of(picture), shapes, size, index.split_of(picture))
 
     export = Export()
     for path in files:
@@ -87,13 +75,13 @@ def read_shape(item: dict) -> Shape:
     label, points = str(item["label"] or UNNAMED), item["points"]
     kind = item.get("shape_type") or "polygon"
     if kind in POLYGONS or (kind == "rectangle" and len(points) == 4):
-        return polygon(label, points, kind)
+        return shapes.polygon(label, points, kind)
     if kind not in ("rectangle", "circle", "mask"):
-        return no_outline(label, kind)
+        return shapes.no_outline(label, kind)
     (x0, y0), (x1, y1) = points
     if kind == "circle":
         radius = math.dist((x0, y0), (x1, y1))
-        return ellipse(label, [x0, y0, radius, radius], kind)
+        return shapes.ellipse(label, [x0, y0, radius, radius], kind)
     if kind == "mask":
-        return bitmap(label, kind, [x0, y0], decoded(item["mask"]))
-    return box(label, [min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], kind, is_outline=True)
+        return shapes.bitmap(label, kind, [x0, y0], decoded(item["mask"]))
+    return shapes.box(label, [min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)], kind, is_outline=True)

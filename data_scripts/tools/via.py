@@ -21,7 +21,7 @@ def read(folder: Path, files: list[Path], index: PictureIndex) -> Export:
         regions = entry["regions"]
         regions = regions.values() if isinstance(regions, dict) else regions
         shapes = [read_shape(label, item["shape_attributes"]) for item in regions for label in classes(item)]
-        split = official_split(Path(entry["filename"])) or official_split(picture.relative_to(index.folder))
+        split = official_split(Path(entry["filename"])) or index.split_of(picture)
         return Labelled(picture, index.name_of(picture), shapes, split=split)
 
     export = Export()

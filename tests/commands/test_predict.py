@@ -1,6 +1,5 @@
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from carmask import Predictor
 from carmask.commands.predict import main
+from carmask.files.system import free_port
 from carmask.inference.folders import mask_as_png, plan_answers
 
 
@@ -123,13 +123,10 @@ def test_an_output_that_cannot_be_written_is_said(tiny_mask_model, pictures, tmp
 
 def test_two_processes_share_the_pictures_and_each_mask_is_written_once(tiny_mask_model, pictures, tmp_path):
     (pictures / "bad.jpg").write_bytes(b"no picture")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "carmask", "predict", str(pictures), "--out", str(tmp_path / "out")]
     command += ["--model", str(tiny_mask_model)]
     settings = os.environ | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    settings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
             command, env=settings | {"RANK": rank}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

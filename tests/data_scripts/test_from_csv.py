@@ -357,22 +357,9 @@ def test_a_strange_table_is_one_short_sentence(tmp_path, capsys, content, words)
 
 
 PARTS = [
-    b",",
-    b"\n",
-    b'"',
-    b"\0",
-    b"\xff",
-    b"nan",
-    b"-1",
-    b"1e308",
-    b"../",
-    b"\\",
-    b";",
-    b"\t",
-    b"\r",
-    b"x" * 3000,
+    b",", b"\n", b'"', b"\0", b"\xff", b"nan", b"-1", b"1e308", b"../", b"\\", b";", b"\t", b"\r", b"x" * 3000,
     b"_x",
-]
+]  # fmt: skip
 
 
 def test_mutated_tables_end_with_0_or_1_and_few_words(tmp_path, capsys):

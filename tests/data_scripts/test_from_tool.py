@@ -50,18 +50,8 @@ def test_damaged_labels_never_end_in_an_exception(write_export, tmp_path, capsys
     files += sorted((tmp_path / "export").rglob("SegmentationClass/*.png"))
     generator = random.Random(19)
     values = [
-        b"",
-        b"null",
-        b"-1",
-        b"1e999",
-        b"[]",
-        b"{}",
-        b'"x"',
-        b"NaN",
-        b"99999999999999999999",
-        b"\xff",
-        b"../../a",
-    ]
+        b"", b"null", b"-1", b"1e999", b"[]", b"{}", b'"x"', b"NaN", b"99999999999999999999", b"\xff", b"../../a",
+    ]  # fmt: skip
     for _ in range(20):
         path = generator.choice(files)
         content = path.read_bytes()

@@ -9,18 +9,12 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import ROOT, served_demo
+from serving import ROOT
 
 from carmask import Predictor
 from carmask.demo import uploads
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def demo(tiny_mask_model):
-    with served_demo(tiny_mask_model) as address:
-        yield address
 
 
 def test_the_mask_of_the_api_is_the_predictors_bit_for_bit(client, picture_path, tiny_mask_model):

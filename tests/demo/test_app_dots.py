@@ -19,7 +19,7 @@ from serving import ROOT, served_demo
 import app
 from carmask import Predictor
 from carmask.demo import uploads
-from carmask.demo.dots_tab import describe_dots, dots_and_maps, make_dots_answer, make_map_answer
+from carmask.demo.dots_tab import DotsModel, describe_dots, make_dots_answer, make_map_answer
 from carmask.tasks.dot_files import rounded
 from carmask.tasks.dots_task import Dot
 
@@ -64,12 +64,6 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
         client.predict(handle_file(picture_path), api_name="/dots")
 
 
-def test_the_masks_stay_as_they_are_beside_the_dots(client, picture_path, tiny_mask_model):
-    mask_path, _ = client.predict(handle_file(picture_path), api_name="/mask")
-    expected = Predictor.from_pretrained(tiny_mask_model)(Image.open(picture_path))
-    assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
-
-
 def test_the_api_names_masks_cut_outs_batches_and_dots_and_nothing_else(client):
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/cutout", "/batch", "/dots"}
 
@@ -85,7 +79,7 @@ def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_mode
     runs = []
     predictor = Predictor.from_pretrained(dots_model)
     counted = replace(predictor, network=lambda pixels: (runs.append(1), predictor.network(pixels))[1])
-    *_, stored = make_dots_answer(lambda picture: dots_and_maps(counted, picture), "tiny")(uploaded)
+    *_, stored = make_dots_answer(DotsModel("tiny", CAR_DOTS, lambda: counted))(uploaded)
     show_map = make_map_answer(CAR_DOTS)
     maps = {np.asarray(Image.open(show_map(uploaded, stored, name))).tobytes() for name in CAR_DOTS}
     assert len(runs) == 1
@@ -94,7 +88,7 @@ def test_one_run_of_the_network_gives_the_dots_and_every_map(uploaded, dots_mode
 
 def test_kept_maps_go_with_the_upload_and_the_page_says_so(uploaded, dots_model):
     predictor = Predictor.from_pretrained(dots_model)
-    *_, stored = make_dots_answer(lambda picture: dots_and_maps(predictor, picture), "tiny")(uploaded)
+    *_, stored = make_dots_answer(DotsModel("tiny", CAR_DOTS, lambda: predictor))(uploaded)
     os.utime(os.path.dirname(stored), (0, 0))
     uploads.sweep()
     assert not os.path.exists(stored)

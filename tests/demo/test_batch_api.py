@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import drawn_car
-from demo.test_batch_tab import png, read, zipped
+from conftest import drawn_car, png
+from demo.test_batch_tab import read, zipped
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from serving import ROOT, served_demo
+from serving import ROOT
 
 from carmask import Predictor
 
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def predictor(tiny_mask_model):
     return Predictor.from_pretrained(tiny_mask_model)
-
-
-@pytest.fixture(scope="module")
-def demo(tiny_mask_model):
-    with served_demo(tiny_mask_model) as address:
-        yield address
 
 
 def test_the_api_gives_the_predictors_masks_for_files_and_for_a_zip(client, tmp_path, predictor):

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import drawn_car, png
 from PIL import Image
 
 from carmask import Predictor
@@ -42,12 +42,6 @@ def zipped(folder, *entries):
         for name, content in entries:
             archive.writestr(name, content)
     return {"path": str(folder / "given.zip"), "orig_name": "trip.zip"}
-
-
-def png(seed):
-    store = io.BytesIO()
-    drawn_car(seed=seed)[0].save(store, "PNG")
-    return store.getvalue()
 
 
 def batch_of(predictor, runs=None):

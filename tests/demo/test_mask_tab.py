@@ -42,6 +42,12 @@ def answer_of(predictor, runs):
     )
 
 
+@pytest.fixture
+def stored(predictor, uploaded):
+    """The stored answer to that picture."""
+    return answer_of(predictor, lambda margin: margin)(uploaded)[2]
+
+
 def pixels(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
@@ -134,8 +140,7 @@ def test_a_sure_network_leaves_nothing_doubtful(predictor, uploaded):
 
 
 @pytest.mark.parametrize("colour", ["#336699", "#369", "rgb(51, 102, 153)"])
-def test_a_colour_lies_behind_the_cut_out(predictor, uploaded, colour):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_a_colour_lies_behind_the_cut_out(stored, colour):
     plain, _ = redraw_cut(stored, BEHIND[0], WHITE, None)
     cut, button = redraw_cut(stored, COLOUR, colour, None)
     alpha = pixels(plain)[..., 3:] / 255
@@ -145,8 +150,7 @@ def test_a_colour_lies_behind_the_cut_out(predictor, uploaded, colour):
     assert np.array_equal(pixels(show_views(stored, COLOUR, colour, None)[-2]), pixels(cut))
 
 
-def test_a_picture_of_any_shape_lies_behind_the_cut_out_and_none_is_transparent(predictor, uploaded, tmp_path):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_a_picture_of_any_shape_lies_behind_the_cut_out_and_none_is_transparent(stored, tmp_path):
     Image.new("L", (30, 200), 77).save(tmp_path / "wall.png")
     cut, _ = redraw_cut(stored, PICTURE, WHITE, {"path": str(tmp_path / "wall.png")})
     nothing, _ = redraw_cut(stored, PICTURE, WHITE, None)
@@ -156,19 +160,14 @@ def test_a_picture_of_any_shape_lies_behind_the_cut_out_and_none_is_transparent(
 
 @pytest.mark.parametrize(
     ("behind", "colour"),
-    [
-        ("a car", WHITE),
-        *((COLOUR, words) for words in ("car", "", "#12345", "rgb(1,2)", "#" * 1000)),
-    ],
+    [("a car", WHITE), *((COLOUR, words) for words in ("car", "", "#12345", "rgb(1,2)", "#" * 1000))],
 )
-def test_what_cannot_lie_behind_a_cut_out_is_refused_in_one_sentence(predictor, uploaded, behind, colour):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_what_cannot_lie_behind_a_cut_out_is_refused_in_one_sentence(stored, behind, colour):
     with pytest.raises(gr.Error, match="no such choice; choose one of|no colour; write it like #336699"):
         redraw_cut(stored, behind, colour, None)
 
 
-def test_a_bad_picture_behind_the_cut_out_is_said_and_the_rest_of_the_page_goes_on(predictor, uploaded, tmp_path):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_a_bad_picture_behind_the_cut_out_is_said_and_the_rest_of_the_page_goes_on(stored, tmp_path):
     for name in ("no-picture.png", "expired.png"):
         (tmp_path / "no-picture.png").write_bytes(b"no picture")
         with pytest.warns(UserWarning, match="behind the cut-out cannot be used; choose another"):
@@ -197,14 +196,12 @@ def test_without_a_car_there_is_no_cut_out(predictor, uploaded):
     assert np.array_equal(pixels(overlay["over"]), np.asarray(drawn_car()[0]))
 
 
-def test_a_person_who_moves_the_slider_keeps_it_where_it_is(predictor, uploaded):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_a_person_who_moves_the_slider_keeps_it_where_it_is(stored, predictor):
     assert show_views(stored)[0].value == predictor.threshold
     assert show_views(apply_threshold(stored, 0.6)[2])[0] == gr.skip()
 
 
-def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploaded, tmp_path):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(stored, tmp_path):
     for folder in tmp_path.glob("tmp*"):
         os.utime(folder, (0, 0))
     uploads.sweep()
@@ -214,8 +211,7 @@ def test_what_is_kept_goes_with_the_upload_and_the_page_says_so(predictor, uploa
             ask()
 
 
-def test_whatever_a_person_goes_on_using_is_kept(predictor, uploaded, tmp_path):
-    _, _, stored = answer_of(predictor, lambda margin: margin)(uploaded)
+def test_whatever_a_person_goes_on_using_is_kept(stored, tmp_path):
     for path in (stored.margin, stored.mask):
         old = time.time() - uploads.LIFETIME_SECONDS + 60
         os.utime(os.path.dirname(path), (old, old))

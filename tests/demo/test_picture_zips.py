@@ -1,12 +1,11 @@
 """Untrusted zips: what is opened, what is refused, and with which message."""
 
-import io
 import struct
 import zipfile
 
 import numpy as np
 import pytest
-from conftest import drawn_car
+from conftest import drawn_car, png
 
 from carmask.demo import picture_zips
 from carmask.demo.picture_zips import mask_name, open_zip, open_zipped, zipped_pictures
@@ -14,12 +13,6 @@ from carmask.errors import PictureError
 from carmask.files.picture_limits import MAX_FILE_BYTES
 
 FLAGS_AT = 8  # where the flags stand in an entry of a zip's list
-
-
-def png(seed=0):
-    store = io.BytesIO()
-    drawn_car(seed=seed)[0].save(store, "PNG")
-    return store.getvalue()
 
 
 @pytest.fixture

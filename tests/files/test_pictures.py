@@ -11,14 +11,7 @@ from soak_reader import end_of, mutant
 from carmask.errors import PictureError
 from carmask.files import picture_limits
 from carmask.files.picture_limits import MAX_FILE_BYTES
-from carmask.files.pictures import (
-    FORMATS,
-    UPRIGHT_TURNS,
-    grey_rgb,
-    open_picture,
-    open_reduced,
-    upright_rgb,
-)
+from carmask.files.pictures import FORMATS, UPRIGHT_TURNS, grey_rgb, open_picture, open_reduced, upright_rgb
 
 STORED_AS = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # the turn that undoes the upright turn
 
@@ -376,11 +369,3 @@ def test_a_picture_that_is_no_jpeg_is_opened_as_it_is(save):
     picture, full = open_reduced(path, lambda size: (32, 32))
     assert same(picture, open_picture(path))
     assert full == (480, 640)
-
-
-def test_an_opened_picture_carries_nothing_of_its_file(save):
-    exif = Image.Exif()
-    exif[0x010F] = "a maker"
-    path = save(encoded(smooth((64, 48)), "JPEG", exif=exif, comment=b"said"))
-    assert not open_picture(path).info
-    assert not open_picture(path).getexif()

@@ -42,10 +42,7 @@ def test_a_copy_without_a_card_that_names_its_source_is_known_by_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("place", "name"),
-    [
-        ("models--nvidia--mit-b0/snapshots/4f3c", "nvidia/mit-b0@4f3c"),
-        ("models--nvidia--mit-b0", "nvidia/mit-b0"),
-    ],
+    [("models--nvidia--mit-b0/snapshots/4f3c", "nvidia/mit-b0@4f3c"), ("models--nvidia--mit-b0", "nvidia/mit-b0")],
 )
 def test_a_folder_of_the_cache_is_known_by_its_place(tmp_path, place, name):
     saved(tmp_path / place)

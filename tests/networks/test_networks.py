@@ -3,11 +3,7 @@ import copy
 import pytest
 import torch
 from conftest import NETWORKS, tiny_network
-from transformers import (
-    AutoModelForSemanticSegmentation,
-    SegformerConfig,
-    SegformerForSemanticSegmentation,
-)
+from transformers import AutoModelForSemanticSegmentation, SegformerConfig, SegformerForSemanticSegmentation
 
 from carmask.networks.auto import make_fast
 from carmask.networks.fcn import FcnConfig, FcnForSemanticSegmentation

@@ -10,7 +10,7 @@ from conftest import tiny_network
 from safetensors import SafetensorError
 from torch.optim import AdamW
 
-from carmask.errors import CheckpointError
+from carmask.errors import RunError
 from carmask.training import checkpoints
 from carmask.training.checkpoints import load_newest, save_checkpoint
 from carmask.training.state import Run
@@ -120,7 +120,7 @@ def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path, damage):
     assert load_newest(tmp_path, other) == ["checkpoint-2"]
     assert other.step == 1
     shutil.rmtree(tmp_path / "checkpoint-1")
-    with pytest.raises(CheckpointError, match="checkpoint-2 is damaged"):
+    with pytest.raises(RunError, match="checkpoint-2 is damaged"):
         load_newest(tmp_path, other)
 
 
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(tmp_pat
 def test_a_half_written_checkpoint_is_none(tmp_path):
     save_checkpoint(tmp_path, started(seed=1))
     (tmp_path / "checkpoint-1").rename(tmp_path / "checkpoint-new")
-    with pytest.raises(CheckpointError):
+    with pytest.raises(RunError):
         load_newest(tmp_path, started(seed=2))
 
 
@@ -154,6 +154,6 @@ def test_a_whole_checkpoint_of_another_network_is_refused(tmp_path, part):
     name = next(name for name, value in tensors.items() if name.startswith(part) and value.ndim > 1)
     tensors[name] = tensors[name][:1, :1].clone()
     before = [value.clone() for value in weights(other)]
-    with pytest.raises(CheckpointError, match="another network"):
+    with pytest.raises(RunError, match="another network"):
         checkpoints.restore(other, state, tensors)
     assert all(torch.equal(one, two) for one, two in zip(before, weights(other), strict=True))

@@ -8,11 +8,7 @@ from dataclasses import replace
 import pytest
 from conftest import save_balanced, tiny_config, tiny_network, write_data, write_dots
 from training_runs import options, run
-from transformers import (
-    SegformerForImageClassification,
-    SegformerForSemanticSegmentation,
-    SegformerImageProcessorPil,
-)
+from transformers import SegformerForImageClassification, SegformerForSemanticSegmentation, SegformerImageProcessorPil
 
 from carmask import Predictor
 from carmask.tasks.dots_task import DotsTask
@@ -97,11 +93,7 @@ def test_a_model_for_another_task_hands_on_its_weights_alone(start):
 @pytest.mark.parametrize(
     ("kind", "side", "words"),
     [
-        (
-            SegformerForSemanticSegmentation,
-            96,
-            "It has its size from its initial weights, its mirror",
-        ),
+        (SegformerForSemanticSegmentation, 96, "It has its size from its initial weights, its mirror"),
         (SegformerForImageClassification, SIDE, "It has its size, mirror image and threshold as usual"),
     ],
 )

@@ -40,8 +40,7 @@ IGNORED = pytest.mark.skipif(signal.SIGHUP not in SIGNALS, reason="these tests r
 
 
 @pytest.mark.parametrize(
-    ("workers", "number"),
-    [(0, signal.SIGTERM), (2, signal.SIGINT), pytest.param(0, signal.SIGHUP, marks=IGNORED)],
+    ("workers", "number"), [(0, signal.SIGTERM), (2, signal.SIGINT), pytest.param(0, signal.SIGHUP, marks=IGNORED)]
 )
 def test_a_run_stopped_in_any_place_says_how_to_go_on_and_ends_as_if_never_stopped(
     tmp_path, tiny_mask_model, tiny_data, monkeypatch, capsys, workers, number

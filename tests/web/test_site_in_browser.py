@@ -11,16 +11,7 @@ from conftest import drawn_car, save_balanced, tiny_network
 from PIL import Image
 from playwright.sync_api import Error, expect
 from serving import ROOT
-from static_site import (
-    as_mask,
-    await_network,
-    downloaded,
-    give,
-    npm_runtime,
-    opened_site,
-    saved_masks,
-    served_site,
-)
+from static_site import as_mask, await_network, downloaded, give, npm_runtime, opened_site, saved_masks, served_site
 
 from benchmarks.web import ISOLATION
 from carmask import Predictor

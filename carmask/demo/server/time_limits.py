@@ -44,18 +44,11 @@ class TimedProtocol(H11Protocol):
         super().connection_lost(exc)
 
 
-class TooSlowError(HTTPException):
-    """A request's body came too slowly."""
-
-    def __init__(self) -> None:
-        super().__init__(408, TOO_SLOW, {"Connection": "close"})
-
-
 def time_bodies(app: ASGIApp) -> ASGIApp:
     """Answers a request whose body comes too slowly with 408, and closes its connection.
 
     Raises:
-        TooSlowError: in what asks for the body; outside of the routes nobody else answers it.
+        HTTPException: in what asks for the body; outside of the routes nobody else answers it.
     """
 
     async def timed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +62,7 @@ def time_bodies(app: ASGIApp) -> ASGIApp:
             try:
                 message = await asyncio.wait_for(receive(), min(left, SECONDS))
             except TimeoutError:
-                raise TooSlowError from None
+                raise HTTPException(408, TOO_SLOW, {"Connection": "close"}) from None
             received += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             return message
