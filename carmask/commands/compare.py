@@ -18,6 +18,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
+from carmask.data.card import object_name_of
 from carmask.data.label_options import add_table_options, label_options
 from carmask.data.rows import read_numbered, row_name
 from carmask.data.sources import choose_split, open_splits
@@ -29,7 +30,7 @@ from carmask.evaluation.validation import column
 from carmask.files.drawing import contact_sheet
 from carmask.files.progress import progress
 from carmask.hub.model_card import markdown_table
-from carmask.inference.predictor import Predictor, check_task
+from carmask.inference.predictor import Predictor, check_task, open_to_judge
 
 HEAD = ["pictures", "number", "groups", "score", "A", "B", "B − A", "95 % interval", "better"]
 SCORES = {"IoU": pooled_iou, "false positives": false_positive_share}
@@ -155,7 +156,8 @@ def compare(arguments: argparse.Namespace) -> None:
     """
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise DataError(f"There is no folder {arguments.out.resolve().parent} to write {arguments.out.name} to.")
-    predictors = [Predictor.from_pretrained(model) for model in (arguments.first, arguments.second)]
+    name = arguments.object.name if arguments.object.named else object_name_of(arguments.data[0])
+    predictors = [open_to_judge(model, name) for model in (arguments.first, arguments.second)]
     for predictor in predictors:
         check_task(predictor, "mask")
     labels = label_options(arguments, predictors[1].task.labels[-1])

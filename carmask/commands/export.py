@@ -15,12 +15,13 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 from transformers import PreTrainedModel
 
+from carmask.command_line import add_object_labels
 from carmask.errors import DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture
@@ -38,7 +39,7 @@ from carmask.inference.exporting import (
 from carmask.inference.loading import load_preprocessing
 from carmask.inference.model_folder import settings_file
 from carmask.inference.predictor import Predictor
-from carmask.inference.quantize import mask_overlap, write_int8
+from carmask.inference.quantize import dots_in_common, mask_overlap, write_int8
 from carmask.inference.runtimes import FILES, PACKAGES, import_optional, open_exported
 from carmask.inference.torch_network import load_network, torch_function
 from carmask.tasks.auto import task_for
@@ -110,17 +111,19 @@ def export(model: str | Path, out: Path | None, to: str, calibration: list[Path]
             pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
             write_int8(plain, file, map(before.pixel_values, pictures))
             write_folder(file, folder, to, model, network)
-            report += int8_words(before, Predictor.from_pretrained(folder), calibration)
+            report = [int8_words(before, Predictor.from_pretrained(folder), calibration)]
         folder.rename(out)
     return report
 
 
-def int8_words(before: Predictor, after: Predictor, calibration: list[Path]) -> list[str]:
-    """What int8 changes in the masks of some pictures, as a sentence; none for dots."""
-    if not isinstance(after.task, MaskTask):
-        return []
-    overlap = mask_overlap(before, after, progress(opened(calibration), "Comparing int8", len(calibration)))
-    return [f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."]
+def int8_words(before: Predictor, after: Predictor, calibration: list[Path]) -> str:
+    """What int8 changes in the answers to some pictures, as a sentence."""
+    pictures = progress(opened(calibration), "Comparing int8", len(calibration))
+    if isinstance(after.task, MaskTask):
+        overlap = mask_overlap(before, after, pictures)
+        return f"The masks of int8 have an IoU of {overlap:.4f} with those of float32 on these pictures."
+    same, found = dots_in_common(before, after, pictures)
+    return f"Of {found} dots that float32 or int8 places on these pictures, {same} are the same within 1 %."
 
 
 def parity_words(equal: float, difference: float) -> str:
@@ -131,16 +134,22 @@ def parity_words(equal: float, difference: float) -> str:
     )
 
 
-def export_site(model: str | Path, out: Path, runtime: str | None = None) -> list[str]:
+def export_site(
+    model: str | Path, out: Path, runtime: str | None = None, object_labels: Sequence[str] = ()
+) -> list[str]:
     """Writes a site that runs `model`, one for masks, in the visitor's browser, into the new folder `out`.
 
     With a `runtime` it brings ONNX Runtime Web along: of that folder, dist/ of its npm package, or if "" of its CDN.
+    The `object_labels` are as for `Predictor.from_pretrained`.
 
     Returns what was measured, in sentences; raises what `export` raises, or DataError.
     """
     check_possible(model, out, "web")
     network, preprocessing = load_network(model), load_preprocessing(model)
-    task = task_for(network.config.to_dict())
+    try:
+        task = task_for(network.config.to_dict(), object_labels)
+    except ValueError as error:
+        raise ExportError(f"The model {model} cannot be used: {error}.") from error
     if not isinstance(task, MaskTask):
         raise ExportError(f"The model {model} places dots, and the page draws masks; choose another model.")
     settings, licence = page_settings(task, preprocessing), licence_of(origins([str(model)]))
@@ -181,14 +190,18 @@ def main(argv: list[str] | None = None) -> int:
         "--self-contained", nargs="?", const="", metavar="DIST",
         help="with --to web: bring ONNX Runtime Web along, of this folder dist/ of its npm package or else of its CDN",
     )  # fmt: skip
+    add_object_labels(parser)
     arguments = parser.parse_args(argv)
+    if arguments.object.classes and arguments.to != "web":
+        parser.error("--object is for --to web alone; the other exports keep all labels")
     if (arguments.int8 and arguments.to == "web") or (arguments.self_contained is not None and arguments.to != "web"):
         parser.error("--self-contained is for --to web alone, and --int8 for the other two")
     try:
         if arguments.to == "web":
             if not arguments.out:
                 raise ExportError("A site goes into a folder of its own; say which.")
-            report = export_site(arguments.model, arguments.out, arguments.self_contained)
+            labels = arguments.object.classes
+            report = export_site(arguments.model, arguments.out, arguments.self_contained, labels)
             print(f"{arguments.out} is written. {' '.join(report)}")
             return 0
         calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None

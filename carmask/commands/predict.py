@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from carmask.command_line import probability, times
-from carmask.data.object_choice import ObjectChoice, object_choice
+from carmask.command_line import add_object_labels, probability, times
 from carmask.errors import ModelError
 from carmask.inference.folders import ANSWERS, MOST_WORKERS, plan_answers, write_answers, write_table
 from carmask.inference.loading import EMBEDDED
@@ -26,10 +25,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="PICTURE_OR_FOLDER", help="folders keep sub-folders")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the answers go")
     parser.add_argument("--model", help="model folder or model of the Hub; it knows its task")
-    parser.add_argument(
-        "--object", default=ObjectChoice(classes=()), type=object_choice, metavar="NAME,NAME",
-        help="the labels that are the object, by name or number, in a model that has many (default: car)",
-    )  # fmt: skip
+    add_object_labels(parser)
     words = "what runs the network (default: onnx, where it is installed and the model has a model.onnx)"
     parser.add_argument("--runtime", choices=RUNTIMES, default="", help=words)
     parser.add_argument("--task", choices=list(ANSWERS), help="demand this task (default: what the model does)")

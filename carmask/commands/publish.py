@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="carmask publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path, help="model folder that the training program or carmask export wrote")
+    parser.add_argument("model", type=Path, help="model folder that the training program wrote")
     parser.add_argument("name", help="of the model on the Hub, such as anna/my-model")
     parser.add_argument("--private", action="store_true", help="for nobody but its owner")
     arguments = parser.parse_args(argv)

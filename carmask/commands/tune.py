@@ -20,6 +20,7 @@ from pathlib import Path
 import datasets
 from transformers import AutoConfig
 
+from carmask.data.card import object_name_of
 from carmask.data.dots_column import open_dots
 from carmask.data.label_options import add_table_options, label_options
 from carmask.data.sources import choose_split, open_data
@@ -27,7 +28,7 @@ from carmask.errors import DataError, ModelError
 from carmask.evaluation.tuning import MIRRORS, Trial, best_of, chosen_among, store_settings, try_all
 from carmask.evaluation.validation import validate
 from carmask.hub.model_card import describe_inference_settings, markdown_table, rescore, tuned_words
-from carmask.inference.predictor import Predictor
+from carmask.inference.predictor import open_to_judge
 from carmask.tasks.dots_task import DotsTask
 
 SIDES = (384, 448, 512, 640)
@@ -87,17 +88,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="store the best in the model folder and score it anew")
     add_table_options(parser)
     arguments = parser.parse_args(argv)
-    missing = [name for name in ("README.md", "scores.json") if not (arguments.model / name).is_file()]
+    needed = ("README.md", "scores.json", "model.safetensors")
+    missing = [name for name in needed if not (arguments.model / name).is_file()]
     if arguments.write and missing:
-        print(f"carmask tune: {arguments.model} has no {missing[0]} to write scores into.", file=sys.stderr)
+        remedy = "give the folder that training wrote, or leave --write out"
+        print(f"carmask tune: {arguments.model} has no {missing[0]} to write into; {remedy}.", file=sys.stderr)
         return 1
     try:
-        predictor = Predictor.from_pretrained(arguments.model)
+        name = arguments.object.name if arguments.object.named else object_name_of(arguments.data)
+        predictor = open_to_judge(arguments.model, name)
         task = predictor.task
+        labels = label_options(arguments, "" if isinstance(task, DotsTask) else task.name)
         splits = (
-            open_dots(arguments.data, task.entries)[0]
+            open_dots(arguments.data, task.entries, labels)[0]
             if isinstance(task, DotsTask)
-            else open_data(arguments.data, options=label_options(arguments, task.name))
+            else open_data(arguments.data, options=labels)
         )
         _, split = choose_split(splits, arguments.data, "validation")
         trials = try_all(predictor, split, arguments.sides, arguments.mirrors)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from carmask.command_line import exit_code, positive_number
+from carmask.command_line import add_object_labels, exit_code, positive_number
 from carmask.data.folder import save_example, staged_folder
 from carmask.errors import DataError, ModelError, PictureError
 from carmask.files.drawing import contact_sheet, overlay_mask
@@ -94,7 +94,7 @@ def work(arguments: argparse.Namespace) -> int:
         ModelError: the model cannot be used.
     """
     with staged_folder(arguments.out, overwrite=False) as staged:
-        predictor = Predictor.from_pretrained(arguments.model)
+        predictor = Predictor.from_pretrained(arguments.model, object_labels=arguments.object.classes)
         check_task(predictor, "mask")
         planned, failed = plan_answers(arguments.pictures, arguments.out)
         named = [(path, target.relative_to(arguments.out).as_posix().replace("/", "_")) for path, target in planned]
@@ -126,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         help="folder to write, which must not exist (default: to-label)",
     )  # fmt: skip
     parser.add_argument("--model", default=EMBEDDED["mask"], help="model folder or model of the Hub")
+    add_object_labels(parser)
     parser.add_argument("--top", type=positive_number, default=50, metavar="N", help="how many to write (default: 50)")
     arguments = parser.parse_args(argv)
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets
 
+from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.layout import read_dot_names
 from carmask.data.sources import open_data
 from carmask.errors import DataError
@@ -17,21 +18,27 @@ NO_NAMES = (
 )
 
 
-def open_dots(data: str, wanted: list[str] | None = None) -> tuple[datasets.DatasetDict, list[str]]:
+def open_dots(
+    data: str, wanted: list[str] | None = None, options: LabelOptions = PLAIN
+) -> tuple[datasets.DatasetDict, list[str]]:
     """Opens a data set with dots, as `open_data` does.
 
     Args:
         data: what `open_data` takes.
         wanted: the names of the points to read, for a model that is there already; default: all of them.
+        options: may name the column of the pictures; what they say of masks is for masks.
 
     Returns:
         The splits, each with a column dots of [x, y] as fractions of width and height, NaN where a dot is not in the
         picture; and the name of each point. A name may stand there several times in a row, for several dots.
 
     Raises:
-        DataError: as `open_data`, or the points have no names, a wanted one is missing, or a row cannot be used.
+        DataError: as `open_data`, or the points have no names, a wanted one is missing, a row cannot be used, or the
+            options say something of masks.
     """
-    splits = open_data(data, "dots")
+    if options.masks != PLAIN.masks or options.mask_column or options.object.named:
+        raise DataError("What is said of masks and their object is for masks: leave it out with dots.")
+    splits = open_data(data, "dots", options=options)
     stored = stored_names(data, next(iter(splits.values())))
     wanted = wanted or [name for name in dict.fromkeys(stored) for _ in range(stored.count(name))]
     missing = [name for name in wanted if name not in stored]

@@ -67,6 +67,10 @@ def object_choice(text: str) -> ObjectChoice:
     name, equals, rest = text.partition("=")
     classes = tuple(one.strip() for one in (rest if equals else text).split(",") if one.strip())
     named = name.strip() if equals else next((one for one in classes if not is_number(one)), DEFAULT_OBJECT)
+    if "=" in rest:
+        raise argparse.ArgumentTypeError(
+            f"must name one object, whose classes may be many as in leaf=2,3, not {text!r}"
+        )
     if not classes or not named or len(named) > LONGEST_NAME or not named.isprintable():
         raise argparse.ArgumentTypeError(f"must be a name, a number, or both as in leaf=2,3, not {text!r}")
     if named.casefold() == "background":

@@ -135,15 +135,15 @@ def store_settings(folder: Path, trial: Trial, network: str) -> None:
     threshold, maps = task.threshold, tuple[int, ...]()
     if network == "segformer" and isinstance(task, MaskTask):
         threshold, maps = 0.5, task.object
+    if maps:
+        shift_bias(folder / "model.safetensors", maps, task.threshold)
     changes = {
-        "config.json": lambda settings: settings | {"threshold": threshold, "mirror": task.mirror},
-        "preprocessor_config.json": lambda settings: settings | {"size": dict.fromkeys(settings["size"], trial.side)},
+        "config.json": {"threshold": threshold, "mirror": task.mirror},
+        "preprocessor_config.json": {"size": trial.predictor.preprocessing.size},
     }
     for name, change in changes.items():
         settings = json.loads((folder / name).read_text(encoding="utf-8"))
-        write_whole(folder / name, f"{json.dumps(change(settings), indent=2)}\n".encode())
-    if maps:
-        shift_bias(folder / "model.safetensors", maps, task.threshold)
+        write_whole(folder / name, f"{json.dumps(settings | change, indent=2)}\n".encode())
     if (folder / "model.safetensors").is_file():
         refresh_exported(folder)  # it states the settings as well
 

@@ -38,6 +38,8 @@ def find_files(folder: Path) -> list[Path]:
         RunError: it has no card, its training is not finished, or something else lies in it.
     """
     check_folder(folder)
+    if not (folder / "model.safetensors").is_file():
+        raise RunError(f"The folder {folder} has no model.safetensors, without which nobody can open it on the Hub.")
     if all_checkpoints(folder):
         raise RunError(f"The training run in {folder} is not finished; go on with --resume first.")
     if not (folder / CARD).is_file():

@@ -73,9 +73,8 @@ def exported_file(model: str | Path, runtime: str = "") -> tuple[str, Path | Non
     if runtime == "openvino" and "onnx" in found:
         found.setdefault("openvino", found["onnx"])  # it reads both
     if runtime not in found:
-        raise ModelError(
-            f"The model {model} has no {FILES[runtime]}; write one with carmask export, or choose the run-time torch."
-        )
+        remedy = "write one with carmask export" if is_folder(model) else "fetch it into a folder, whose file is read"
+        raise ModelError(f"The model {model} has no {FILES[runtime]}; {remedy}, or choose the run-time torch.")
     return runtime, found[runtime]
 
 

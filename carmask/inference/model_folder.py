@@ -81,9 +81,14 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"The folder {folder} has no config.json; give the folder that the training program wrote.")
     checked_settings(folder / "config.json")
     if not (folder / "preprocessor_config.json").is_file():
-        raise ModelError(f"The folder {folder} has no preprocessor_config.json; fetch or train the model again.")
+        raise ModelError(
+            f"The folder {folder} has no preprocessor_config.json; fetch or train the model again, or write one with "
+            f"transformers: SegformerImageProcessor().save_pretrained({str(folder)!r})."
+        )
     if not any(file.is_file() for file in [*folder.glob("*.safetensors"), *(folder / one for one in FILES.values())]):
-        raise ModelError(f"The folder {folder} has no model.safetensors; fetch or train the model again.")
+        pickles = [path.name for path in folder.glob("pytorch_model*.bin")]
+        remedy = f"save {pickles[0]} as safetensors" if pickles else "fetch or train the model again"
+        raise ModelError(f"The folder {folder} has no model.safetensors; {remedy}.")
 
 
 def settings_file(model: str | Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """From a picture to its answer, the one way that the app, the command line, validation and the tests all take."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from carmask.errors import ModelError, refused_as
 from carmask.files.pictures import upright_rgb
+from carmask.files.words import DEFAULT_OBJECT
 from carmask.inference.loading import open_model
 from carmask.inference.preprocessing import Preprocessing, network_size
 from carmask.inference.runtimes import Network
@@ -140,12 +142,17 @@ class Predictor:
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path, threads: int = 0, object_labels: Sequence[str] = (), runtime: str = ""
+        cls,
+        model: str | Path,
+        threads: int = 0,
+        object_labels: Sequence[str] = (),
+        runtime: str = "",
+        object_name: str = DEFAULT_OBJECT,
     ) -> "Predictor":
         """Opens a model folder or a model of the Hub.
 
         `threads` and `runtime` are as for `carmask.inference.loading.open_model`. `object_labels` are the labels that
-        mean the object, by name or number, in a network for masks that has many.
+        mean the object, by name or number, in a network for masks that has many; without them it is `object_name`.
 
         Raises:
             ModelError: it cannot be opened, or is no network with finite weights for masks of the object or for dots.
@@ -153,7 +160,7 @@ class Predictor:
         network, settings, preprocessing = open_model(model, threads, runtime)
         with refused_as(ModelError, f"The config.json of {model} cannot be used; fetch or train the model again."):
             try:
-                task = task_for(settings, object_labels)
+                task = task_for(settings, object_labels, object_name)
             except ValueError as error:
                 raise ModelError(f"The model {model} cannot be used: {error}.") from error
         predictor = cls(network, preprocessing, task, Path(model).name)
@@ -186,6 +193,21 @@ class Predictor:
             maps = self._maps([view])
             if maps.shape[:2] != (1, labels) or not np.isfinite(maps).all():
                 raise ModelError(wrong)
+
+
+def open_to_judge(model: str, object_name: str | None) -> Predictor:
+    """Opens a model to be compared with data that calls its object `object_name`; None where the data does not say.
+
+    A model that finds something else by its own words is judged as if it were the same, which is said.
+
+    Raises:
+        ModelError: it cannot be opened, or has many labels and none of that name.
+    """
+    predictor = Predictor.from_pretrained(model, object_name=object_name or DEFAULT_OBJECT)
+    found = predictor.task.name if isinstance(predictor.task, MaskTask) else None
+    if object_name and found and found.casefold() != object_name.casefold():
+        sys.stderr.write(f"{model} finds {found} and the data shows {object_name}: they are taken for the same.\n")
+    return predictor
 
 
 def check_task(predictor: Predictor, kind: str) -> None:

@@ -57,6 +57,8 @@ class Preprocessing:
             raise ModelError(
                 f"{refused} preprocessor_config.json names a {said}, and none but SegFormer's is known here."
             )
+        if not settings.get("do_resize", True):
+            raise ModelError(f"{refused} preprocessor_config.json resizes nothing; set do_resize to true, and a size.")
         given = settings.get("size") or 512
         limits = {"height": given, "width": given} if isinstance(given, int) else dict(given)
         limits = {side: length for side, length in limits.items() if length is not None}

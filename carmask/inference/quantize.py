@@ -1,6 +1,7 @@
 """int8 for an exported network: weights and activations of 8 bits, their ranges measured on given pictures."""
 
 import importlib
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,3 +57,19 @@ def mask_overlap(before: Predictor, after: Predictor, pictures: Iterable[Image.I
         common += int(np.count_nonzero(masks[0] & masks[1]))
         either += int(np.count_nonzero(masks[0] | masks[1]))
     return common / either if either else 1.0
+
+
+def dots_in_common(before: Predictor, after: Predictor, pictures: Iterable[Image.Image]) -> tuple[int, int]:
+    """How many dots two predictors place within 1 % of a picture's longer side of each other, and how many at all."""
+    same, found = 0, 0
+    for picture in pictures:
+        answers = [[dot for dot in predictor(picture) if dot.x is not None] for predictor in (before, after)]
+        near = max(picture.size) / 100
+        pairs = sum(
+            any(
+                one.name == other.name and math.hypot(one.x - other.x, one.y - other.y) <= near for other in answers[1]
+            )
+            for one in answers[0]
+        )
+        same, found = same + pairs, found + sum(map(len, answers)) - pairs
+    return same, found

@@ -69,6 +69,8 @@ def load_network(model: str | Path) -> PreTrainedModel:
             output_loading_info=True,
         )
     wrong = [name for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for name in report[kind]]
+    if report["missing_keys"] and all(name.startswith("decode_head.") for name in report["missing_keys"]):
+        raise ModelError(f"The model {model} has no head that draws masks; train one on it: --model {model}.")
     if wrong:
         raise ModelError(
             f"The model {model} does not fit its configuration ({len(wrong)} weights differ); fetch it again."

@@ -204,6 +204,11 @@ def fcn_on(backbone: PreTrainedModel, trained: set[str], settings: dict) -> tupl
     return built, {f"backbone.{name}" for name in trained}
 
 
+def is_background_last(labels: list[str]) -> bool:
+    """Whether a network has two maps, and the background's is the second."""
+    return len(labels) == 2 and [label.strip().lower() == "background" for label in labels] == [False, True]
+
+
 def pretrained_network(kind: type[PreTrainedModel], weights: str, settings: dict) -> tuple[PreTrainedModel, set[str]]:
     """Opens a model folder, with `settings` in its configuration, and names what it brought."""
     old = kind.config_class.from_pretrained(weights)
@@ -214,6 +219,10 @@ def pretrained_network(kind: type[PreTrainedModel], weights: str, settings: dict
     built, report = kind.from_pretrained(weights, config=config, ignore_mismatched_sizes=True, **opening(weights))
     mismatched = {key[0] if isinstance(key, tuple) else key for key in report["mismatched_keys"]}
     trained = {name for name, _ in built.named_parameters()} - set(report["missing_keys"]) - mismatched
+    if settings.get("task") != "dots" and is_background_last(list(old.id2label.values())):
+        for name, value in built.named_parameters():
+            if "classifier." in name and name in trained:
+                value.data = value.data.flip(0)  # ours come first
     if other_maps:  # they may be as many, yet mean something else
         classifier = {name for name in trained if "classifier." in name}
         for name in classifier:

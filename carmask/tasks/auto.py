@@ -6,15 +6,18 @@ from carmask.files.words import DEFAULT_OBJECT
 from carmask.tasks.dots_task import MULTIPLE, DotsTask
 from carmask.tasks.mask_task import MaskTask
 
-CHOOSE = "choose with --object of carmask predict, or for the page with CARMASK_OBJECT"
+CHOOSE = "choose with --object, or for the page with CARMASK_OBJECT"
 MOST_PEAKS = 1000  # dots of one name in a picture
 
 
-def task_for(settings: dict, object_labels: Sequence[str] = ()) -> "MaskTask | DotsTask":
+def task_for(
+    settings: dict, object_labels: Sequence[str] = (), object_name: str = DEFAULT_OBJECT
+) -> "MaskTask | DotsTask":
     """The task a model folder was made for, from the settings of its config.json.
 
     `object_labels` are the labels that mean the object, by name in upper or lower case or by number, if it is made for
-    masks. Without them it is the one beside "background" in a network with two labels, and "car" in one with more.
+    masks. Without them it is the one beside "background" in a network with two labels, and `object_name` in one with
+    more.
 
     Raises:
         ValueError: a setting is out of range, a network for masks lacks one of those labels or has no other, or one
@@ -33,7 +36,7 @@ def task_for(settings: dict, object_labels: Sequence[str] = ()) -> "MaskTask | D
         return dots_task(labels, settings)
     # transformers' own pipeline rounds no side of a SegFormer's picture, and its mask shall be ours.
     multiple = 1 if settings.get("model_type") == "segformer" else MULTIPLE
-    found = object_indices(labels, object_labels or [lone_object(labels) or DEFAULT_OBJECT])
+    found = object_indices(labels, object_labels or [lone_object(labels) or object_name])
     return MaskTask(found, threshold, mirror, multiple, labels[found[0]].strip())
 
 

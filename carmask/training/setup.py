@@ -19,13 +19,14 @@ from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabe
 from carmask.data.sources import choose_split, open_data
 from carmask.data.streams import is_stream
 from carmask.doctor.data_set_checks import fault_summary
-from carmask.errors import RunError, refused_as
+from carmask.errors import DataError, RunError, refused_as
 from carmask.files.words import DEFAULT_OBJECT, listed
 from carmask.inference.loading import EMBEDDED, load_preprocessing
 from carmask.inference.model_folder import SETTINGS
 from carmask.inference.torch_network import load_network
 from carmask.networks.fetching import fetch, inference_settings, is_own
 from carmask.networks.initial_weights import network_for
+from carmask.networks.limits import faults
 from carmask.tasks.dots_task import DotsTask
 from carmask.tasks.mask_task import MaskTask
 from carmask.training.config import SIDE, TrainConfig
@@ -157,7 +158,9 @@ def open_task(
         splits = open_data(data, streaming=streaming, options=labels)
         choose_split(splits, data, "train")
         return splits, MaskTask(name=name)
-    splits, entries = open_dots(data)
+    splits, entries = open_dots(data, options=labels)
+    if fault := next(faults({"id2label": {str(place): name for place, name in enumerate(entries)}}), None):
+        raise DataError(f"No model can learn these dots: {fault}.")
     choose_split(splits, data, "train")
     pairs = swapped_pairs(entries, str(settings.get("swap", "")))
     numbers = {name: value for name, value in settings.items() if name != "swap"}

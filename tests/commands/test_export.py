@@ -177,6 +177,14 @@ def test_an_int8_export_is_smaller_and_says_how_far_its_masks_are_from_float(tin
     assert (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum() == pytest.approx(overlap, abs=0.1)
 
 
+def test_an_int8_export_of_dots_says_how_many_are_the_same(dots_model, tmp_path, capsys):
+    drawn_car()[0].save(tmp_path / "photo.png")
+    assert export_command([str(dots_model), str(tmp_path / "out"), "--int8", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "dots that float32 or int8 places on these pictures" in printed
+    assert "logits are within" not in printed  # those of float32
+
+
 def test_an_exported_model_is_not_exported_again(exported, tmp_path, capsys):
     assert export_command([str(exported[1] / "onnx"), str(tmp_path / "out")]) == 1
     assert "exported already" in capsys.readouterr().err

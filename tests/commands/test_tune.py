@@ -131,6 +131,22 @@ def test_what_is_missing_is_said_in_one_sentence(model, tiny_data, tmp_path, cap
     assert "allow more" in capsys.readouterr().err
 
 
+def test_settings_go_where_the_weights_are_and_nowhere_else(model, tiny_data, capsys):
+    (model / "model.safetensors").rename(model / "model-00001-of-00001.safetensors")
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    assert main([str(model), "--data", str(tiny_data), "--sides", "64", "--mirrors", "0", "--write"]) == 1
+    assert "has no model.safetensors to write into" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in model.iterdir()}
+
+
+def test_a_model_that_has_another_name_for_its_object_is_judged_and_that_is_said(model, tiny_data, capsys):
+    options = ["--data", str(tiny_data), "--sides", "64", "--mirrors", "0"]
+    assert main([str(model), *options]) == 0
+    assert not capsys.readouterr().err
+    assert main([str(model), *options, "--object", "lorry"]) == 0
+    assert "finds car and the data shows lorry" in capsys.readouterr().err
+
+
 def test_the_exported_network_states_the_settings_that_are_stored(model, tiny_data):
     assert main([str(model), "--data", str(tiny_data), "--sides", "96", "--mirrors", "0.7", "--write"]) == 0
     facts = dict(onnxruntime.InferenceSession(model / "model.onnx").get_modelmeta().custom_metadata_map)

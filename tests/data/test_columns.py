@@ -1,6 +1,7 @@
 """The laws of foreign data sets: any usual column, split and encoding gives the masks that were drawn."""
 
 import json
+from argparse import ArgumentTypeError
 from io import BytesIO
 from pathlib import Path
 
@@ -127,6 +128,12 @@ def test_masks_as_nested_lists_are_read(tmp_path):
     features = datasets.Features({"image": datasets.Image(), "mask": feature})
     data = save(tmp_path, {"image": list(PICTURES[:1]), "mask": masks}, features=features)
     assert np.array_equal(read_row(open_data(data)["train"][0])[1], MASKS[0])
+
+
+def test_an_object_has_one_name():
+    assert object_choice("leaf=2,3").numbers == {2, 3}
+    with pytest.raises(ArgumentTypeError, match="must name one object"):
+        object_choice("leaf=2,stone=3")
 
 
 def test_a_class_is_found_by_its_name_in_id2label(tmp_path):

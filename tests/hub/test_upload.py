@@ -169,6 +169,10 @@ def cut_weights(folder):
     (folder / "model.safetensors").write_bytes(b"cut")
 
 
+def exported_only(folder):
+    (folder / "model.safetensors").rename(folder / "model.onnx")
+
+
 def unfinished(folder):
     (folder / "checkpoint-1").mkdir()
     (folder / "checkpoint-1/state.json").write_text("{}")
@@ -182,6 +186,7 @@ def unfinished(folder):
         (torn_card, "cannot be read"),
         (torn_scores, "cannot be read"),
         (cut_weights, "cannot be opened"),
+        (exported_only, "has no model.safetensors, without which nobody can open it on the Hub"),
         (unfinished, "is not finished"),
         (shutil.rmtree, "There is no model folder"),
     ],

@@ -49,6 +49,7 @@ PROCESSORS = {
     "negative size": {"size": {"height": -5, "width": 64}},
     "size of text": {"size": {"height": "x", "width": 64}},
     "resample": {"resample": 77},
+    "any size": {"do_resize": False},
     "factor": {"rescale_factor": 1e30},
     "type": {"image_processor_type": "NothingKnown"},
 }

@@ -13,7 +13,9 @@ import app
 from carmask import ModelError, Predictor
 from carmask.commands.export import export
 from carmask.commands.predict import main
+from carmask.commands.uncertain import main as uncertain
 from carmask.errors import DataError
+from carmask.inference.predictor import open_to_judge
 
 CITYSCAPES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
@@ -65,6 +67,18 @@ def test_the_command_line_takes_several_labels(hub_model, tmp_path):
     assert main([str(tmp_path / "photo.png"), *options]) == 0
     wanted = Predictor.from_pretrained(hub_model, object_labels=["car", "truck", "bus"])(drawn_car()[0])
     assert np.array_equal(np.array(Image.open(tmp_path / "out/photo_mask.png")), wanted)
+
+
+@pytest.mark.parametrize("name", ["car", "person"])
+def test_data_of_an_object_is_compared_with_the_label_of_its_name(hub_model, name, tmp_path):
+    assert open_to_judge(str(hub_model), name).task.object == (CITYSCAPES.index(name),)
+    with pytest.raises(ModelError, match="no label named boat"):
+        open_to_judge(str(hub_model), "boat")
+    drawn_car()[0].save(tmp_path / "photo.png")
+    drafts = ["--model", str(hub_model), "--out", str(tmp_path / "out"), "--object", name]
+    assert uncertain([str(tmp_path / "photo.png"), *drafts]) == 0
+    wanted = Predictor.from_pretrained(hub_model, object_labels=[name])(drawn_car()[0])
+    assert np.array_equal(np.array(Image.open(tmp_path / "out/masks/photo.png")), wanted)
 
 
 def test_a_wrong_label_is_answered_with_those_there_are(hub_model, tmp_path, capsys):

@@ -45,6 +45,17 @@ def classifier(request, tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_with_the_background_last_goes_on_from_what_it_knows(name, tmp_path):
+    old = tiny_network(name, ("car", "Background"))
+    old.save_pretrained(tmp_path)
+    built, newly_initialised = build_network(name, str(tmp_path), LABELS, {"task": "mask"})
+    assert not newly_initialised
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(built.eval()(pixels).logits, old(pixels).logits.flip(1), atol=1e-4)
+
+
 def test_an_fcn_stands_on_any_backbone_and_only_its_own_parts_are_untrained(classifier):
     built, newly_initialised = build_network("fcn", str(classifier), LABELS, {"task": "mask", "skips": 2})
     source = tiny_classifier(classifier.name).state_dict().values()

@@ -14,10 +14,13 @@ from transformers import SegformerImageProcessorPil
 import train_segformer
 from carmask import ModelError, Predictor
 from carmask.data.dots_column import open_dots, swapped_pairs
+from carmask.data.label_options import LabelOptions
 from carmask.errors import DataError
+from carmask.files.masks import MaskOptions
 from carmask.inference.predictor import check_task
 from carmask.networks.initial_weights import build_network
 from carmask.training import loop
+from carmask.training.setup import open_task
 
 
 def train(monkeypatch, data, output, *more, **changes):
@@ -129,6 +132,24 @@ def test_dots_that_cannot_be_used_are_refused_in_one_sentence(tmp_path, names, d
         (tmp_path / "dot_names.json").write_text(json.dumps(names))
     with pytest.raises(DataError, match=sentence):
         open_dots(str(tmp_path))
+
+
+def test_of_the_options_for_labels_only_the_column_of_pictures_is_for_dots(faces, tmp_path):
+    train = open_dots(str(faces))[0]["train"].rename_column("image", "photo")
+    DatasetDict({"train": train, "validation": train}).save_to_disk(tmp_path / "set")
+    shutil.copy(faces / "dot_names.json", tmp_path / "set")
+    splits, _ = open_task(str(tmp_path / "set"), "dots", False, {}, LabelOptions(image_column="photo"))
+    assert len(splits["train"]) == len(train)
+    for options in (LabelOptions(masks=MaskOptions(invert=True)), LabelOptions(mask_column="mask")):
+        with pytest.raises(DataError, match="leave it out with dots"):
+            open_task(str(faces), "dots", False, {}, options)
+
+
+def test_names_that_no_model_can_hold_are_refused_before_training(faces, tmp_path):
+    shutil.copytree(faces, tmp_path / "set")
+    (tmp_path / "set/dot_names.json").write_text(json.dumps(["n" * 101, "a", "b"]))
+    with pytest.raises(DataError, match="at most 100 letters"):
+        open_task(str(tmp_path / "set"), "dots", False, {})
 
 
 def test_pairs_to_swap_must_be_names_of_as_many_dots():

@@ -93,11 +93,22 @@ def test_what_cannot_become_a_site_is_refused_in_one_sentence_and_nothing_is_wri
     for name in RUNTIME:
         (tmp_path / "dist" / name).write_bytes(b"another version")
     assert "is not that of" in refused(capsys, tiny_mask_model, tmp_path / "site", *brought)
+    shutil.copytree(tiny_mask_model, tmp_path / "many")
+    file = tmp_path / "many/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"id2label": {"0": "cat", "1": "dog"}}))
+    assert "no label named car" in refused(capsys, tmp_path / "many", tmp_path / "site", "--to", "web")
     nearest = shutil.copytree(tiny_mask_model, tmp_path / "nearest")
     file = nearest / "preprocessor_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"resample": 0}))
     assert "resample" in refused(capsys, nearest, tmp_path / "site", "--to", "web")
     assert not (tmp_path / "site").exists()
+
+
+def test_the_object_of_a_site_is_the_label_that_is_chosen(tmp_path):
+    save_balanced(tiny_network(labels=("road", "car", "pole")), tmp_path / "many")
+    site = tmp_path / "site"
+    assert export_command([str(tmp_path / "many"), str(site), "--to", "web", "--object", "pole,road"]) == 0
+    assert settings_of(site)["object"] == [0, 2]
 
 
 @pytest.mark.parametrize("words", [["--to", "web", "--int8", "photos"], ["--to", "onnx", "--self-contained"]])
