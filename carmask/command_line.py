@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from carmask.data.object_choice import ObjectChoice, object_choice
 from carmask.errors import DataError
 
 
@@ -24,13 +23,6 @@ def exit_code(work: Callable[..., int], *arguments: object) -> int:
         sentence = f"{error.filename or 'The disk'}: {error.strerror or error}."
     sys.stderr.write(sentence + "\n")
     return 1
-
-
-def add_object_labels(parser: argparse.ArgumentParser) -> None:
-    """Adds `--object` for models of many labels, as an `ObjectChoice` whose `classes` are those labels."""
-    words = "the labels that are the object, by name or number, in a model that has many (default: car)"
-    nothing = ObjectChoice(classes=())
-    parser.add_argument("--object", default=nothing, type=object_choice, metavar="NAME,NAME", help=words)
 
 
 def positive_number(text: str) -> int:

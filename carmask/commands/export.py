@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 from transformers import PreTrainedModel
 
-from carmask.command_line import add_object_labels
+from carmask.data.object_choice import add_object_labels
 from carmask.errors import DataError, ExportError, ModelError, PictureError, RunError, RuntimeFileError
 from carmask.files.picture_folders import find_pictures
 from carmask.files.pictures import open_picture

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from carmask.command_line import add_object_labels, probability, times
+from carmask.command_line import probability, times
+from carmask.data.object_choice import add_object_labels
 from carmask.errors import ModelError
 from carmask.inference.folders import ANSWERS, MOST_WORKERS, plan_answers, write_answers, write_table
 from carmask.inference.loading import EMBEDDED

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from carmask.command_line import add_object_labels, exit_code, positive_number
+from carmask.command_line import exit_code, positive_number
 from carmask.data.folder import save_example, staged_folder
+from carmask.data.object_choice import add_object_labels
 from carmask.errors import DataError, ModelError, PictureError
 from carmask.files.drawing import contact_sheet, overlay_mask
 from carmask.files.pictures import open_picture, open_reduced

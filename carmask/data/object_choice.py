@@ -76,3 +76,10 @@ def object_choice(text: str) -> ObjectChoice:
     if named.casefold() == "background":
         raise argparse.ArgumentTypeError("cannot be background: that is what is not the object")
     return ObjectChoice(named, classes, named=bool(equals) or named in classes)
+
+
+def add_object_labels(parser: argparse.ArgumentParser) -> None:
+    """Adds `--object` for models of many labels, as an `ObjectChoice` whose `classes` are those labels."""
+    words = "the labels that are the object, by name or number, in a model that has many"
+    words, nothing = f"{words} (default: {DEFAULT_OBJECT})", ObjectChoice(classes=())
+    parser.add_argument("--object", default=nothing, type=object_choice, metavar="NAME,NAME", help=words)

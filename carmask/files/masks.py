@@ -53,9 +53,7 @@ def values_of(levels: Levels, name: str = "") -> Values:
     """What a mask holds, for `decide`; `name` is that of its file."""
     numbers = distinct(levels.numbers)
     colours = distinct(levels.colours)
-    of_index = (
-        frozenset((index, int(levels.palette[index])) for index in numbers) if levels.palette is not None else ()
-    )
+    of_index = [(index, int(levels.palette[index])) for index in numbers] if levels.palette is not None else []
     opacity = 255 if levels.alpha is None else int(levels.alpha.max())
     alpha = levels.alpha is not None
     return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, alpha, name, levels.depth)
@@ -105,10 +103,9 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         DataError: nobody can tell, or the values that a person names are not there; the sentence says what to do.
     """
     masks = list(masks)
-    opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
-    named = options.objects or options.above is not None or options.colours or options.listed_colours
-    few_or_many = len(opaque) <= 1 or len(opaque) > MOST_SHAPES
-    cut_outs = any(mask.has_alpha for mask in masks) and few_or_many and not named
+    if options.threshold is None:
+        check_opacity(masks, name)
+    cut_outs = are_cut_outs(masks, options)
     flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
     by_index = may_be_indices(flat, options)
     kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
@@ -122,12 +119,6 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
         side = "below" if options.invert else "at least"
         words = f"In the masks what is {side} {options.threshold} of 255 is {name}."
         return MaskRule(frozenset(), not_judged, *fixed, words)
-    most = max((mask.opacity for mask in masks), default=0)
-    if 0 < most < HALF:
-        raise DataError(
-            f"The masks are drawn half transparent, at most {most} of 255: say from where on it is the {name}, as in "
-            f"--threshold {(most + 1) // 2}."
-        )
     objects = named_object(known, by_colour, options, name) or plain_object(known - not_judged, masks, seen, native)
     if objects is None:
         names = {number: mask.name for numbers, mask in zip(seen, masks, strict=True) for number in numbers}
@@ -143,6 +134,24 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     elif told and not named_object(known, by_colour, options, name):
         told += f" Another value is chosen with {'--object-colour' if by_colour else '--object'}."
     return MaskRule(objects, not_judged, *fixed, told)
+
+
+def are_cut_outs(masks: list[Values], options: MaskOptions) -> bool:
+    """Whether it is their alpha that counts: one colour on nothing, or those of a photo, and nobody names one."""
+    opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
+    named = options.objects or options.above is not None or options.colours or options.listed_colours
+    alpha = any(mask.has_alpha for mask in masks)
+    return alpha and not named and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
+
+
+def check_opacity(masks: list[Values], name: str) -> None:
+    """Asks from where on paint is the object if none of it is opaque; DataError."""
+    most = max((mask.opacity for mask in masks), default=0)
+    if 0 < most < HALF:
+        raise DataError(
+            f"The masks are drawn half transparent, at most {most} of 255: say from where on it is the {name}, as in "
+            f"--threshold {(most + 1) // 2}."
+        )
 
 
 def whites(masks: list[Values]) -> dict[tuple[str, int], int]:
