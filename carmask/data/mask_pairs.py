@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from carmask.data.layout import BACKGROUND
-from carmask.data.object_choice import ObjectChoice
+from carmask.data.object_choice import ObjectChoice, is_number
 from carmask.data.pairing import BadFile, Match
 from carmask.data.pairs import BadPair, Pair, official_split
 from carmask.errors import DataError, PictureError
@@ -22,13 +22,22 @@ COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT
 
 
 def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
-    """The colours of the object in the list of classes that lies in the folder of masks or beside it."""
+    """The colours of the object in the list of classes that lies in the folder of masks or beside it.
+
+    Raises:
+        DataError: numbers and names are to be the object, and no list says what the names mean.
+    """
     listed = [folder / name for folder in (masks, masks.parent) for name in COLOUR_LISTS]
     listed = [path for path in listed if path.is_file()]
     names = colour_names(listed[0]) if listed else {}
-    wanted = {one.casefold() for one in choice.classes}
-    if names and not wanted & names.keys():
-        sys.stderr.write(f"{listed[0]} has no {' or '.join(wanted)}; it has {', '.join(names)}.\n")
+    wanted = {one.casefold() for one in choice.classes if not is_number(one)}
+    missing = sorted(wanted - names.keys())
+    if missing and choice.numbers and not names:
+        raise DataError(
+            f"No list beside the masks says which of their values is {missing[0]}: give its number as well."
+        )
+    if missing and names:
+        sys.stderr.write(f"{listed[0]} has no {' or '.join(missing)}; it has {', '.join(names)}.\n")
     return frozenset(number for name, number in names.items() if name in wanted)
 
 

@@ -248,3 +248,31 @@ def test_masks_may_end_on_anything_that_is_said_and_if_none_fits_one_sentence_sa
     assert not out.exists()
     assert import_folders(images, masks, out, "--mask-name", "of_{name}_xz", "--skip-bad") == 0
     assert written_mask(out).any()
+
+
+LISTS = {
+    "labelmap.txt": "# label:color_rgb:parts:actions\ncar:200,30,30::\nroad:0,0,255::\n",
+    "label_colors.txt": "200 30 30\tCar\n0 0 255\tRoad\n",
+    "class_dict.csv": "name,r,g,b\nRoad,0,0,255\nCar,200,30,30\n",
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_colours_says_which_of_them_is_the_object(tmp_path, capsys, name):
+    images, masks, out = folders(tmp_path)
+    for path in masks.iterdir():
+        mask = car_mask((200, 30, 30), "RGB")
+        mask.paste((0, 0, 255), (0, 0, 5, 5))
+        mask.save(path)
+    assert import_folders(images, masks, out) == 1
+    (masks / name).write_text(LISTS[name])
+    assert import_folders(images, masks, out) == 0
+    assert np.array_equal(written_mask(out), np.asarray(car_mask()))
+    assert import_folders(images, masks, out, "--object", "thing=car,lorry", "--overwrite") == 0
+    assert "has no lorry; it has" in capsys.readouterr().err
+
+
+def test_a_name_beside_numbers_means_nothing_where_no_list_explains_it(tmp_path, capsys):
+    images, masks, out = folders(tmp_path)
+    assert import_folders(images, masks, out, "--object", "thing=255,person") == 1
+    assert "No list beside the masks says which of their values is person" in capsys.readouterr().err
