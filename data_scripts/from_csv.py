@@ -22,7 +22,7 @@ from carmask.errors import DataError, shortened
 from data_scripts.foreign_names import spellings
 from data_scripts.points_table import Cells, Row, read_table
 
-NOTHING = ("", "nan", "na", "n/a", "none", "null")  # how tables write that a dot is not in the picture
+NOTHING = ("", "nan", "na", "n/a", "#n/a", "none", "null")  # how tables write that a dot is not in the picture
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 COMMA = re.compile(r"[-+]?\d+,(\d{1,2}|\d{4,})", re.ASCII)  # three digits behind it may also be thousands
 SEEN = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
@@ -80,7 +80,7 @@ def check_points(points: list[tuple[float, float]], fractions: bool, counts: Cou
     options = [f"--missing {value:g}" for value in marks]
     meaning = ["so that these points are missing"] if marks else []
     real = [(x, y) for x, y in points if x != y or x not in alike]
-    if real and not fractions and all(0 <= part <= 1 for point in real for part in point):
+    if real and not fractions and all(-0.05 <= part <= 1.05 for point in real for part in point):
         causes.append(f"{len(real)} lie between 0 and 1")
         options.append("--fractions")
         meaning.append("so that x and y are fractions of width and height")

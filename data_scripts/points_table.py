@@ -22,8 +22,8 @@ FILES = ("file", "file_name", "filename", "file_path", "filepath", "image", "ima
          "image_path", "img", "img_name", "img_path", "picture", "photo", "path", "name")  # fmt: skip
 DOTS = ("name", "dot", "point", "keypoint", "landmark", "label", "part", "bodypart")
 SEEN = ("v", "vis", "visible", "visibility", "score", "confidence", "likelihood")
-COLUMN = re.compile(rf"(.+?)[ _.:-]+(x|y|{'|'.join(SEEN)})", re.IGNORECASE)  # nose_x, nose.y, nose visible
-CAMEL = re.compile("(.*[a-z0-9])([XY])")  # noseX
+COLUMN = re.compile(rf"(.+?)[ _.:-]+(?:is[ _])?(x|y|{'|'.join(SEEN)})", re.IGNORECASE)  # nose_x, nose is visible
+CAMEL = re.compile(rf"(.*[a-z0-9])([XY]|{'|'.join(map(str.capitalize, SEEN))})")  # noseX, noseVisible
 REPEATED = re.compile(r"(.+)\.[0-9]+")  # nose_x.1, which pandas makes of a second nose_x
 TURNED = re.compile(rf"(x|y|{'|'.join(SEEN)})[ _.:-]+(.+)", re.IGNORECASE)  # x_nose
 THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}([.,][0-9]{3})+")

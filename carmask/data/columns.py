@@ -21,9 +21,9 @@ from carmask.data.layout import SPLITS, standard_split
 from carmask.data.object_choice import ObjectChoice
 from carmask.data.streams import is_stream
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import Levels, array_levels, open_mask
+from carmask.files.mask_levels import Levels, array_levels, open_mask, values_of
 from carmask.files.mask_rule import MaskRule
-from carmask.files.masks import decide, values_of
+from carmask.files.masks import decide, soft_reason
 from carmask.files.pictures import SIDEWAYS, opened, orientation
 from carmask.files.progress import is_first, progress
 
@@ -130,7 +130,12 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     choice = options.object if options.object.named else ObjectChoice(options.object.name, (options.object.name,))
     if names and not objects and (choice.named or choice.name.casefold() in map(str.casefold, names)):
         objects = frozenset(names[label] for label in choice.among(list(names), "id2label.json"))
-    values = [values_of(levels, name) for name, split in splits.items() for levels in mask_cells(split)]
+    values = []
+    for name, split in splits.items():
+        for levels in mask_cells(split):
+            if levels.lossy and (reason := soft_reason(levels, options.masks)):
+                raise DataError(f"The masks of {data} cannot be used: {reason}.")
+            values.append(values_of(levels, name))
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)
     say(rule.words)
     for name, split in splits.items():

@@ -51,7 +51,8 @@ def file_inside(data_set: Path, folder: str, name: object) -> Path | None:
         return None
     try:
         path = (data_set / folder / name).resolve()
-        path.is_file()  # also a name that no disk can hold is none
+        if not path.is_file():  # also a name that no disk can hold is none
+            path = (data_set / folder / name.replace("\\", "/")).resolve()  # written on Windows
     except (OSError, RuntimeError, ValueError):  # too long, links in a circle, or a NUL in it
         return None
     return path if path.is_relative_to(data_set.resolve()) else None

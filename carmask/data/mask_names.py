@@ -23,7 +23,8 @@ PICTURE_AFFIX = re.compile(
 MASK_NAME = re.compile(r"masks?|labels?|seg(mentation)?|gt|annotations?")  # in a folder for each picture
 PICTURE_NAME = re.compile(r"images?|img|photo|picture|rgb")
 MOST_TRIED = 100  # templates
-NUMBER = re.compile(r"[-_. ]((masks?|obj(ect)?|inst(ance)?|seg|label)[-_. ]?)?\d+$")
+NUMBER = re.compile(r"[-_. ]((masks?|obj(ect)?|inst(ance)?|seg|label)[-_. ]?)?\d+$|[-_. ]?\(\d+\)$")
+PART = re.compile(r"[-_. ]?(\d+|\(\d+\))$")
 
 Keys = dict[Path, str]  # what a file is compared by: its path below the folder without suffix, in one form
 Reading = Callable[[str], str | None]  # what of a key is compared; None: the file is not of that kind
@@ -54,6 +55,8 @@ def strict_steps(pictures: Keys, mask_name: str | None) -> list[Step]:
             (short, template, False),
             (without_shared(pictures), template, False),
             (unpadded, lambda key: unpadded(template(key)), False),
+            (str, lambda key: template(strip(PART, key)), True),
+            (base_name, lambda key: base_name(template(key)), False),
         ]
     bare = partial(strip, MASK_AFFIX)
     return [
@@ -63,6 +66,7 @@ def strict_steps(pictures: Keys, mask_name: str | None) -> list[Step]:
         (short, bare, False),
         (str, lambda key: strip(NUMBER, bare(key)), True),
         (str, folder_of, True),
+        (short, folder_of, True),
         (lambda key: folder_of(key) if key.endswith(f"{folder_of(key)}/{folder_of(key)}") else None, folder_of, True),
     ]
 
@@ -78,22 +82,35 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
         (lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False),
     ]
     if not any("/" in key for key in masks.values()):
+        steps.append((lambda key: short(key).replace("/", "_"), bare, False))
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps
 
 
+def called(name: re.Pattern[str], paths: list[Path]) -> list[Path]:
+    """Those of some files that are called so, such as image.png in a folder for each picture."""
+    return [path for path in paths if name.fullmatch(path.stem.casefold())]
+
+
 def fitting_template(pictures: list[Path], masks: list[Path]) -> str | None:
     """What most masks are called for the name of their picture, such as "mask_{name}"; None where nothing fits."""
-    name = unpadded(pictures[0].stem) or ""
-    pattern = re.compile(rf"(?<![0-9])0*{re.escape(name)}(?![0-9])", re.IGNORECASE)
+    names = [unpadded(strip(PICTURE_AFFIX, picture.stem.casefold())) or "" for picture in pictures]
+    padded = re.sub("[0-9]+", lambda number: f"0*{int(number[0])}", re.escape(names[0]))
+    pattern = re.compile(rf"(?<![0-9]){padded}(?![0-9])", re.IGNORECASE)
     matches = filter(None, (pattern.search(mask.stem) for mask in masks))
     templates = {f"{match.string[: match.start()]}{{name}}{match.string[match.end() :]}" for match in matches}
-    names = {unpadded(picture.stem.casefold()) for picture in pictures}
-    for template in sorted(templates)[:MOST_TRIED]:
+    stems = [mask.stem.casefold() for mask in masks]
+    for template in sorted({strip(PART, template) for template in templates} | templates, key=len)[:MOST_TRIED]:
         read = by_template(template)
-        if 2 * len(names & {unpadded(read(mask.stem.casefold())) for mask in masks}) > len(names):
+        found = {unpadded(read(stem) or read(strip(PART, stem))) for stem in stems}
+        if template != "{name}" and 2 * len(found & {*names}) > len({*names}):
             return template
     return None
+
+
+def base_name(key: str | None) -> str | None:
+    """A key without its folders."""
+    return key and key.rpartition("/")[2]
 
 
 def folder_of(key: str) -> str:

@@ -13,9 +13,9 @@ from carmask.data.object_choice import ObjectChoice, is_number
 from carmask.data.pairing import BadFile, Match
 from carmask.data.pairs import BadPair, Pair, official_split
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import Levels, open_mask
+from carmask.files.mask_levels import Levels, Values, open_mask, values_of
 from carmask.files.mask_rule import MaskRule
-from carmask.files.masks import MaskOptions, Values, decide, soft_reason, values_of
+from carmask.files.masks import MaskOptions, decide, soft_reason
 from carmask.files.progress import progress
 
 COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT, CamVid and Kaggle
@@ -91,7 +91,9 @@ def mask_pairs(
             continue
         good.append(match)
         values += map(values_of, levels, (path.name for path in match.masks))
-    if matches and not good:
+    if not matches:
+        return [], []
+    if not good:
         raise DataError(f"None of the masks can be used; the first is {bad[0][0]}: {bad[0][1].rstrip('.')}.")
     rule = decide(values, options, name)
     if rule.words:

@@ -12,11 +12,13 @@ from carmask.data.layout import example_name
 from carmask.data.mask_names import (
     MASK_AFFIX,
     MASK_NAME,
+    NUMBER,
     PICTURE_AFFIX,
     PICTURE_NAME,
     Keys,
     Reading,
     by_template,
+    called,
     fitting_template,
     key_of,
     loose_steps,
@@ -67,7 +69,10 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
     for read_picture, read_mask, joins in [] if found or mask_name else loose_steps(left, left_masks):
         found |= take(left, left_masks, compare(left, left_masks, read_picture, read_mask), joins)
     if not found:
-        raise DataError(f"{bad[0][0]}: {bad[0][1]}." if bad else nothing_fits(images, masks, pictures, truths))
+        raise DataError(
+            f"{bad[0][0]}: {bad[0][1]}." if bad else nothing_fits(images, masks, pictures, truths, mask_name)
+        )
+    bad += drop_parts(found, left_masks, masks)
     is_other = other_than(mask_name, unique_keys(found, images, []))
     beside = {mask for mask, key in left_masks.items() if is_other(key)}
     if beside:
@@ -103,6 +108,8 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
             truths = named
         elif (bare := called(MASK_NAME, truths)) and (shown := called(PICTURE_NAME, pictures)):
             truths, pictures = bare, shown
+        elif arrays := [path for path in truths if path.suffix.lower() in MASK_ENDINGS]:
+            truths = arrays
         else:
             truths = [path for path in truths if path.suffix.lower() not in LOSSY]
         pictures = sorted(set(pictures) - set(truths))
@@ -111,13 +118,8 @@ def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Pa
     else:
         truths = [path for path in truths if not path.resolve().is_relative_to(images.resolve())]
     if not mask_name and any(LABEL_STUDIO.match(path.stem) for path in truths):  # task 1 need not be picture 1
-        raise DataError(nothing_fits(images, masks, pictures, truths))
+        raise DataError(nothing_fits(images, masks, pictures, truths, mask_name))
     return pictures, truths, sorted(set(bad))
-
-
-def called(name: re.Pattern[str], paths: list[Path]) -> list[Path]:
-    """Those of some files that are called so, such as image.png in a folder for each picture."""
-    return [path for path in paths if name.fullmatch(path.stem.casefold())]
 
 
 def unique_keys(paths: Iterable[Path], root: Path, bad: list[BadFile]) -> Keys:
@@ -152,6 +154,21 @@ def take(pictures: Keys, masks: Keys, pairs: dict[Path, list[Path]], joins: bool
         for mask in own:
             del masks[mask]
     return pairs
+
+
+def drop_parts(found: dict[Path, list[Path]], left: Keys, root: Path) -> list[BadFile]:
+    """Takes out the pictures whose mask has a number of parts beside it, such as a_mask2.png; they are bad."""
+    names = {strip(NUMBER, strip(MASK_AFFIX, key)): mask for mask, key in left.items() if NUMBER.search(key)}
+    bad = []
+    for picture, own in list(found.items()):
+        part = names.get(strip(MASK_AFFIX, key_of(own[0], root)))
+        if part and len(own) == 1:
+            del found[picture], left[part]
+            reason = (
+                f"undecided: {own[0].name} and {part.name} may be two parts: call them NAME_0, NAME_1, or move one"
+            )
+            bad.append((picture, reason))
+    return bad
 
 
 def check_parts(pairs: dict[Path, list[Path]]) -> None:
@@ -199,7 +216,7 @@ def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
     return is_view
 
 
-def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path]) -> str:
+def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path], mask_name: str | None) -> str:
     """Why no mask belongs to any picture, with what to do."""
     exports = files_below(masks, EXPORTS)[0]
     if bool(pictures) != bool(truths) and images.resolve() == masks.resolve() and not exports:
@@ -223,6 +240,7 @@ def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[P
         give = f"{' or '.join(map(str, sorted(places)))} and {' or '.join(map(str, sorted(folders)))}"
         return f"Pictures and masks of the same name lie in different sub-folders: give {give}."
     template = fitting_template(pictures, truths)
+    template = None if template == mask_name else template
     remedy = (
         f"say what masks are called with --mask-name '{template}'"
         if template

@@ -91,7 +91,10 @@ def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | da
         split = datasets.load_from_disk(data)
         return datasets.DatasetDict({standard_split(str(split.split)) or "train": split})
     if folder.is_dir():
-        parquet = next(folder.rglob("*.parquet"), None)
+        parquet = sorted(folder.rglob("*.parquet"))
+        splits = {standard_split(path.stem): str(path) for path in parquet}
+        if parquet and None not in splits and len(splits) == len(parquet):  # whatever their case
+            return datasets.load_dataset("parquet", data_files=splits, streaming=streaming)
         return datasets.load_dataset(data, streaming=streaming) if parquet else load_folder(folder)
     if data.startswith((".", "/", "~")) or data.count("/") != 1:
         raise DataError(f"There is no folder {data}; make one with a program of data_scripts/.")

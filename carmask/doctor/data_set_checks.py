@@ -12,9 +12,9 @@ from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
 from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of
 from carmask.errors import DataError, PictureError, shortened
-from carmask.files.mask_levels import open_mask
+from carmask.files.mask_levels import open_mask, values_of
 from carmask.files.mask_rule import NATIVE, MaskRule
-from carmask.files.masks import MaskOptions, decide, values_of
+from carmask.files.masks import MaskOptions, decide
 from carmask.files.picture_folders import pictures_below
 from carmask.files.progress import progress
 from carmask.files.words import DEFAULT_OBJECT, this_python

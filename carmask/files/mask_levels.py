@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -45,6 +46,19 @@ class Levels:
         if self.kind == "red":
             return self.numbers << 16
         return self.numbers if self.kind == "colour" else self.numbers.clip(0, 255) * GREY
+
+
+class Values(NamedTuple):
+    """What a mask holds, for `decide`."""
+
+    kind: str
+    numbers: frozenset[int]
+    colours: frozenset[int]
+    of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
+    opacity: int  # the highest alpha, 0 to 255; and whether the mask has any
+    has_alpha: bool
+    name: str
+    depth: int
 
 
 def open_mask(file: Path | bytes) -> Levels:
@@ -183,3 +197,23 @@ def distinct(numbers: np.ndarray) -> frozenset[int]:
     if numbers.min() >= 0 and numbers.max() < 2**16:  # much faster than sorting
         return frozenset(np.flatnonzero(np.bincount(numbers.ravel())).tolist())
     return frozenset(np.unique(numbers).tolist())
+
+
+def values_of(levels: Levels, name: str = "") -> Values:
+    """What a mask holds, for `decide`; `name` is that of its file."""
+    numbers = distinct(levels.numbers)
+    colours = distinct(levels.colours)
+    of_index = [(index, int(levels.palette[index])) for index in numbers] if levels.palette is not None else []
+    opacity = 255 if levels.alpha is None else int(levels.alpha.max())
+    alpha = levels.alpha is not None
+    return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, alpha, name, levels.depth)
+
+
+def whites(masks: list[Values]) -> dict[tuple[str, int], int]:
+    """What white is in the masks of more than 8 bits, by their kind and depth."""
+    tops: dict[tuple[str, int], int] = {}
+    for mask in masks:
+        if mask.depth > 1:
+            kind = mask.kind, mask.depth
+            tops[kind] = max(tops.get(kind, 0), *mask.numbers)
+    return {kind: white_of(top, kind[0] == "float") for kind, top in tops.items()}

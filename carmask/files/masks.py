@@ -3,31 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import GREY, HALF, Levels, brightness, distinct, white_of
+from carmask.files.mask_levels import GREY, HALF, Levels, Values, brightness, distinct, whites
 from carmask.files.mask_questions import in_words, question, spoken
 from carmask.files.mask_rule import NATIVE, MaskRule
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
+MOST_SHADES = 64  # of a mask that is mostly neither black nor white; more are those of a photo
 MOST_SHAPES = 40  # colours on nothing that may be classes; more are those of a cut-out
+LIKE_A_PHOTO = "as photos have: see that pictures and masks have not changed places"
 WHITE = {1, 255, 65535, 255 * GREY}  # values that a mask without background may have all over
-
-
-class Values(NamedTuple):
-    """What a mask holds, for `decide`."""
-
-    kind: str
-    numbers: frozenset[int]
-    colours: frozenset[int]
-    of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
-    opacity: int  # the highest alpha, 0 to 255; and whether the mask has any
-    has_alpha: bool
-    name: str
-    depth: int
 
 
 @dataclass(frozen=True)
@@ -49,24 +37,18 @@ class MaskOptions:
     invert: bool = False
 
 
-def values_of(levels: Levels, name: str = "") -> Values:
-    """What a mask holds, for `decide`; `name` is that of its file."""
-    numbers = distinct(levels.numbers)
-    colours = distinct(levels.colours)
-    of_index = [(index, int(levels.palette[index])) for index in numbers] if levels.palette is not None else []
-    opacity = 255 if levels.alpha is None else int(levels.alpha.max())
-    alpha = levels.alpha is not None
-    return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, alpha, name, levels.depth)
-
-
 def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     """Why nobody can tell object and background apart in one mask by itself; None if that is possible."""
     if options.threshold is not None:
         try:
-            brightness(levels)
+            shades = distinct(np.rint(brightness(levels) * 255).astype(np.int32))
         except PictureError as error:
             return str(error)
-        return None
+        return (
+            f"it has {len(shades)} values, {LIKE_A_PHOTO}"
+            if len(shades) > MOST_SHADES and like_a_photo(levels)
+            else None
+        )
     if levels.lossy:
         return (
             "JPEG mask: JPEG blurs edges into values between; --threshold 128 makes it black and white again, and "
@@ -77,7 +59,7 @@ def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     if named or levels.alpha is not None or number <= MOST_CLASSES:
         return None
     if like_a_photo(levels):
-        remedies = "as photos have: see that pictures and masks have not changed places; --object 13 picks a class"
+        remedies = f"{LIKE_A_PHOTO}; --object 13 picks a class"
     else:
         remedies = (
             "--threshold 128 makes soft edges black and white, --object 13 picks a class, --object-above 0 takes all "
@@ -109,7 +91,7 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
     flat = [mask for mask in masks if not (cut_outs and mask.has_alpha)]
     by_index = may_be_indices(flat, options)
     kinds = {kind_of(mask, by_index) for mask in flat if mask.colours - {0}}
-    by_colour = bool(options.colours) or "colour" in kinds or {"red", "grey"} <= kinds
+    by_colour = bool(options.colours) or is_listed(masks, options) or "colour" in kinds or {"red", "grey"} <= kinds
     rule = MaskRule(frozenset(), frozenset(), frozenset(), by_colour, by_index, cut_outs)
     seen = [seen_numbers(mask, rule) for mask in masks]
     known = frozenset[int]().union(*seen)
@@ -144,6 +126,12 @@ def are_cut_outs(masks: list[Values], options: MaskOptions) -> bool:
     return alpha and not named and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
 
 
+def is_listed(masks: list[Values], options: MaskOptions) -> bool:
+    """Whether a list of classes tells the object's colour in these masks, be it a grey, and nobody gives a number."""
+    by_number = options.objects or options.above is not None or options.not_judged
+    return not by_number and any(options.listed_colours & mask.colours for mask in masks)
+
+
 def check_opacity(masks: list[Values], name: str) -> None:
     """Asks from where on paint is the object if none of it is opaque; DataError."""
     most = max((mask.opacity for mask in masks), default=0)
@@ -152,16 +140,6 @@ def check_opacity(masks: list[Values], name: str) -> None:
             f"The masks are drawn half transparent, at most {most} of 255: say from where on it is the {name}, as in "
             f"--threshold {(most + 1) // 2}."
         )
-
-
-def whites(masks: list[Values]) -> dict[tuple[str, int], int]:
-    """What white is in the masks of more than 8 bits, by their kind and depth."""
-    tops: dict[tuple[str, int], int] = {}
-    for mask in masks:
-        if mask.depth > 1:
-            kind = mask.kind, mask.depth
-            tops[kind] = max(tops.get(kind, 0), *mask.numbers)
-    return {kind: white_of(top, kind[0] == "float") for kind, top in tops.items()}
 
 
 def may_be_indices(masks: list[Values], options: MaskOptions) -> bool:

@@ -1,5 +1,6 @@
 """Reads COCO annotation files of all tools: what they list, with their ids compared as text."""
 
+import json
 import math
 import re
 from collections import defaultdict
@@ -81,7 +82,9 @@ def annotation_files(path: Path, kind: str) -> list[tuple[Path, str | None]]:
     """
     if not path.is_dir():
         return [(path, None)]
-    found = files_below(path, {".json"})[0]
+    found, outside = files_below(path, {".json"})
+    if links := [link for link in outside if not link.is_dir()]:
+        raise DataError(f"{links[0]} is a link that leads out of {path}: copy there what it leads to.")
     if not found:
         raise DataError(f"{path} holds no JSON file; give a COCO file, or a folder with one for each split.")
     return [
@@ -106,6 +109,7 @@ def read_coco(path: Path, split: str | None = None) -> CocoFile:
     if not all(isinstance(items, list) and all(isinstance(item, dict) for item in items) for items in lists):
         raise DataError(f"{path} {what_it_is(content)}")
     images, annotations, categories = lists
+    images = list({json.dumps(item, sort_keys=True): item for item in images}.values())  # files that were joined
     if any("segments_info" in item for item in annotations):
         raise DataError(f"{path} is COCO's panoptic form, without outlines: give its file of instances instead.")
     name_of = {identity: found[0] for identity, found in _by_id(path, categories, "category", ("name",)).items()}

@@ -40,7 +40,7 @@ def pieces(part: dict) -> list[dict]:
 
 
 def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, list[str]]:
-    """Reads the keypoints of the largest annotation.
+    """Reads the keypoints of the largest annotation that has any.
 
     COCO counts pixels, so that their centres lie half a pixel further on.
 
@@ -52,7 +52,7 @@ def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, li
     """
     if not parts:
         return [None] * len(names), []
-    largest = max(parts, key=_extent)
+    largest = max(filter(_has_keypoints, parts), key=_extent, default=max(parts, key=_extent))
     where = f"the keypoints of annotation {largest['id']}"
     try:
         points = np.asarray(largest.get("keypoints"), float).reshape(len(names), 3)
@@ -71,6 +71,12 @@ def keypoints(parts: list[dict], size: Size, names: list[str]) -> tuple[Dots, li
     dots = [point if seen else None for point, seen in zip(fractions, labelled, strict=True)]
     corner = (points[labelled, :2] <= 0).all(axis=1).any()
     return dots, [note for note, applies in ((MOVED, (beyond > 0).any()), (CORNER, corner)) if applies]
+
+
+def _has_keypoints(part: dict) -> bool:
+    """Whether an annotation says of any keypoint that it is there."""
+    given = part.get("keypoints")
+    return not isinstance(given, list) or any(number(seen) > 0 for seen in given[2::3])
 
 
 def _extent(part: dict) -> float:

@@ -42,7 +42,8 @@ def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path], list
         raise DataError(f"{export} is packed: unpack it first, and give the folder.")
     if not export.exists():
         raise DataError(f"{export} is neither a folder nor a file.")
-    found, faults = by_format([export] if export.is_file() else files_below(export, ENDINGS)[0], export)
+    files, links = ([export], []) if export.is_file() else files_below(export, ENDINGS)
+    found, faults = by_format(files, export)
     if wanted:
         found = {wanted: found[wanted]} if wanted in found else {}
     readable = [name for name in found if name in FORMATS]
@@ -57,6 +58,8 @@ def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path], list
         raise DataError(f"{export} holds labels of {' and '.join(readable)}: choose one, --format {readable[0]}.")
     files = found[readable[0]]
     endings = {path.suffix.lower() for path in files}
+    if outside := [link for link in links if link.suffix.lower() in endings or link.is_dir()]:
+        raise DataError(f"{outside[0]} is a link that leads out of {export}: copy there what it leads to.")
     return readable[0], files, [fault for fault in faults if fault[0].suffix.lower() in endings]
 
 

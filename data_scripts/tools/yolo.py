@@ -142,7 +142,7 @@ def class_names(folder: Path, config: dict) -> list[str]:
     for path in files_below(folder, {".names", ".txt", ".labels"})[0]:
         if path.name.lower() in NAMES:
             lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-            return [line.strip() for line in lines if line.strip()]
+            return [line.strip() for line in "\n".join(lines).rstrip().split("\n")]  # a blank line is a number as well
     return []
 
 

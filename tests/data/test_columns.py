@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 from conftest import drawn_car
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from carmask.data.label_options import LabelOptions
 from carmask.data.object_choice import object_choice
@@ -128,6 +128,28 @@ def test_masks_as_nested_lists_are_read(tmp_path):
     features = datasets.Features({"image": datasets.Image(), "mask": feature})
     data = save(tmp_path, {"image": list(PICTURES[:1]), "mask": masks}, features=features)
     assert np.array_equal(read_row(open_data(data)["train"][0])[1], MASKS[0])
+
+
+def test_jpeg_masks_are_refused_until_there_is_a_threshold(tmp_path):
+    jpegs = [BytesIO() for _ in MASKS]
+    for file, mask in zip(jpegs, encoded(255), strict=True):
+        mask.filter(ImageFilter.GaussianBlur(1)).save(file, "JPEG")
+    data = save(
+        tmp_path, {"image": list(PICTURES), "mask": [{"bytes": one.getvalue(), "path": None} for one in jpegs]}
+    )
+    with pytest.raises(DataError, match="JPEG mask.*--threshold 128"):
+        open_data(data)
+    read_row(open_data(data, options=LabelOptions(masks=MaskOptions(threshold=128)))["train"][0])
+
+
+@pytest.mark.parametrize("names", [("Train", "Val"), ("train", "dev")])
+def test_parquet_files_are_splits_by_their_names_whatever_the_case(tmp_path, names):
+    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+    table = datasets.Dataset.from_dict({"image": list(PICTURES), "mask": encoded(255)}, features=features)
+    (tmp_path / "set").mkdir()
+    for name in names:
+        table.to_parquet(tmp_path / f"set/{name}.parquet")
+    check(str(tmp_path / "set"))
 
 
 def test_an_object_has_one_name():

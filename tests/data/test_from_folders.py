@@ -272,6 +272,21 @@ def test_a_list_of_colours_says_which_of_them_is_the_object(tmp_path, capsys, na
     assert "has no lorry; it has" in capsys.readouterr().err
 
 
+def test_a_list_of_colours_holds_for_grey_masks_as_well(tmp_path):
+    images, masks, out = folders(tmp_path)
+    (masks / "labelmap.txt").write_text("background:255,255,255::\ncar:0,0,0::\n")
+    assert import_folders(images, masks, out) == 0
+    assert np.array_equal(written_mask(out), 255 - np.asarray(car_mask()))
+
+
+def test_photos_are_not_made_masks_by_a_threshold(tmp_path, capsys):
+    images, masks, out = folders(tmp_path)
+    for path in images.iterdir():
+        Image.effect_noise(SIZE, 30).save(masks / f"{path.stem}.png")
+    assert import_folders(images, masks, out, "--threshold", "128") == 1
+    assert "have not changed places" in capsys.readouterr().err
+
+
 def test_a_name_beside_numbers_means_nothing_where_no_list_explains_it(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
     assert import_folders(images, masks, out, "--object", "thing=255,person") == 1

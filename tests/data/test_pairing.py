@@ -50,6 +50,11 @@ def names(matches, images, masks):
         ({"a.jpg": ["the a of it.png"], "b.jpg": ["the b of it.png"]}, "the {name} of it"),
         ({"a.jpg": ["a/m.png"], "b.jpg": ["b/m.png"]}, "{name}/m.png"),
         ({"1.jpg": ["0001_hair.png"], "2.jpg": ["0002_hair.png"]}, "{name}_hair"),
+        ({"a.jpg": ["a (0).png", "a (1).png"], "b.jpg": ["b (0).png"]}, None),
+        ({"a.jpg": ["a_car0.png", "a_car1.png"], "b.jpg": ["b_car0.png"]}, "{name}_car"),
+        ({"image_0.jpg": ["image_0/0.png", "image_0/1.png"], "image_1.jpg": ["image_1/0.png"]}, None),
+        ({"10k/train/a.jpg": ["train/a_train_id.png"], "10k/val/b.jpg": ["val/b_train_id.png"]}, "{name}_train_id"),
+        ({"cam0/1.jpg": ["cam0_1.png"], "cam1/1.jpg": ["cam1_1.png"]}, None),
     ],
 )
 def test_a_mask_finds_its_picture(tmp_path, pairs, template):
@@ -81,6 +86,12 @@ def test_two_kinds_of_masks_are_asked_about_and_the_answer_works(tmp_path, kinds
         (["a.jpg", "b.jpg"], ["a/car.png", "a/tree.png", "b/car.png"], "--mask-name '{name}/car'"),
         (["a.jpg", "b.jpg"], ["a_car.png", "a_tree.png", "b_car.png", "b_tree.png"], "--mask-name '{name}_car'"),
         (["1.jpg", "2.jpg"], ["001_car.png", "002_car.png", "001_no.png"], "--mask-name '{name}_car'"),
+        (["a.jpg", "b.jpg"], ["a_car0.png", "a_car1.png", "b_car0.png"], "--mask-name '{name}_car'"),
+        (
+            ["a_1_leftImg8bit.png", "a_2_leftImg8bit.png"],
+            ["a_001_gtFine_x.png", "a_002_gtFine_x.png"],
+            "{name}_gtFine_x",
+        ),
         (["um_1.jpg", "uu_2.jpg"], ["um_road_1.png", "uu_road_2.png"], "call masks as their pictures are"),
         ([], ["a.png"], "holds no pictures"),
     ],
@@ -107,6 +118,14 @@ def test_in_one_folder_names_or_suffixes_tell_pictures_from_masks(tmp_path):
         car_mask().save(images / mask)
         matches, _ = match_names(images, images)
         assert names(matches, images, images) == {"x.jpg": [mask]}
+
+
+@pytest.mark.parametrize("masks", [["a_mask.png", "a_mask2.png"], ["a.png", "a_2.png"]])
+def test_a_mask_with_a_second_part_beside_it_is_bad_and_not_half_a_mask(tmp_path, masks):
+    images, folder = write(tmp_path, ["a.jpg", "b.jpg"], [*masks, "b_mask.png" if "mask" in masks[0] else "b.png"])
+    matches, bad = match_names(images, folder)
+    assert [match.picture.name for match in matches] == ["b.jpg"]
+    assert [(path.name, reason.partition(":")[0]) for path, reason in bad] == [("a.jpg", "undecided")]
 
 
 def test_in_folders_of_a_picture_each_the_words_tell_it_from_its_mask(tmp_path):

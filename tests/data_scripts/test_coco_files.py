@@ -72,6 +72,18 @@ def test_a_picture_with_an_annotation_of_an_unknown_category_is_left_out(tmp_pat
     assert [row["file_name"] for row in rows(tmp_path / "out")] == ["images/a.jpg"]
 
 
+def test_a_picture_that_is_listed_twice_in_the_same_words_is_one(tmp_path):
+    arguments = changed(coco(tmp_path, [CAR]), lambda content: content["images"].append(content["images"][0]))
+    assert from_coco.main(arguments) == 0
+    assert is_the_car(tmp_path)
+
+
+def test_a_file_of_labels_behind_a_link_that_leads_out_is_not_passed_over(tmp_path, capsys):
+    (labels, images, out) = coco(tmp_path, [CAR])
+    (tmp_path / "images/valid.json").symlink_to(labels)
+    assert refused([images, images, out], capsys, "valid.json is a link that leads out")
+
+
 @pytest.mark.parametrize(("key", "words"), [("images", ("0", "a.jpg", "b.jpg")), ("categories", ("0", "car", "bus"))])
 def test_an_id_that_stands_for_two_is_refused_with_both_names(tmp_path, capsys, key, words):
     def change(content):

@@ -103,6 +103,7 @@ def test_a_box_without_an_outline_is_a_bad_pair(tmp_path, capsys, segmentation):
             "run lengths of annotation 7 are empty",
         ),
         ({"segmentation": [box(30, 20, 80, 60)]}, "mostly outside the picture"),
+        ({"segmentation": [box(4, 5, WIDTH + 4, HEIGHT)]}, "leaves the picture by 4 pixels"),
         ({"segmentation": [box(10, 12, 15, 17)], "area": 240}, "paints 25 pixels, but its area is 240"),
         ({"segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}, "is it fractions of the picture?"),
         ({"segmentation": [[5, 5, 5.3, 5, 5.3, 9]]}, "paint not one pixel"),
@@ -225,6 +226,19 @@ def test_a_keypoint_further_outside_is_refused(tmp_path, capsys):
     arguments = changed(coco(tmp_path, [{"category_id": 0}]), with_points((-2, 15)))
     assert from_coco.main([*arguments, "--keypoints", "car"]) == 1
     assert "do not all lie in the picture" in capsys.readouterr().err
+
+
+def test_an_annotation_without_keypoints_does_not_hide_those_of_a_smaller_one(tmp_path):
+    arguments = [*coco(tmp_path, [{"category_id": 0}] * 2), "--keypoints", "car"]
+
+    def change(content):
+        content["categories"][0]["keypoints"] = ["nose"]
+        crowd, one = content["annotations"]
+        crowd |= {"bbox": [0, 0, 40, 30], "keypoints": [0, 0, 0], "iscrowd": 1}
+        one |= {"bbox": [1, 1, 9, 9], "keypoints": [9.5, 14.5, 2]}
+
+    assert from_coco.main(changed(arguments, change)) == 0
+    assert rows(tmp_path / "out")[0]["dots"] == [[0.25, 0.5]]
 
 
 def test_keypoints_as_fractions_are_refused_and_read_when_asked_for(tmp_path, capsys):

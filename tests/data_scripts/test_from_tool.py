@@ -452,6 +452,22 @@ def test_black_and_white_masks_in_the_folders_of_voc_are_sent_where_they_are_rea
     assert "from_folders.py" in refusal(tmp_path / "export", tmp_path, capsys)
 
 
+def test_labels_behind_a_link_that_leads_out_are_not_passed_over(tmp_path, capsys):
+    tool_exports.yolo(tmp_path / "export")
+    label = tmp_path / "export/labels/train/a.txt"
+    label.rename(tmp_path / "elsewhere.txt")
+    label.symlink_to(tmp_path / "elsewhere.txt")
+    assert "a.txt is a link that leads out" in refusal(tmp_path / "export", tmp_path, capsys)
+
+
+def test_a_blank_line_among_the_classes_is_a_number_too(tmp_path):
+    tool_exports.yolo(tmp_path / "export")
+    (tmp_path / "export/data.yaml").unlink()
+    write(tmp_path / "export/classes.txt", "\ncar\n")
+    assert run(tmp_path / "export", tmp_path / "out") == 0
+    assert all(iou(mask, truth(name)) > 0.95 for name, mask in masks(tmp_path / "out").items())
+
+
 def test_lists_of_classes_that_differ_are_refused(tmp_path, capsys):
     tool_exports.yolo(tmp_path / "export")
     write(tmp_path / "export/more/data.yaml", "names: [car, person]\n")

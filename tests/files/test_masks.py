@@ -6,10 +6,10 @@ from made_up import car_mask, picture
 from PIL import Image
 
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import mask_levels, open_mask
+from carmask.files.mask_levels import mask_levels, open_mask, values_of
 from carmask.files.mask_questions import question
 from carmask.files.mask_rule import NATIVE
-from carmask.files.masks import MaskOptions, decide, values_of
+from carmask.files.masks import MaskOptions, decide
 
 TRUTH = np.asarray(car_mask())
 IS_CAR = TRUTH > 0
