@@ -36,8 +36,9 @@ def convert(arguments: argparse.Namespace) -> int:
         return import_pairs(*pictures_without_object(arguments.images), arguments)
     masks = Path(arguments.masks)
     matches, bad = match_names(arguments.images, masks, arguments.mask_name)
-    options = replace(label_options(arguments).masks, listed_colours=listed_colours(arguments.object, masks))
-    pairs, more = mask_pairs(matches, arguments.images, options, arguments.object.name, arguments.resize_masks)
+    listed, classes = listed_colours(arguments.object, masks)
+    options = replace(label_options(arguments).masks, listed_colours=listed, class_colours=classes)
+    pairs, more = mask_pairs(matches, options, arguments.object.name, arguments.resize_masks)
     return import_pairs(pairs, bad + more, arguments)
 
 

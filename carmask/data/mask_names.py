@@ -7,7 +7,7 @@ from functools import partial
 from os.path import commonprefix
 from pathlib import Path
 
-from carmask.data.layout import standard_split, without_kind
+from carmask.data.layout import SPLITS, standard_split, without_kind
 from carmask.errors import DataError
 from carmask.files.picture_folders import ENDINGS
 
@@ -81,10 +81,26 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
         (lambda key: unpadded(shared(key)), lambda key: unpadded(shared_masks(key)), False),
         (lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False),
     ]
+    if not any("/" in key for key in pictures.values()) and {folder_of(key) for key in masks.values()} <= {*SPLITS}:
+        steps.append((short, lambda key: bare(key).rpartition("/")[2], False))
     if not any("/" in key for key in masks.values()):
         steps.append((lambda key: short(key).replace("/", "_"), bare, False))
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps
+
+
+def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
+    """Tells what is no mask at all: not called like the template, or another view of a picture that has its mask."""
+    if mask_name:
+        template = by_template(mask_name)
+        return lambda key: template(key) is None
+    names = {*matched.values(), *(strip(PICTURE_AFFIX, name) for name in matched.values())}
+
+    def is_view(key: str) -> bool:
+        cuts = [cut.start() for cut in re.finditer(r"[-_. ]", key)]
+        return any(key[:cut] in names and re.search(r"[^\W\d_]", key[cut:]) for cut in cuts)
+
+    return is_view
 
 
 def called(name: re.Pattern[str], paths: list[Path]) -> list[Path]:

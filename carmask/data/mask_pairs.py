@@ -11,7 +11,7 @@ import numpy as np
 from carmask.data.layout import BACKGROUND
 from carmask.data.object_choice import ObjectChoice, is_number
 from carmask.data.pairing import BadFile, Match
-from carmask.data.pairs import BadPair, Pair, official_split
+from carmask.data.pairs import BadPair, Pair
 from carmask.errors import DataError, PictureError
 from carmask.files.mask_levels import Levels, Values, open_mask, values_of
 from carmask.files.mask_rule import MaskRule
@@ -21,8 +21,8 @@ from carmask.files.progress import progress
 COLOUR_LISTS = ("labelmap.txt", "label_colors.txt", "class_dict.csv")  # of CVAT, CamVid and Kaggle
 
 
-def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
-    """The colours of the object in the list of classes that lies in the folder of masks or beside it.
+def listed_colours(choice: ObjectChoice, masks: Path) -> tuple[frozenset[int], frozenset[int]]:
+    """The colours of the object in the list of classes that lies in the folder of masks or beside it, and all of them.
 
     Raises:
         DataError: numbers and names are to be the object, and no list says what the names mean.
@@ -38,7 +38,7 @@ def listed_colours(choice: ObjectChoice, masks: Path) -> frozenset[int]:
         )
     if missing and names:
         sys.stderr.write(f"{listed[0]} has no {' or '.join(missing)}; it has {', '.join(names)}.\n")
-    return frozenset(number for name, number in names.items() if name in wanted)
+    return frozenset(number for name, number in names.items() if name in wanted), frozenset(names.values())
 
 
 def colour_names(path: Path) -> dict[str, int]:
@@ -69,7 +69,7 @@ def colour_names(path: Path) -> dict[str, int]:
 
 
 def mask_pairs(
-    matches: list[Match], images: Path, options: MaskOptions, name: str, resize: bool = False
+    matches: list[Match], options: MaskOptions, name: str, resize: bool = False
 ) -> tuple[list[Pair], list[BadFile]]:
     """Reads all masks once, decides what in them is the object, and says it; then each mask is read by that rule.
 
@@ -101,8 +101,7 @@ def mask_pairs(
     pairs = []
     for match in good:
         read_mask = functools.partial(joined_mask, match.masks, rule)
-        split = official_split(match.picture.relative_to(images))
-        pairs.append(Pair(match.name, match.picture, read_mask, split=split, resize=resize))
+        pairs.append(Pair(match.name, match.picture, read_mask, split=match.split, resize=resize))
     return pairs, bad
 
 

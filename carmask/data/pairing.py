@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from os.path import commonprefix
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +22,11 @@ from carmask.data.mask_names import (
     fitting_template,
     key_of,
     loose_steps,
+    other_than,
     strict_steps,
     strip,
 )
+from carmask.data.pairs import official_split
 from carmask.errors import DataError, shortened
 from carmask.files.mask_levels import MASK_ENDINGS
 from carmask.files.picture_folders import ENDINGS, files_below
@@ -38,11 +40,12 @@ BadFile = tuple[Path, str]  # and the reason
 
 
 class Match(NamedTuple):
-    """A picture, its name in the data set, and its masks; several are joined."""
+    """A picture, its name in the data set, its masks, which are joined, and the split that a folder says."""
 
     name: str
     picture: Path
     masks: list[Path]
+    split: str | None
 
 
 def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tuple[list[Match], list[BadFile]]:
@@ -79,8 +82,14 @@ def match_names(images: Path, masks: Path, mask_name: str | None = None) -> tupl
         sys.stderr.write(f"{len(beside)} other files such as {min(beside)} are left aside.\n")
     bad += [(path, "missing partner: no single mask has this name") for path in left]
     bad += [(path, "missing partner: no single picture has this name") for path in left_masks if path not in beside]
-    names = {picture: example_name(picture.relative_to(images)) for picture in found}
-    return [Match(names[picture], picture, found[picture]) for picture in sorted(found)], bad
+    return [match_of(picture, images, found[picture], masks) for picture in sorted(found)], bad
+
+
+def match_of(picture: Path, images: Path, own: list[Path], masks: Path) -> Match:
+    """A picture below `images` and its own masks below `masks`, whose folders may say the split."""
+    relative = picture.relative_to(images)
+    split = official_split(relative) or official_split(own[0].relative_to(masks))
+    return Match(example_name(relative), picture, own, split)
 
 
 def list_both(images: Path, masks: Path, mask_name: str | None) -> tuple[list[Path], list[Path], list[BadFile]]:
@@ -200,20 +209,6 @@ def say(pairs: dict[Path, list[Path]], pictures: Keys, masks: Keys) -> None:
     if other:
         more = f"; of {joined} pictures several masks are joined into one" if joined else ""
         sys.stderr.write(f"{len(pairs)} masks are called like {pairs[other][0].name} for {other.name}{more}.\n")
-
-
-def other_than(mask_name: str | None, matched: Keys) -> Callable[[str], bool]:
-    """Tells what is no mask at all: not called like the template, or another view of a picture that has its mask."""
-    if mask_name:
-        template = by_template(mask_name)
-        return lambda key: template(key) is None
-    names = {*matched.values(), *(strip(PICTURE_AFFIX, name) for name in matched.values())}
-
-    def is_view(key: str) -> bool:
-        cuts = [cut.start() for cut in re.finditer(r"[-_. ]", key)]
-        return any(key[:cut] in names and re.search(r"[^\W\d_]", key[cut:]) for cut in cuts)
-
-    return is_view
 
 
 def nothing_fits(images: Path, masks: Path, pictures: list[Path], truths: list[Path], mask_name: str | None) -> str:

@@ -91,8 +91,8 @@ def make_map_answer(names: Sequence[str]) -> Callable[[Upload | None, str | None
     """Returns the function that shows one of the stored maps, by name."""
 
     def show_map(picture: Upload | None, stored: str | None, name: str) -> str | None:
-        """Lays the map called `name` over the grey picture; returns None before there is an answer."""
-        if not picture or stored is None:
+        """Lays the map called `name` over the grey picture; returns None before there is an answer, or without one."""
+        if not picture or stored is None or name not in names:
             return None
         heat = heat_picture(open_upload(picture, VIEW_SIDE), load_maps(stored)[names.index(name)])
         return save_for_page(heat, picture, "_" + re.sub(r"\W+", "_", name))

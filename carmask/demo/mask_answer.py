@@ -135,7 +135,7 @@ def ground_of(size: tuple[int, int], behind: str, colour: str, background: Uploa
     if behind == COLOUR:
         try:
             return Image.new("RGB", size, tuple(min(255, part) for part in ImageColor.getrgb(colour)[:3]))
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):
             raise gr.Error("This is no colour; write it like #336699.", print_exception=False) from None
     if behind == PICTURE and background:
         return ImageOps.fit(open_upload(background, max(size)), size)

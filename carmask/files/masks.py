@@ -23,8 +23,9 @@ class MaskOptions:
     """What a person says of the masks of a set.
 
     `objects` and `not_judged` are grey values or indices, every number `above` one is the object as well. `colours`
-    and `not_judged_colours` are 0xRRGGBB, the `listed_colours` those that a list of classes gives the object, if the
-    masks have colours. From `threshold` on, of 255, a soft mask is the object; `invert` exchanges it and background.
+    and `not_judged_colours` are 0xRRGGBB, the `listed_colours` those that a list of classes gives the object, and the
+    `class_colours` all that it has. From `threshold` on, of 255, a soft mask is the object; `invert` exchanges it and
+    background.
     """
 
     objects: frozenset[int] = frozenset()
@@ -33,6 +34,7 @@ class MaskOptions:
     colours: frozenset[int] = frozenset()
     not_judged_colours: frozenset[int] = frozenset()
     listed_colours: frozenset[int] = frozenset()
+    class_colours: frozenset[int] = frozenset()
     threshold: int | None = None
     invert: bool = False
 
@@ -127,9 +129,9 @@ def are_cut_outs(masks: list[Values], options: MaskOptions) -> bool:
 
 
 def is_listed(masks: list[Values], options: MaskOptions) -> bool:
-    """Whether a list of classes tells the object's colour in these masks, be it a grey, and nobody gives a number."""
+    """Whether a list of classes has the colours of these masks, be they greys, and nobody gives a number."""
     by_number = options.objects or options.above is not None or options.not_judged
-    return not by_number and any(options.listed_colours & mask.colours for mask in masks)
+    return not by_number and any((options.class_colours - {0}) & mask.colours for mask in masks)
 
 
 def check_opacity(masks: list[Values], name: str) -> None:

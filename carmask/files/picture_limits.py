@@ -17,17 +17,24 @@ MAX_WEBP_PIXELS = 60_000_000  # its decoder holds a picture four times
 MAX_SIDE = 65_535
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
-MANY_PIXELS = 2**26  # whose memory is worth a look beforehand at whether they are there
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
-MAX_EXIF_PARTS = 100  # of a JPEG, which are joined one by one
+MAX_PARTS = 100  # of the EXIF of a JPEG, which are joined one by one, or of colour profiles of a PNG
 MAX_READS = 10_000  # until a file says how large its picture is: chunks, comments and directory entries
+MAX_PIXEL_READS = 2_000_000  # of what the pixels are stored in: some three seconds
+MAX_TILES = 400_000  # of a TIFF
 BYTE = 0.1  # of a read, where it is of a single byte
 METADATA = "This picture carries too much beside its pixels; save it again without metadata and use that copy."
+PIECES = "This picture is stored in too many small pieces to be read quickly; save it again as a PNG or a JPEG."
+UNUSUAL = "This TIFF stores its pixels in an unusual way; save it again as a PNG."
+PREVIEW = "This TIFF begins with a small preview of the picture; save the picture itself as a PNG or a JPEG."
+ORGANISATION, PLANES, SUBFILE, SAMPLES, COMPRESSION, COLOUR_MAP = 339, 284, 254, 258, 259, 320  # tags of TIFF
+PLACES = (273, 324)  # of strips and of tiles
 
 JPEG_FORMATS = ("JPEG", "MPO")
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
 SCAN_HEAD = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
+ARITHMETIC = re.compile(rb"\xff[\xc9\xca]\x00").search
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a PNG, by colour type
 PIECE = 2**20  # bytes inflated at a time
 
@@ -43,6 +50,7 @@ class MeteredFile(BytesIO):
         super().__init__(content)
         self.reads: float = MAX_READS
         self.bytes: float = 4 * len(content) + 2**16
+        self.refusal = METADATA
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As any file; PictureError beyond what may be read."""
@@ -50,12 +58,12 @@ class MeteredFile(BytesIO):
         self.reads -= 1 if len(part) > 1 else BYTE  # JPEGs may be filled up with single bytes
         self.bytes -= len(part)
         if min(self.reads, self.bytes) < 0:
-            raise PictureError(METADATA)
+            raise PictureError(self.refusal)
         return part
 
     def unmeter(self) -> None:
-        """Ends all limits, for the pixels."""
-        self.reads = self.bytes = math.inf
+        """Widens the limits, for the pixels."""
+        self.reads, self.bytes, self.refusal = MAX_PIXEL_READS, math.inf, PIECES
 
 
 class MeteredDirectory(TiffImagePlugin.ImageFileDirectory_v2):
@@ -74,6 +82,9 @@ class MeteredDirectory(TiffImagePlugin.ImageFileDirectory_v2):
         metered = MeteredFile(fp.read())
         metered.seek(start)
         super().load(metered)
+        for tag in PLACES:
+            if isinstance(places := self.get(tag), tuple | bytes) and len(places) > MAX_TILES:
+                raise PictureError(PIECES)
         fp.seek(metered.tell())
 
 
@@ -82,8 +93,9 @@ TiffImagePlugin.ImageFileDirectory_v2 = MeteredDirectory  # type: ignore[misc]
 
 
 def check_parts(content: bytes) -> None:
-    """Refuses a JPEG whose EXIF is in too many parts (PictureError), before it is opened."""
-    if content.startswith(b"\xff\xd8") and content.count(b"Exif\0\0") > MAX_EXIF_PARTS:
+    """Refuses a JPEG whose EXIF, or a PNG whose profile, is in too many parts (PictureError), before it is opened."""
+    part = b"Exif\0\0" if content.startswith(b"\xff\xd8") else b"iCCP" if content.startswith(b"\x89PNG") else b""
+    if part and content.count(part) > MAX_PARTS:
         raise PictureError(METADATA)
 
 
@@ -98,8 +110,29 @@ def check_cost(picture: Image.Image, content: bytes) -> None:
     scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0
     if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
-    if picture.format == "PNG" and picture.width * picture.height > MANY_PIXELS and not holds_its_pixels(content):
+    if picture.format == "PNG" and not holds_its_pixels(content):
         raise PictureError(DAMAGED)
+    # The least of a block of 8 × 8 pixels is a bit, but for arithmetic coding.
+    if picture.format == "JPEG" and len(content) * 8 * 64 < picture.width * picture.height and not ARITHMETIC(content):
+        raise PictureError(DAMAGED)
+    if picture.format == "TIFF":
+        check_layout(picture)
+
+
+def check_layout(picture: Image.Image) -> None:
+    """Refuses a TIFF that lacks a part of its pixels, or that Pillow misreads without a word (PictureError)."""
+    tags, parts = picture.tag_v2, picture.tile  # type: ignore[attr-defined]  # of a TIFF
+    apart = tags.get(PLANES) == 2
+    area = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in parts)
+    if area < picture.width * picture.height * (len(picture.getbands()) if apart and len(parts) > 1 else 1):
+        raise PictureError(DAMAGED)
+    if tags.get(SUBFILE, 0) & 1:
+        raise PictureError(PREVIEW)
+    bits, compressed = max(tags.get(SAMPLES, (1,))), tags.get(COMPRESSION, 1) != 1
+    swapped = tags.prefix == b"MM" and compressed and (bits > 16 or (bits == 16 and 2 in tags.get(ORGANISATION, ())))
+    dark_palette = picture.mode == "P" and 0 < max(tags.get(COLOUR_MAP, (0,))) < 256
+    if (apart and (bits > 8 or len(picture.getbands()) == 2)) or swapped or dark_palette:
+        raise PictureError(UNUSUAL)
 
 
 def holds_its_pixels(content: bytes) -> bool:

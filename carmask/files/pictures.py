@@ -165,6 +165,8 @@ def _content(file: str | Path | bytes) -> bytes:
     try:
         if (len(file) if isinstance(file, bytes) else Path(file).stat().st_size) > MAX_FILE_BYTES:
             raise PictureError("This file is larger than 20 MB; make the picture smaller or save it as a JPEG.")
+        if not isinstance(file, bytes) and not Path(file).is_file():
+            raise OSError  # a pipe or a device may never end
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
     except OSError:
         raise PictureError("This file cannot be read; check that it exists and that you may open it.") from None

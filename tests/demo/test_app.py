@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -70,6 +71,15 @@ def test_only_uploaded_files_are_opened(demo):
         given = {"path": path, "meta": {"_type": "gradio.FileData"}}
         answer = httpx.post(f"{demo}/gradio_api/call/mask", json={"data": [given, None, False]}, timeout=300)
         assert (answer.status_code, "upload it first" in answer.text) == (400, True)
+
+
+def test_the_folder_of_an_upload_is_no_upload(demo, picture_path):
+    files = {"files": (picture_path.name, picture_path.read_bytes())}
+    (path,) = httpx.post(f"{demo}/gradio_api/upload", files=files, timeout=300).json()
+    for asked, code in ((path, 200), (str(Path(path).parent), 400), (path + "x" * 5000, 400)):
+        given = {"path": asked, "meta": {"_type": "gradio.FileData"}}
+        answer = httpx.post(f"{demo}/gradio_api/call/mask", json={"data": [given, None, False]}, timeout=300)
+        assert answer.status_code == code
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from collections import Counter
@@ -242,10 +243,68 @@ def test_a_png_is_decoded_only_if_all_its_pixels_are_there(save, monkeypatch, mo
     length = whole.index(b"IDAT") - 4
     packed = zlib.compress(zlib.decompress(whole[length + 8 : whole.index(b"IEND") - 8])[: 203 * 301 // 16])
     cut = whole[:length] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
-    monkeypatch.setattr(picture_limits, "MANY_PIXELS", 300 * 200)
     assert open_picture(save(whole)).size == picture.size
     monkeypatch.setattr("carmask.files.pictures.flat_rgb", lambda picture: pytest.fail("It was decoded."))
     assert "damaged" in refusal(save(cut))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(save, progressive):
+    content = encoded(Image.new("L", (64, 64), 255), "JPEG", optimize=True, quality=1, progressive=progressive)
+    assert open_picture(save(content)).size == (64, 64)
+    head = content.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
+    assert "damaged" in refusal(save(content[:head] + struct.pack(">HH", 9000, 9000) + content[head + 4 :]))
+
+
+def test_a_png_with_hundreds_of_profiles_is_refused(save):
+    whole = encoded(Image.new("L", (9, 9)), "PNG")
+    start = whole.index(b"IDAT") - 4
+    profile = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1000)))
+    assert "without metadata" in refusal(save(whole[:start] + 101 * profile + whole[start:]))
+
+
+def tiff(entries, pixels=b""):
+    """A TIFF of 20 × 20 grey pixels with some other entries: tag, type, count, and value or place."""
+    usual = {256: (3, 1, 20), 257: (3, 1, 20), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 277: (3, 1, 1)}
+    usual |= {273: (4, 1, 8), 278: (3, 1, 20), 279: (4, 1, 400)}
+    listed = [struct.pack("<HHII", tag, *one) for tag, one in sorted((usual | entries).items())]
+    body = pixels or bytes(400)
+    directory = struct.pack("<H", len(listed)) + b"".join(listed) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory
+
+
+RGB_IN_PLANES = {262: (3, 1, 2), 277: (3, 1, 3), 284: (3, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("entries", "pixels", "words"),
+    [
+        ({}, b"", None),
+        ({273: (1, 400_001, 8), 278: (3, 1, 1)}, bytes(400_001), "too many small pieces"),
+        ({257: (3, 1, 40), 278: (3, 1, 20)}, b"", "damaged"),
+        ({254: (4, 1, 1)}, b"", "small preview"),
+        ({262: (3, 1, 3), 320: (3, 768, 8)}, struct.pack("<768H", *[*range(256)] * 3), "unusual way"),
+        ({**RGB_IN_PLANES, 258: (3, 3, 8)}, struct.pack("<3H", 16, 16, 16) * 500, "unusual way"),
+    ],
+)
+def test_a_tiff_that_would_be_misread_or_takes_minutes_is_refused(save, entries, pixels, words):
+    content = tiff(entries, pixels)
+    if words:
+        assert words in refusal(save(content))
+    else:
+        assert open_picture(save(content)).size == (20, 20)
+
+
+def test_pixels_in_millions_of_pieces_are_refused(save, monkeypatch):
+    content = encoded(Image.new("L", (64, 64)), "BMP")
+    assert open_picture(save(content)).size == (64, 64)
+    monkeypatch.setattr(picture_limits, "MAX_PIXEL_READS", 0)
+    assert "too many small pieces" in refusal(save(content))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "photo.png")
+    assert "cannot be read" in refusal(tmp_path / "photo.png")
 
 
 def test_a_webp_whose_decoder_would_take_too_much_memory_is_refused(save, monkeypatch):

@@ -94,7 +94,8 @@ def check_files(value: Any, depth: int = 0) -> None:  # noqa: ANN401 - any JSON
 def is_upload(path: str) -> bool:
     """Whether a path lies in the upload folder; its file may have been deleted meanwhile."""
     try:
-        return Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+        file = Path(path).resolve()
+        return file.is_relative_to(Path(get_upload_folder()).resolve()) and not file.is_dir()
     except (OSError, ValueError):  # too long, or no path at all
         return False
 
