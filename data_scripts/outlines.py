@@ -11,7 +11,6 @@ from data_scripts.coco.boxes import box_of, check_box
 
 Size = tuple[int, int]
 FURTHEST = 1e6  # pixels from the corner of the picture that a corner of an outline may lie
-MOST_BEYOND = 0.05  # of the picture's side: people draw a bit over its edge
 FEW_PIXELS = 50  # so far may the painted pixels be from what the file says, whatever their share
 IN_THE_CORNER = 1.5  # fractions of the picture, taken for pixels, lie no further than this from its corner
 
@@ -48,9 +47,6 @@ def _check_painted(painted: int, told: float, box: np.ndarray, size: Size, where
     inside = np.prod(np.clip(box[1], 0, size[::-1]) - np.clip(box[0], 0, size[::-1]))
     if inside * 2 < np.prod(sides) and np.prod(sides) - inside > FEW_PIXELS:
         raise BadPair(f"outside: the outline of {where} lies mostly outside the picture")
-    beyond = np.maximum(-box[0], box[1] - size[::-1])
-    if (beyond > 1 + MOST_BEYOND * np.array(size[::-1])).any():
-        raise BadPair(f"outside: the outline of {where} leaves the picture by {beyond.max():.0f} pixels")
     if not painted and min(sides) >= 2:
         raise BadPair(f"no outline: {where} paints not one pixel")
     is_box = 0.8 * np.prod(sides) <= told <= 1.1 * np.prod(sides + 1)  # many tools take the box for the area

@@ -153,6 +153,9 @@ def dot_columns(header: list[str], keys: list[str], file: int, path: Path) -> li
     found = []
     for key, name in names.items():
         across, down, seen = places[key].values()
+        if not across and not down:  # such as a score of the picture
+            aside.append(name)
+            continue
         if len(across) != len(down) or len(seen) not in (0, len(across)):
             shown = shortened(name)
             raise DataError(f"{path}: the header has no pair {shown}_x, {shown}_y for each {shown}: mend it.")
@@ -188,7 +191,7 @@ def file_column(lines: list[tuple[int, list[str]]], keys: list[str], dot_column:
     cells = [{cells[place].partition("?")[0].lower() for _, cells in lines[1:] if place < len(cells)}
              for place in range(len(keys))]  # fmt: skip
     files = [place for place, own in enumerate(cells) if any(cell.endswith(tuple(ENDINGS)) for cell in own)]
-    return next(iter([*(place for place in named if place in files), *files, *named]), None)
+    return next(iter([*(place for place in named if place in files), *named, *files]), None)
 
 
 def part_of(cell: str) -> tuple[str, str | None]:

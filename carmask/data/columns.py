@@ -1,6 +1,7 @@
 """The splits and columns of any data set → train, validation and test with the columns image and mask, or dots."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ from carmask.data.layout import SPLITS, standard_split
 from carmask.data.object_choice import ObjectChoice
 from carmask.data.streams import is_stream
 from carmask.errors import DataError, PictureError
-from carmask.files.mask_levels import Levels, array_levels, open_mask, values_of
+from carmask.files.mask_levels import Levels, array_levels, distinct, open_mask, values_of
 from carmask.files.mask_rule import MaskRule
 from carmask.files.masks import decide, soft_reason
 from carmask.files.pictures import SIDEWAYS, opened, orientation
@@ -87,7 +88,9 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
     if given and given not in columns:
         raise DataError(f"{lack} in a column {given}; it has {', '.join(columns)}.")
     arrays = usual == MASK_COLUMNS
-    found = [name for name in ([given] if given else usual) if name in columns and holds_pictures(split, name, arrays)]
+    named = [name for name in ([given] if given else usual) if name in columns]
+    found = [name for name in named if holds_pictures(split, name, arrays)]
+    found = found or [name for name in named if is_file(split, name)]
     if given and not found:
         remedy = f"store them as datasets.Image; a column of a metadata.csv has to be called {given}_file_name"
         raise DataError(f"{lack} in the column {given}, but something else: {remedy}.")
@@ -103,11 +106,11 @@ def find_column(split: Split, usual: tuple[str, ...], given: str, lack: str, opt
 
 
 def holds_pictures(split: Split, column: str, arrays: bool) -> bool:
-    """Whether a column holds pictures, or files of them, or `arrays`; not numbers or words."""
+    """Whether a column holds pictures, or `arrays`; not numbers or words."""
     feature = split.features[column] if split.features else datasets.Image()
     rows = feature.feature if isinstance(feature, datasets.List) else None
     is_array = isinstance(feature, datasets.Array2D | datasets.Array3D) or isinstance(rows, datasets.List)
-    return (is_array and arrays) or isinstance(feature, datasets.Image) or is_file(split, column)
+    return (is_array and arrays) or isinstance(feature, datasets.Image)
 
 
 def is_file(split: Split, column: str) -> bool:
@@ -115,7 +118,7 @@ def is_file(split: Split, column: str) -> bool:
     feature = (split.features or {}).get(column)
     kind = feature.dtype if isinstance(feature, datasets.Value) else ""
     if "string" in kind and not is_stream(split) and len(split):
-        return Path(str(split.select_columns(column)[0][column])).is_file()
+        return os.path.isfile(str(split.select_columns(column)[0][column]))  # also of a name that no disk can hold
     return "binary" in kind or (isinstance(feature, dict) and "bytes" in feature)
 
 
@@ -133,7 +136,8 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     values = []
     for name, split in splits.items():
         for levels in mask_cells(split):
-            if levels.lossy and (reason := soft_reason(levels, options.masks)):
+            clean = options.masks.above is not None or distinct(levels.numbers) <= {0, 255}
+            if levels.lossy and not clean and (reason := soft_reason(levels, options.masks)):
                 raise DataError(f"The masks of {data} cannot be used: {reason}.")
             values.append(values_of(levels, name))
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)

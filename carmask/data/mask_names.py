@@ -84,7 +84,8 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
     if not any("/" in key for key in pictures.values()) and {folder_of(key) for key in masks.values()} <= {*SPLITS}:
         steps.append((short, lambda key: bare(key).rpartition("/")[2], False))
     if not any("/" in key for key in masks.values()):
-        steps.append((lambda key: short(key).replace("/", "_"), bare, False))
+        if not {folder_of(key) for key in pictures.values()} & {*SPLITS}:  # whose names are not as they were
+            steps.append((lambda key: short(key).replace("/", "_"), bare, False))
         steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
     return steps
 
@@ -112,7 +113,7 @@ def fitting_template(pictures: list[Path], masks: list[Path]) -> str | None:
     """What most masks are called for the name of their picture, such as "mask_{name}"; None where nothing fits."""
     names = [unpadded(strip(PICTURE_AFFIX, picture.stem.casefold())) or "" for picture in pictures]
     padded = re.sub("[0-9]+", lambda number: f"0*{int(number[0])}", re.escape(names[0]))
-    pattern = re.compile(rf"(?<![0-9]){padded}(?![0-9])", re.IGNORECASE)
+    pattern = re.compile(rf"(?<![^\W_]){padded}(?![^\W_])", re.IGNORECASE)  # as a word
     matches = filter(None, (pattern.search(mask.stem) for mask in masks))
     templates = {f"{match.string[: match.start()]}{{name}}{match.string[match.end() :]}" for match in matches}
     stems = [mask.stem.casefold() for mask in masks]

@@ -34,7 +34,8 @@ def listed_colours(choice: ObjectChoice, masks: Path) -> tuple[frozenset[int], f
     missing = sorted(wanted - names.keys())
     if missing and choice.numbers and not names:
         raise DataError(
-            f"No list beside the masks says which of their values is {missing[0]}: give its number as well."
+            f"No list beside the masks says which of their values is {missing[0]}: give numbers alone, as in --object "
+            f"{choice.name}={min(choice.numbers)}."
         )
     if missing and names:
         sys.stderr.write(f"{listed[0]} has no {' or '.join(missing)}; it has {', '.join(names)}.\n")

@@ -166,17 +166,20 @@ def take(pictures: Keys, masks: Keys, pairs: dict[Path, list[Path]], joins: bool
 
 
 def drop_parts(found: dict[Path, list[Path]], left: Keys, root: Path) -> list[BadFile]:
-    """Takes out the pictures whose mask has a number of parts beside it, such as a_mask2.png; they are bad."""
+    """Takes out pictures whose masks have second parts beside them, such as a_mask2.png: they are bad.
+
+    A single one may be the mask of a picture that is missing.
+    """
     names = {strip(NUMBER, strip(MASK_AFFIX, key)): mask for mask, key in left.items() if NUMBER.search(key)}
+    found_parts = (
+        (picture, own, names.get(strip(MASK_AFFIX, key_of(own[0], root)))) for picture, own in found.items()
+    )
+    doubted = [(picture, own[0], part) for picture, own, part in found_parts if part and len(own) == 1]
     bad = []
-    for picture, own in list(found.items()):
-        part = names.get(strip(MASK_AFFIX, key_of(own[0], root)))
-        if part and len(own) == 1:
-            del found[picture], left[part]
-            reason = (
-                f"undecided: {own[0].name} and {part.name} may be two parts: call them NAME_0, NAME_1, or move one"
-            )
-            bad.append((picture, reason))
+    for picture, mask, part in doubted if len(doubted) > 1 else ():
+        del found[picture], left[part]
+        reason = f"undecided: {mask.name} and {part.name} may be two parts: call them NAME_0, NAME_1, or move one"
+        bad.append((picture, reason))
     return bad
 
 

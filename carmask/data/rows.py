@@ -96,7 +96,8 @@ def check_split(split: datasets.Dataset) -> None:
 def nothing_to_find(split: datasets.Dataset) -> DataError:
     """The refusal of a split whose pictures all show nothing."""
     wanted = "has a dot" if "dots" in split.column_names else "shows the object"
-    return DataError(f"No picture of the split {split.split or ''} {wanted}, so there is nothing to learn from it.")
+    where = f"the split {split.split}" if split.split else "the data set"
+    return DataError(f"No picture of {where} {wanted}, so there is nothing to learn from it.")
 
 
 def spread(split: datasets.Dataset, count: int) -> datasets.Dataset:

@@ -21,8 +21,11 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
         A new picture without metadata.
 
     Raises:
-        PictureError: A float picture holds values that are not numbers.
+        PictureError: A float picture holds values that are not numbers, or the colours of a TIFF are not of 16 bits.
     """
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode == "P" and 0 < max(tags.get(ExifTags.Base.ColorMap, (0,))) < 256:
+        raise PictureError("This TIFF stores its palette in an unusual way; save it again as a PNG.")
     deep = picture.mode == "F" or picture.mode.startswith("I")
     if not deep and not picture.has_transparency_data:
         flat = picture.convert("RGB")
@@ -30,7 +33,7 @@ def flat_rgb(picture: Image.Image) -> Image.Image:
         return flat
     flat = Image.new("RGB", picture.size, "white")
     ends = _grey_range(picture) if deep else (0, 0)
-    turned = deep and getattr(picture, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0  # white is 0
+    turned = deep and tags.get(ExifTags.Base.PhotometricInterpretation) == 0  # white is 0
     for top, band in bands(picture):
         if deep:
             grey = _eight_bit_grey(np.asarray(band), ends)

@@ -12,9 +12,7 @@ from carmask.files.mask_questions import in_words, question, spoken
 from carmask.files.mask_rule import NATIVE, MaskRule
 
 MOST_CLASSES = 12  # in one mask that nobody has explained; more values are soft edges
-MOST_SHADES = 64  # of a mask that is mostly neither black nor white; more are those of a photo
 MOST_SHAPES = 40  # colours on nothing that may be classes; more are those of a cut-out
-LIKE_A_PHOTO = "as photos have: see that pictures and masks have not changed places"
 WHITE = {1, 255, 65535, 255 * GREY}  # values that a mask without background may have all over
 
 
@@ -43,14 +41,10 @@ def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     """Why nobody can tell object and background apart in one mask by itself; None if that is possible."""
     if options.threshold is not None:
         try:
-            shades = distinct(np.rint(brightness(levels) * 255).astype(np.int32))
+            brightness(levels)
         except PictureError as error:
             return str(error)
-        return (
-            f"it has {len(shades)} values, {LIKE_A_PHOTO}"
-            if len(shades) > MOST_SHADES and like_a_photo(levels)
-            else None
-        )
+        return None
     if levels.lossy:
         return (
             "JPEG mask: JPEG blurs edges into values between; --threshold 128 makes it black and white again, and "
@@ -61,7 +55,7 @@ def soft_reason(levels: Levels, options: MaskOptions) -> str | None:
     if named or levels.alpha is not None or number <= MOST_CLASSES:
         return None
     if like_a_photo(levels):
-        remedies = f"{LIKE_A_PHOTO}; --object 13 picks a class"
+        remedies = "as photos have: see that pictures and masks have not changed places; --object 13 picks a class"
     else:
         remedies = (
             "--threshold 128 makes soft edges black and white, --object 13 picks a class, --object-above 0 takes all "
@@ -123,7 +117,7 @@ def decide(masks: Iterable[Values], options: MaskOptions, name: str, native: boo
 def are_cut_outs(masks: list[Values], options: MaskOptions) -> bool:
     """Whether it is their alpha that counts: one colour on nothing, or those of a photo, and nobody names one."""
     opaque = frozenset[int]().union(*(mask.colours - {0} for mask in masks if mask.has_alpha))
-    named = options.objects or options.above is not None or options.colours or options.listed_colours
+    named = options.objects - {255} or options.colours or options.listed_colours
     alpha = any(mask.has_alpha for mask in masks)
     return alpha and not named and (len(opaque) <= 1 or len(opaque) > MOST_SHAPES)
 

@@ -15,6 +15,7 @@ from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS
 MAX_PIXELS = 89_478_485
 MAX_WEBP_PIXELS = 60_000_000  # its decoder holds a picture four times
 MAX_SIDE = 65_535
+SMALL = 8  # pixels for each byte of a PNG, from which on it is worth a look whether they are there
 MAX_FILE_BYTES = 20 * 2**20
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 2**31  # each scan of a JPEG goes over all pixels again: some two seconds
@@ -27,7 +28,7 @@ METADATA = "This picture carries too much beside its pixels; save it again witho
 PIECES = "This picture is stored in too many small pieces to be read quickly; save it again as a PNG or a JPEG."
 UNUSUAL = "This TIFF stores its pixels in an unusual way; save it again as a PNG."
 PREVIEW = "This TIFF begins with a small preview of the picture; save the picture itself as a PNG or a JPEG."
-ORGANISATION, PLANES, SUBFILE, SAMPLES, COMPRESSION, COLOUR_MAP = 339, 284, 254, 258, 259, 320  # tags of TIFF
+ORGANISATION, PLANES, SUBFILE, SUB_PAGES, SAMPLES, COMPRESSION = 339, 284, 254, 330, 258, 259  # tags of TIFF
 PLACES = (273, 324)  # of strips and of tiles
 
 JPEG_FORMATS = ("JPEG", "MPO")
@@ -110,7 +111,8 @@ def check_cost(picture: Image.Image, content: bytes) -> None:
     scans = len(SCAN_HEAD.findall(content)) if picture.format in JPEG_FORMATS else 0
     if scans > MAX_SCANS or scans * picture.width * picture.height > MAX_SCANNED_PIXELS:
         raise PictureError("This JPEG is built of too many scans to be decoded safely; save it again as a plain JPEG.")
-    if picture.format == "PNG" and not holds_its_pixels(content):
+    small = len(content) * SMALL < picture.width * picture.height
+    if picture.format == "PNG" and small and not holds_its_pixels(content):
         raise PictureError(DAMAGED)
     # The least of a block of 8 × 8 pixels is a bit, but for arithmetic coding.
     if picture.format == "JPEG" and len(content) * 8 * 64 < picture.width * picture.height and not ARITHMETIC(content):
@@ -126,13 +128,14 @@ def check_layout(picture: Image.Image) -> None:
     area = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in parts)
     if area < picture.width * picture.height * (len(picture.getbands()) if apart and len(parts) > 1 else 1):
         raise PictureError(DAMAGED)
-    if tags.get(SUBFILE, 0) & 1:
-        raise PictureError(PREVIEW)
     bits, compressed = max(tags.get(SAMPLES, (1,))), tags.get(COMPRESSION, 1) != 1
     swapped = tags.prefix == b"MM" and compressed and (bits > 16 or (bits == 16 and 2 in tags.get(ORGANISATION, ())))
-    dark_palette = picture.mode == "P" and 0 < max(tags.get(COLOUR_MAP, (0,))) < 256
-    if (apart and (bits > 8 or len(picture.getbands()) == 2)) or swapped or dark_palette:
+    bands = len(picture.getbands())
+    planes = apart and (bits == 16 or bands == 2 or (bits > 8 and (bands > 1 or tags.prefix == b"MM")))
+    if planes or swapped:
         raise PictureError(UNUSUAL)
+    if tags.get(SUBFILE, 0) & 1 and (SUB_PAGES in tags or getattr(picture, "n_frames", 1) > 1):
+        raise PictureError(PREVIEW)
 
 
 def holds_its_pixels(content: bytes) -> bool:

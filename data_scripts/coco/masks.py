@@ -17,6 +17,8 @@ from data_scripts.outlines import Size, in_pixels, paint, paints_too_much, polyg
 
 Notes = dict[str, list[str]]  # what is said aloud at the end, and the annotations that it is said of
 MORE_THAN_AREA = "Annotations that paint more than twice the area that the file gives them"
+LEAVES = "Outlines cut off where they leave the picture by more than 5 %; were they drawn on a larger one?"
+MOST_BEYOND = 0.05  # of the picture's side: people draw a bit over its edge
 ELSEWHERE = "Annotations whose outline lies mostly elsewhere than their bbox"
 RECTANGLES = "Outlines that are rectangles, painted as they are"
 
@@ -77,6 +79,9 @@ def remarks(part: dict, painted: np.ndarray) -> list[str]:
     found = [MORE_THAN_AREA] if paints_too_much(part, int(painted.sum())) else []
     found += [ELSEWHERE] if lies_elsewhere(part, painted) else []
     outlines = part.get("segmentation")
+    if isinstance(outlines, list):
+        corners, sides = np.concatenate(polygon_corners(outlines)), np.array(painted.shape[::-1])
+        found += [LEAVES] if (np.maximum(-corners, corners - sides) > 1 + MOST_BEYOND * sides).any() else []
     return found + ([RECTANGLES] if isinstance(outlines, list) and is_rectangle(polygon_corners(outlines)) else [])
 
 

@@ -73,6 +73,7 @@ def picture_name(task: dict, labelled: set[str]) -> str:
     }
     names = {field: name for field, name in plain.items() if Path(name).suffix.lower() in ENDINGS}
     chosen = {name for field, name in names.items() if len({*names.values()}) == 1 or field in labelled}
+    chosen = chosen or {names[field] for field in ("image", "img") if field in names}
     if names and len(chosen) != 1:
         raise BadPair(f"undecided: a task has the pictures {' and '.join(names)}; leave the labelled one in its data")
     return next(iter([*chosen, task.get("file_upload")])) or ""

@@ -5,6 +5,7 @@ github.com/wkentaro/labelme (label_file.py writes it). A picture without a file 
 """
 
 import math
+from collections import defaultdict
 from pathlib import Path
 
 from carmask.data.layout import example_name
@@ -19,6 +20,9 @@ POLYGONS = ("polygon", "rotation", "oriented_rectangle")
 
 def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: Path) -> Export:
     """Reads an export; pictures that lie in its files are written to `scratch`."""
+    beside = defaultdict(list)
+    for picture in index.pictures if index else ():
+        beside[picture.with_suffix("")].append(picture)
 
     def read_file(path: Path) -> Labelled:
         content = read_json(path)
@@ -26,7 +30,8 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
         size = stated_size(content.get("imageHeight"), content.get("imageWidth"))
         place = path.relative_to(folder)
         try:
-            picture = find(place, str(content.get("imagePath") or path.stem), content.get("imageData"), index)
+            own = beside[index.folder / place.with_suffix("")] if index else []
+            picture = find(place, str(content.get("imagePath") or path.stem), content.get("imageData"), own, index)
         except BadPair:
             if not content.get("imageData"):
                 raise
@@ -42,8 +47,8 @@ def read(folder: Path, files: list[Path], index: PictureIndex | None, scratch: P
     return export
 
 
-def find(place: Path, name: str, embedded: str | None, index: PictureIndex | None) -> Path:
-    """The picture that the file at `place` calls `name`, or else the one beside it that is called as the file is.
+def find(place: Path, name: str, embedded: str | None, own: list[Path], index: PictureIndex | None) -> Path:
+    """The picture that the file at `place` calls `name`, or else its `own`, which lies beside it and is called so.
 
     Where both are there, whoever has renamed the files has not changed what they hold: the `embedded` one decides.
 
@@ -52,7 +57,6 @@ def find(place: Path, name: str, embedded: str | None, index: PictureIndex | Non
     """
     if index is None:
         raise BadPair(f"missing partner: there is no picture {Path(name).name}, and none in the file")
-    own = [path for path in index.pictures if path.with_suffix("") == index.folder / place.with_suffix("")]
     try:
         named = index.find((place.parent / name).as_posix())
     except BadPair:

@@ -279,14 +279,6 @@ def test_a_list_of_colours_holds_for_grey_masks_as_well(tmp_path):
     assert np.array_equal(written_mask(out), 255 - np.asarray(car_mask()))
 
 
-def test_photos_are_not_made_masks_by_a_threshold(tmp_path, capsys):
-    images, masks, out = folders(tmp_path)
-    for path in images.iterdir():
-        Image.effect_noise(SIZE, 30).save(masks / f"{path.stem}.png")
-    assert import_folders(images, masks, out, "--threshold", "128") == 1
-    assert "have not changed places" in capsys.readouterr().err
-
-
 def test_a_name_beside_numbers_means_nothing_where_no_list_explains_it(tmp_path, capsys):
     images, masks, out = folders(tmp_path)
     assert import_folders(images, masks, out, "--object", "thing=255,person") == 1

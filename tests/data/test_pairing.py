@@ -122,10 +122,21 @@ def test_in_one_folder_names_or_suffixes_tell_pictures_from_masks(tmp_path):
 
 @pytest.mark.parametrize("masks", [["a_mask.png", "a_mask2.png"], ["a.png", "a_2.png"]])
 def test_a_mask_with_a_second_part_beside_it_is_bad_and_not_half_a_mask(tmp_path, masks):
-    images, folder = write(tmp_path, ["a.jpg", "b.jpg"], [*masks, "b_mask.png" if "mask" in masks[0] else "b.png"])
+    others = [name.replace("a", "b", 1) for name in masks]
+    single = masks[0].replace("a", "c", 1)
+    images, folder = write(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], [*masks, *others, single])
     matches, bad = match_names(images, folder)
-    assert [match.picture.name for match in matches] == ["b.jpg"]
-    assert [(path.name, reason.partition(":")[0]) for path, reason in bad] == [("a.jpg", "undecided")]
+    assert [match.picture.name for match in matches] == ["c.jpg"]
+    assert [(path.name, reason.partition(":")[0]) for path, reason in bad] == [
+        (f"{one}.jpg", "undecided") for one in "ab"
+    ]
+
+
+def test_a_mask_whose_picture_is_missing_is_no_second_part(tmp_path):
+    images, folder = write(tmp_path, ["car.jpg", "van.jpg"], ["car.png", "car_1.png", "van.png"])
+    matches, bad = match_names(images, folder)
+    assert [match.picture.name for match in matches] == ["car.jpg", "van.jpg"]
+    assert [path.name for path, _ in bad] == ["car_1.png"]
 
 
 def test_in_folders_of_a_picture_each_the_words_tell_it_from_its_mask(tmp_path):

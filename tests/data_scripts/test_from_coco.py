@@ -103,7 +103,6 @@ def test_a_box_without_an_outline_is_a_bad_pair(tmp_path, capsys, segmentation):
             "run lengths of annotation 7 are empty",
         ),
         ({"segmentation": [box(30, 20, 80, 60)]}, "mostly outside the picture"),
-        ({"segmentation": [box(4, 5, WIDTH + 4, HEIGHT)]}, "leaves the picture by 4 pixels"),
         ({"segmentation": [box(10, 12, 15, 17)], "area": 240}, "paints 25 pixels, but its area is 240"),
         ({"segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}, "is it fractions of the picture?"),
         ({"segmentation": [[5, 5, 5.3, 5, 5.3, 9]]}, "paint not one pixel"),
@@ -175,6 +174,11 @@ def test_outlines_that_are_boxes_and_pictures_without_annotations_are_counted_al
     said = capsys.readouterr().err
     assert "Outlines that are rectangles, painted as they are: 1," in said
     assert "Pictures without an annotation, background alone: 1.\n" in said
+
+
+def test_outlines_that_leave_the_picture_are_cut_off_and_counted_aloud(tmp_path, capsys):
+    assert from_coco.main(coco(tmp_path, [{**CAR, "segmentation": [box(4, 5, WIDTH + 4, HEIGHT)]}])) == 0
+    assert "leave the picture by more than 5 %; were they drawn on a larger one?: 1" in capsys.readouterr().err
 
 
 def test_a_category_is_chosen_by_its_number_unless_one_is_called_so(tmp_path):
