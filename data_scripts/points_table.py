@@ -151,10 +151,11 @@ def dot_columns(header: list[str], keys: list[str], file: int, path: Path) -> li
         places[name.casefold()][kind].append(place)
         names.setdefault(name.casefold(), name)
     found = []
-    for key, name in names.items():
+    for key, name in list(names.items()):
         across, down, seen = places[key].values()
         if not across and not down:  # such as a score of the picture
-            aside.append(name)
+            aside += [header[place] for place in seen]
+            del names[key]
             continue
         if len(across) != len(down) or len(seen) not in (0, len(across)):
             shown = shortened(name)

@@ -76,13 +76,13 @@ def check_possible(model: str | Path, out: Path | None, to: str) -> None:
         import_optional(package)
 
 
-def export(model: str | Path, out: Path | None, to: str, calibration: list[Path] | None = None) -> list[str]:
+def export(model: str | Path, out: Path | None, to: str, calibration: list[Path] | None = None) -> str:
     """Exports `model`, a folder or a model of the Hub, into the new folder `out`, or into its own.
 
     With `calibration`, picture files, the exported network computes in int8.
 
     Returns:
-        What was measured, in sentences.
+        What was measured, in a sentence.
 
     Raises:
         ExportError: `out` exists, or the exported network is not the same function; nothing is written then.
@@ -96,7 +96,7 @@ def export(model: str | Path, out: Path | None, to: str, calibration: list[Path]
         raise ExportError("int8 changes the masks, so it goes into a folder of its own; say which.")
     print("Writing the network as an ONNX file, and comparing it with torch's.", file=sys.stderr)
     if not out:
-        return [parity_words(*write_beside(Path(model)))]
+        return parity_words(*write_beside(Path(model)))
     network = load_network(model)
     facts, half = describe_file(network, load_preprocessing(model)), is_half(network)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -105,13 +105,13 @@ def export(model: str | Path, out: Path | None, to: str, calibration: list[Path]
         write_onnx(network, plain, facts, to == "onnx", half=half and to == "onnx" and not calibration)
         write_folder(plain, folder, to, model, network)
         exported = open_exported(folder / FILES[to], network.config.num_labels)
-        report = [parity_words(*check_parity(torch_function(network), exported))]
+        report = parity_words(*check_parity(torch_function(network), exported))
         if calibration:
             before, file, folder = Predictor.from_pretrained(folder), Path(name) / "int8.onnx", Path(name) / "int8"
             pictures = progress(opened(calibration), "Calibrating int8", len(calibration))
             write_int8(plain, file, map(before.pixel_values, pictures))
             write_folder(file, folder, to, model, network)
-            report = [int8_words(before, Predictor.from_pretrained(folder), calibration)]
+            report = int8_words(before, Predictor.from_pretrained(folder), calibration)
         folder.rename(out)
     return report
 
@@ -134,15 +134,13 @@ def parity_words(equal: float, difference: float) -> str:
     )
 
 
-def export_site(
-    model: str | Path, out: Path, runtime: str | None = None, object_labels: Sequence[str] = ()
-) -> list[str]:
+def export_site(model: str | Path, out: Path, runtime: str | None = None, object_labels: Sequence[str] = ()) -> str:
     """Writes a site that runs `model`, one for masks, in the visitor's browser, into the new folder `out`.
 
     With a `runtime` it brings ONNX Runtime Web along: of that folder, dist/ of its npm package, or if "" of its CDN.
     The `object_labels` are as for `Predictor.from_pretrained`.
 
-    Returns what was measured, in sentences; raises what `export` raises, or DataError.
+    Returns what was measured, in a sentence; raises what `export` raises, or DataError.
     """
     check_possible(model, out, "web")
     network, preprocessing = load_network(model), load_preprocessing(model)
@@ -164,7 +162,7 @@ def export_site(
         equal, _ = check_parity(torch_function(network), found, ROUNDED)
         write_site(folder, settings, Path(model).name, licence, files)
         folder.rename(out)
-    return [f"At {equal:.4%} of the pixels the strongest map is as before. Serve it: python -m http.server -d {out}"]
+    return f"At {equal:.4%} of the pixels the strongest map is as before. Serve it: python -m http.server -d {out}"
 
 
 def opened(files: list[Path]) -> Iterator[Image.Image]:
@@ -202,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise ExportError("A site goes into a folder of its own; say which.")
             labels = arguments.object.classes
             report = export_site(arguments.model, arguments.out, arguments.self_contained, labels)
-            print(f"{arguments.out} is written. {' '.join(report)}")
+            print(f"{arguments.out} is written. {report}")
             return 0
         calibration = find_pictures(arguments.int8)[:MOST_CALIBRATION] if arguments.int8 else None
         report = export(arguments.model, arguments.out, arguments.to, calibration)
@@ -215,5 +213,5 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{arguments.out or Path(arguments.model) / FILES['onnx']} is written. {' '.join(report)}")
+    print(f"{arguments.out or Path(arguments.model) / FILES['onnx']} is written. {report}")
     return 0

@@ -82,11 +82,11 @@ def loose_steps(pictures: Keys, masks: Keys) -> list[Step]:
         (lambda key: unnumbered(short(key)), lambda key: unnumbered(bare(key)), False),
     ]
     if not any("/" in key for key in pictures.values()) and {folder_of(key) for key in masks.values()} <= {*SPLITS}:
-        steps.append((short, lambda key: bare(key).rpartition("/")[2], False))
+        steps.append((short, lambda key: base_name(bare(key)), False))
     if not any("/" in key for key in masks.values()):
         if not {folder_of(key) for key in pictures.values()} & {*SPLITS}:  # whose names are not as they were
             steps.append((lambda key: short(key).replace("/", "_"), bare, False))
-        steps.append((lambda key: short(key).rpartition("/")[2], bare, False))
+        steps.append((lambda key: base_name(short(key)), bare, False))
     return steps
 
 

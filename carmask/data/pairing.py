@@ -171,10 +171,11 @@ def drop_parts(found: dict[Path, list[Path]], left: Keys, root: Path) -> list[Ba
     A single one may be the mask of a picture that is missing.
     """
     names = {strip(NUMBER, strip(MASK_AFFIX, key)): mask for mask, key in left.items() if NUMBER.search(key)}
-    found_parts = (
-        (picture, own, names.get(strip(MASK_AFFIX, key_of(own[0], root)))) for picture, own in found.items()
-    )
-    doubted = [(picture, own[0], part) for picture, own, part in found_parts if part and len(own) == 1]
+    doubted = []
+    for picture, own in found.items():
+        part = names.get(strip(MASK_AFFIX, key_of(own[0], root)))
+        if part and len(own) == 1:
+            doubted.append((picture, own[0], part))
     bad = []
     for picture, mask, part in doubted if len(doubted) > 1 else ():
         del found[picture], left[part]

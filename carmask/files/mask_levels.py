@@ -55,10 +55,14 @@ class Values(NamedTuple):
     numbers: frozenset[int]
     colours: frozenset[int]
     of_index: frozenset[tuple[int, int]]  # the colours of the indices that a palette's mask has
-    opacity: int  # the highest alpha, 0 to 255; and whether the mask has any
-    has_alpha: bool
+    opacity: int | None  # the highest alpha, 0 to 255; None without any
     name: str
     depth: int
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the mask has an alpha that is not the same all over."""
+        return self.opacity is not None
 
 
 def open_mask(file: Path | bytes) -> Levels:
@@ -204,9 +208,8 @@ def values_of(levels: Levels, name: str = "") -> Values:
     numbers = distinct(levels.numbers)
     colours = distinct(levels.colours)
     of_index = [(index, int(levels.palette[index])) for index in numbers] if levels.palette is not None else []
-    opacity = 255 if levels.alpha is None else int(levels.alpha.max())
-    alpha = levels.alpha is not None
-    return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, alpha, name, levels.depth)
+    opacity = None if levels.alpha is None else int(levels.alpha.max())
+    return Values(levels.kind, numbers, colours, frozenset(of_index), opacity, name, levels.depth)
 
 
 def whites(masks: list[Values]) -> dict[tuple[str, int], int]:

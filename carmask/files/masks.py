@@ -130,7 +130,7 @@ def is_listed(masks: list[Values], options: MaskOptions) -> bool:
 
 def check_opacity(masks: list[Values], name: str) -> None:
     """Asks from where on paint is the object if none of it is opaque; DataError."""
-    most = max((mask.opacity for mask in masks), default=0)
+    most = max((255 if mask.opacity is None else mask.opacity for mask in masks), default=0)
     if 0 < most < HALF:
         raise DataError(
             f"The masks are drawn half transparent, at most {most} of 255: say from where on it is the {name}, as in "

@@ -39,6 +39,11 @@ def files_below(folder: Path, endings: set[str] = ENDINGS) -> tuple[list[Path], 
     return sorted(found), outside
 
 
+def link_refusal(link: Path, folder: Path) -> DataError:
+    """Why what lies behind a link is not read."""
+    return DataError(f"{link} is a link that leads out of {folder}: copy there what it leads to.")
+
+
 def pictures_below(folder: Path) -> list[Path]:
     """Lists the picture files in and below a folder as `files_below` does."""
     return files_below(folder)[0]

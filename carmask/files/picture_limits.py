@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import IO
 
 from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import Base
 
 from carmask.errors import PictureError
 from carmask.files.refusals import DAMAGED, TOO_MANY_PIXELS
@@ -28,8 +29,6 @@ METADATA = "This picture carries too much beside its pixels; save it again witho
 PIECES = "This picture is stored in too many small pieces to be read quickly; save it again as a PNG or a JPEG."
 UNUSUAL = "This TIFF stores its pixels in an unusual way; save it again as a PNG."
 PREVIEW = "This TIFF begins with a small preview of the picture; save the picture itself as a PNG or a JPEG."
-ORGANISATION, PLANES, SUBFILE, SUB_PAGES, SAMPLES, COMPRESSION = 339, 284, 254, 330, 258, 259  # tags of TIFF
-PLACES = (273, 324)  # of strips and of tiles
 
 JPEG_FORMATS = ("JPEG", "MPO")
 # The whole head of a scan, not only its marker: a phone appends a video to a photo, which holds FF DA by chance.
@@ -41,7 +40,7 @@ PIECE = 2**20  # bytes inflated at a time
 
 
 class MeteredFile(BytesIO):
-    """Content that can be read only so often, and only some times over, until it is unmetered.
+    """Content that can be read only so often, and only some times over, until its limits are widened.
 
     Metadata can be of so many parts that joining them takes minutes, or name one block of bytes so often that the
     copies take gigabytes.
@@ -62,7 +61,7 @@ class MeteredFile(BytesIO):
             raise PictureError(self.refusal)
         return part
 
-    def unmeter(self) -> None:
+    def widen(self) -> None:
         """Widens the limits, for the pixels."""
         self.reads, self.bytes, self.refusal = MAX_PIXEL_READS, math.inf, PIECES
 
@@ -83,7 +82,7 @@ class MeteredDirectory(TiffImagePlugin.ImageFileDirectory_v2):
         metered = MeteredFile(fp.read())
         metered.seek(start)
         super().load(metered)
-        for tag in PLACES:
+        for tag in (Base.StripOffsets, Base.TileOffsets):
             if isinstance(places := self.get(tag), tuple | bytes) and len(places) > MAX_TILES:
                 raise PictureError(PIECES)
         fp.seek(metered.tell())
@@ -95,9 +94,9 @@ TiffImagePlugin.ImageFileDirectory_v2 = MeteredDirectory  # type: ignore[misc]
 
 def check_parts(content: bytes) -> None:
     """Refuses a JPEG whose EXIF, or a PNG whose profile, is in too many parts (PictureError), before it is opened."""
-    part = b"Exif\0\0" if content.startswith(b"\xff\xd8") else b"iCCP" if content.startswith(b"\x89PNG") else b""
-    if part and content.count(part) > MAX_PARTS:
-        raise PictureError(METADATA)
+    for start, part in ((b"\xff\xd8", b"Exif\0\0"), (b"\x89PNG", b"iCCP")):
+        if content.startswith(start) and content.count(part) > MAX_PARTS:
+            raise PictureError(METADATA)
 
 
 def check_cost(picture: Image.Image, content: bytes) -> None:
@@ -124,17 +123,16 @@ def check_cost(picture: Image.Image, content: bytes) -> None:
 def check_layout(picture: Image.Image) -> None:
     """Refuses a TIFF that lacks a part of its pixels, or that Pillow misreads without a word (PictureError)."""
     tags, parts = picture.tag_v2, picture.tile  # type: ignore[attr-defined]  # of a TIFF
-    apart = tags.get(PLANES) == 2
+    bands, apart, big_endian = len(picture.getbands()), tags.get(Base.PlanarConfiguration) == 2, tags.prefix == b"MM"
     area = sum((right - left) * (bottom - top) for _, (left, top, right, bottom), *_ in parts)
-    if area < picture.width * picture.height * (len(picture.getbands()) if apart and len(parts) > 1 else 1):
+    if area < picture.width * picture.height * (bands if apart and len(parts) > 1 else 1):
         raise PictureError(DAMAGED)
-    bits, compressed = max(tags.get(SAMPLES, (1,))), tags.get(COMPRESSION, 1) != 1
-    swapped = tags.prefix == b"MM" and compressed and (bits > 16 or (bits == 16 and 2 in tags.get(ORGANISATION, ())))
-    bands = len(picture.getbands())
-    planes = apart and (bits == 16 or bands == 2 or (bits > 8 and (bands > 1 or tags.prefix == b"MM")))
+    bits, signed = max(tags.get(Base.BitsPerSample, (1,))), 2 in tags.get(Base.SampleFormat, ())
+    swapped = big_endian and tags.get(Base.Compression, 1) != 1 and (bits > 16 or (bits == 16 and signed))
+    planes = apart and (bits == 16 or bands == 2 or (bits > 8 and (bands > 1 or big_endian)))
     if planes or swapped:
         raise PictureError(UNUSUAL)
-    if tags.get(SUBFILE, 0) & 1 and (SUB_PAGES in tags or getattr(picture, "n_frames", 1) > 1):
+    if tags.get(Base.NewSubfileType, 0) & 1 and (Base.SubIFDs in tags or getattr(picture, "n_frames", 1) > 1):
         raise PictureError(PREVIEW)
 
 

@@ -119,7 +119,7 @@ def opened(file: str | Path | bytes) -> Iterator[Image.Image]:
             metered = MeteredFile(content)
             with Image.open(metered, formats=_formats()) as picture:
                 check_cost(picture, content)
-                metered.unmeter()
+                metered.widen()
                 yield picture
         except Image.DecompressionBombError:
             raise PictureError(TOO_MANY_PIXELS) from None
@@ -163,10 +163,10 @@ def grey_rgb(picture: Image.Image) -> Image.Image:
 
 def _content(file: str | Path | bytes) -> bytes:
     try:
+        if not isinstance(file, bytes) and not Path(file).is_file():
+            raise OSError  # nothing, or a pipe or a device, which may never end
         if (len(file) if isinstance(file, bytes) else Path(file).stat().st_size) > MAX_FILE_BYTES:
             raise PictureError("This file is larger than 20 MB; make the picture smaller or save it as a JPEG.")
-        if not isinstance(file, bytes) and not Path(file).is_file():
-            raise OSError  # a pipe or a device may never end
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
     except OSError:
         raise PictureError("This file cannot be read; check that it exists and that you may open it.") from None

@@ -11,7 +11,7 @@ from carmask.data.layout import standard_split
 from carmask.data.pairs import official_split
 from carmask.errors import DataError
 from carmask.files.json_files import read_json
-from carmask.files.picture_folders import files_below
+from carmask.files.picture_folders import files_below, link_refusal
 from data_scripts.tools.json_formats import format_of_json
 
 LISTS = ("images", "annotations", "categories")
@@ -84,7 +84,7 @@ def annotation_files(path: Path, kind: str) -> list[tuple[Path, str | None]]:
         return [(path, None)]
     found, outside = files_below(path, {".json"})
     if links := [link for link in outside if not link.is_dir()]:
-        raise DataError(f"{links[0]} is a link that leads out of {path}: copy there what it leads to.")
+        raise link_refusal(links[0], path)
     if not found:
         raise DataError(f"{path} holds no JSON file; give a COCO file, or a folder with one for each split.")
     return [

@@ -78,11 +78,12 @@ def remarks(part: dict, painted: np.ndarray) -> list[str]:
     """What is to be said of an annotation and what it paints, bool (height, width)."""
     found = [MORE_THAN_AREA] if paints_too_much(part, int(painted.sum())) else []
     found += [ELSEWHERE] if lies_elsewhere(part, painted) else []
-    outlines = part.get("segmentation")
-    if isinstance(outlines, list):
-        corners, sides = np.concatenate(polygon_corners(outlines)), np.array(painted.shape[::-1])
+    if isinstance(part.get("segmentation"), list):
+        polygons = polygon_corners(part["segmentation"])
+        corners, sides = np.concatenate(polygons), np.array(painted.shape[::-1])
         found += [LEAVES] if (np.maximum(-corners, corners - sides) > 1 + MOST_BEYOND * sides).any() else []
-    return found + ([RECTANGLES] if isinstance(outlines, list) and is_rectangle(polygon_corners(outlines)) else [])
+        found += [RECTANGLES] if is_rectangle(polygons) else []
+    return found
 
 
 def fits(listed: Listed, size: Size) -> bool:

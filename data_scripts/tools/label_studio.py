@@ -66,10 +66,10 @@ def picture_name(task: dict, labelled: set[str]) -> str:
 
     Of several it is the one that is `labelled`, by the name of the interface's tag; BadPair if none of them is.
     """
-    values = {field: value for field, value in task["data"].items() if isinstance(value, str)}
     plain = {
         field: unquote(parse_qs(urlsplit(value).query).get("d", [urlsplit(value).path])[0])
-        for field, value in values.items()
+        for field, value in task["data"].items()
+        if isinstance(value, str)
     }
     names = {field: name for field, name in plain.items() if Path(name).suffix.lower() in ENDINGS}
     chosen = {name for field, name in names.items() if len({*names.values()}) == 1 or field in labelled}

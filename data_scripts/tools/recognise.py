@@ -5,7 +5,7 @@ from pathlib import Path
 from carmask.data.pairing import BadFile
 from carmask.errors import DataError
 from carmask.files.json_files import read_json
-from carmask.files.picture_folders import files_below
+from carmask.files.picture_folders import files_below, link_refusal
 from data_scripts.tools import voc, yolo
 from data_scripts.tools.annotation_xml import read_xml
 from data_scripts.tools.json_formats import format_of_json
@@ -59,7 +59,7 @@ def label_files(export: Path, wanted: str | None) -> tuple[str, list[Path], list
     files = found[readable[0]]
     endings = {path.suffix.lower() for path in files}
     if outside := [link for link in links if link.suffix.lower() in endings or link.is_dir()]:
-        raise DataError(f"{outside[0]} is a link that leads out of {export}: copy there what it leads to.")
+        raise link_refusal(outside[0], export)
     return readable[0], files, [fault for fault in faults if fault[0].suffix.lower() in endings]
 
 
