@@ -64,6 +64,12 @@ def test_a_refused_picture_answers_with_the_one_sentence(client, picture_path):
         client.predict(handle_file(picture_path), api_name="/dots")
 
 
+def test_the_masks_stay_as_they_are_beside_the_dots(client, picture_path, tiny_mask_model):
+    mask_path, _ = client.predict(handle_file(picture_path), api_name="/mask")
+    expected = Predictor.from_pretrained(tiny_mask_model)(Image.open(picture_path))
+    assert np.array_equal(np.asarray(Image.open(mask_path)), expected)
+
+
 def test_the_api_names_masks_cut_outs_batches_and_dots_and_nothing_else(client):
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {"/mask", "/cutout", "/batch", "/dots"}
 

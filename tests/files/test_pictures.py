@@ -429,3 +429,11 @@ def test_a_picture_that_is_no_jpeg_is_opened_as_it_is(save):
     picture, full = open_reduced(path, lambda size: (32, 32))
     assert same(picture, open_picture(path))
     assert full == (480, 640)
+
+
+def test_an_opened_picture_carries_nothing_of_its_file(save):
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    path = save(encoded(smooth((64, 48)), "JPEG", exif=exif, comment=b"said"))
+    assert not open_picture(path).info
+    assert not open_picture(path).getexif()
