@@ -1,6 +1,7 @@
 """Where a data set is read from: a folder of ours, parquet files, save_to_disk, or the Hub."""
 
 import csv
+import json
 from pathlib import Path
 
 import datasets
@@ -85,8 +86,10 @@ def choose_split(splits: datasets.DatasetDict, data: str, name: str | None) -> t
 def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     """Finds out what `data` is, and loads it."""
     folder = Path(data)
-    if (folder / "dataset_dict.json").is_file():
-        return datasets.load_from_disk(data)
+    saved = sorted(folder.glob("*/state.json"))
+    if saved:  # each split in its folder, as a DatasetDict is saved too; datasets cannot open those without a row
+        full = [file.parent for file in saved if json.loads(file.read_text(encoding="utf-8"))["_data_files"]]
+        return datasets.DatasetDict({place.name: datasets.load_from_disk(str(place)) for place in full})
     if (folder / "state.json").is_file():  # one split alone, saved
         split = datasets.load_from_disk(data)
         return datasets.DatasetDict({standard_split(str(split.split)) or "train": split})

@@ -5,12 +5,14 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+from datasets import Dataset
 
 from carmask.data.card import object_name_of
 from carmask.data.layout import SPLITS, file_inside, read_dot_names
+from carmask.data.rows import read_numbered, spread
 from carmask.doctor.findings import KINDS, Finding
 from carmask.doctor.near_duplicates import near_duplicates
-from carmask.doctor.row_checks import Examined, examine, listed_rows, path_of
+from carmask.doctor.row_checks import Examined, examine, implausible, listed_rows, path_of
 from carmask.errors import DataError, PictureError, shortened
 from carmask.files.mask_levels import open_mask, values_of
 from carmask.files.mask_rule import NATIVE, MaskRule
@@ -21,6 +23,7 @@ from carmask.files.words import DEFAULT_OBJECT, this_python
 
 MOST_AT_ONCE = 20_000  # pictures, before a training
 FEWEST_MASKS = 8  # with the object, of a source, to say what its masks are like
+MOST_MASKS = 50  # of a data set in another layout, on which it is seen whether they are inverted
 
 
 def find_faults(data: Path, rows: list[dict]) -> list[Finding]:
@@ -151,3 +154,20 @@ def fault_summary(data: str) -> str:
         for kind, own in files.items()
     ]
     return "\n".join([*lines, f"To see them all: {command}"]) if lines else ""
+
+
+def inversion_warning(train: Dataset) -> str:
+    """A warning if most masks of a split look inverted, as where the object is black; nothing otherwise.
+
+    Raises:
+        DataError: a row cannot be used.
+    """
+    some = spread(train, MOST_MASKS)
+    found = [implausible(read_numbered(some, index)[1]) for index in range(len(some))]
+    inverted = sum(kind == "inverted mask" for kinds in found for kind, _ in kinds)
+    if inverted <= len(some) / 2:
+        return ""
+    return (
+        f"Warning: in {inverted} of {len(some)} masks most of the picture and nearly all of its border is the object; "
+        "--invert exchanges object and background."
+    )

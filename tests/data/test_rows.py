@@ -138,6 +138,18 @@ def test_a_split_without_a_single_car_is_refused(tmp_path):
         check_split(splits["validation"])
 
 
+def test_splits_may_be_saved_each_in_its_folder_and_be_empty(tmp_path):
+    pictures, masks = zip(*(drawn_car(seed=seed) for seed in range(4)), strict=True)
+    rows = Dataset.from_dict({"image": list(pictures), "mask": list(map(Image.fromarray, masks))})
+    one, none = rows.select([0]), rows.select([])
+    DatasetDict({"train": rows, "validation": one, "test": none}).save_to_disk(tmp_path / "together")
+    rows.save_to_disk(tmp_path / "each" / "train")
+    one.save_to_disk(tmp_path / "each" / "val")
+    for name in ("together", "each"):
+        splits = open_data(str(tmp_path / name))
+        assert {split: len(part) for split, part in splits.items()} == {"train": 4, "validation": 1}
+
+
 def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
     pictures, masks = zip(*(drawn_car(seed=seed) for seed in range(12)), strict=True)
     masks = map(Image.fromarray, masks)

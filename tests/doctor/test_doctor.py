@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 from conftest import drawn_car, write_data, write_dots
+from datasets import load_dataset
 from made_up import huge_png
-from PIL import Image
+from PIL import Image, ImageChops
 from training_runs import options
 from training_runs import run as run_training
 
@@ -218,6 +219,17 @@ def test_training_names_the_faults_before_the_first_step_and_goes_on(data, short
     command, steps = rest.split("\n", 1)
     assert f"{sys.executable} data_scripts/doctor.py {data} --out findings".endswith(command.split(": ")[1])
     assert steps.startswith("step 3: ")
+
+
+@pytest.mark.parametrize("remedy", [(), ("--invert",)])
+def test_training_says_if_the_object_is_black_in_a_data_set_of_another_layout(
+    data, remedy, tiny_mask_model, tmp_path, monkeypatch, capsys
+):
+    saved = load_dataset("imagefolder", data_dir=str(data)).select_columns(["image", "mask"])
+    saved.map(lambda row: {"mask": ImageChops.invert(row["mask"])}).save_to_disk(tmp_path / "set")
+    arguments = options(tmp_path / "set", tiny_mask_model, tmp_path / "model", steps=1)
+    assert run_training(monkeypatch, *arguments, *remedy) == 0
+    assert ("--invert exchanges object and background" in capsys.readouterr().out) is not bool(remedy)
 
 
 def test_a_plan_names_the_faults_too_and_a_resumed_run_does_not_again(data, short_run, capsys, monkeypatch):
