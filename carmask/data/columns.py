@@ -136,8 +136,8 @@ def native_masks(splits: datasets.DatasetDict, data: str, options: LabelOptions)
     values = []
     for name, split in splits.items():
         for levels in mask_cells(split):
-            clean = options.masks.above is not None or distinct(levels.numbers) <= {0, 255}
-            if levels.lossy and not clean and (reason := soft_reason(levels, options.masks)):
+            blurred = levels.lossy and options.masks.above is None and not distinct(levels.numbers) <= {0, 255}
+            if blurred and (reason := soft_reason(levels, options.masks)):
                 raise DataError(f"The masks of {data} cannot be used: {reason}.")
             values.append(values_of(levels, name))
     rule = decide(values, replace(options.masks, objects=objects), options.object.name, native=True)

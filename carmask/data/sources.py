@@ -86,10 +86,8 @@ def choose_split(splits: datasets.DatasetDict, data: str, name: str | None) -> t
 def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | datasets.IterableDatasetDict:
     """Finds out what `data` is, and loads it."""
     folder = Path(data)
-    saved = sorted(folder.glob("*/state.json"))
-    if saved:  # each split in its folder, as a DatasetDict is saved too; datasets cannot open those without a row
-        full = [file.parent for file in saved if json.loads(file.read_text(encoding="utf-8"))["_data_files"]]
-        return datasets.DatasetDict({place.name: datasets.load_from_disk(str(place)) for place in full})
+    if saved := saved_splits(folder):
+        return datasets.DatasetDict({place.name: datasets.load_from_disk(str(place)) for place in saved})
     if (folder / "state.json").is_file():  # one split alone, saved
         split = datasets.load_from_disk(data)
         return datasets.DatasetDict({standard_split(str(split.split)) or "train": split})
@@ -107,6 +105,19 @@ def load_splits(data: str, streaming: bool = False) -> datasets.DatasetDict | da
         raise DataError(
             f"There is no folder {data}, and the Hub cannot be reached or has no such data set."
         ) from error
+
+
+def saved_splits(folder: Path) -> list[Path]:
+    """The folders of splits that `save_to_disk` wrote, together or one by one, but for those without a row.
+
+    datasets itself cannot open a split without a row.
+    """
+    table = folder / "dataset_dict.json"
+    if table.is_file():
+        places = [folder / name for name in json.loads(table.read_text(encoding="utf-8"))["splits"]]
+    else:
+        places = [file.parent for file in sorted(folder.glob("*/state.json")) if standard_split(file.parent.name)]
+    return [place for place in places if json.loads((place / "state.json").read_text(encoding="utf-8"))["_data_files"]]
 
 
 def load_folder(folder: Path) -> datasets.DatasetDict:

@@ -128,15 +128,20 @@ def inverted_masks(examined: list[Examined]) -> list[Finding]:
     return found
 
 
-def fault_summary(data: str) -> str:
+def fault_summary(data: str, train: Dataset) -> str:
     """The faults of a data set in the project's layout, a line for each kind, and how to see them all.
 
+    Of a data set in another layout it is seen on some masks of the split `train` whether they are inverted.
+
     Returns:
-        Nothing where there is no fault, or the data are no such folder.
+        Nothing where there is no fault.
+
+    Raises:
+        DataError: a row of another layout cannot be used.
     """
     folder = Path(data)
     if not any((folder / split / "metadata.jsonl").is_file() for split in SPLITS):
-        return ""
+        return inversion_warning(train) if "mask" in train.column_names else ""
     command = shlex.join([this_python(), "data_scripts/doctor.py", data, "--out", "findings"])
     try:
         rows = listed_rows(folder)

@@ -18,7 +18,7 @@ from carmask.data.label_options import PLAIN, LabelOptions
 from carmask.data.rows import Example, check_split, grey_rows, row_names, unlabelled_rows
 from carmask.data.sources import choose_split, open_data
 from carmask.data.streams import is_stream
-from carmask.doctor.data_set_checks import fault_summary, inversion_warning
+from carmask.doctor.data_set_checks import fault_summary
 from carmask.errors import DataError, RunError, refused_as
 from carmask.files.words import DEFAULT_OBJECT, listed
 from carmask.inference.loading import EMBEDDED, load_preprocessing
@@ -206,9 +206,7 @@ def say_faults(config: TrainConfig, splits: DatasetDict, task: MaskTask | DotsTa
     """Prints what is wrong with the data of a new run, if anything is."""
     if isinstance(task, DotsTask) and not any_absent(splits["train"]):
         print(NEVER_ABSENT, flush=True)
-    faults = "" if config.streaming else fault_summary(config.data)
-    if isinstance(task, MaskTask) and not (faults or config.streaming):
-        faults = inversion_warning(splits["train"])
+    faults = "" if config.streaming else fault_summary(config.data, splits["train"])
     if faults:
         print(faults, flush=True)
 

@@ -150,6 +150,13 @@ def test_splits_may_be_saved_each_in_its_folder_and_be_empty(tmp_path):
         assert {split: len(part) for split, part in splits.items()} == {"train": 4, "validation": 1}
 
 
+def test_a_folder_that_training_wrote_is_no_saved_data_set(tmp_path):
+    (tmp_path / "checkpoint-20").mkdir()
+    (tmp_path / "checkpoint-20" / "state.json").write_text("{}")
+    with pytest.raises(DataError, match="no train/metadata.jsonl"):
+        open_data(str(tmp_path))
+
+
 def test_one_saved_split_is_train_and_gives_its_validation(tmp_path):
     pictures, masks = zip(*(drawn_car(seed=seed) for seed in range(12)), strict=True)
     masks = map(Image.fromarray, masks)
